@@ -1,0 +1,1 @@
+"""ringsync: synchronous data-parallel training for Python that people can live with."""
