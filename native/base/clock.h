@@ -1,0 +1,26 @@
+#pragma once
+
+// The one clock: CLOCK_MONOTONIC, common to all processes of a host, so that events of several
+// ranks can be laid side by side.
+
+#include <chrono>
+#include <cstdint>
+
+namespace ringsync {
+
+using Clock = std::chrono::steady_clock;
+using Deadline = Clock::time_point;
+
+inline constexpr Deadline kNever = Deadline::max();
+
+inline int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
+      .count();
+}
+
+inline Deadline deadline_after(double seconds) {
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                            std::chrono::duration<double>(seconds));
+}
+
+}  // namespace ringsync

@@ -1,0 +1,38 @@
+#include "base/dtype.h"
+
+
+namespace ringsync {
+
+size_t size_bytes(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kUint8:
+      return 1;
+    case Dtype::kInt32:
+    case Dtype::kFloat32:
+      return 4;
+    case Dtype::kInt64:
+    case Dtype::kFloat64:
+      return 8;
+  }
+  __builtin_unreachable();
+}
+
+std::string_view name(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kUint8:
+      return "uint8";
+    case Dtype::kInt32:
+      return "int32";
+    case Dtype::kInt64:
+      return "int64";
+    case Dtype::kFloat32:
+      return "float32";
+    case Dtype::kFloat64:
+      return "float64";
+  }
+  __builtin_unreachable();
+}
+
+bool is_summable(Dtype dtype) { return dtype != Dtype::kUint8; }
+
+}  // namespace ringsync

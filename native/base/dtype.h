@@ -1,0 +1,19 @@
+#pragma once
+
+// Element types by number, so that no function carries a type in its name.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace ringsync {
+
+/// Values are part of the header that ranks exchange; append only.
+enum class Dtype : uint8_t { kUint8 = 0, kInt32 = 1, kInt64 = 2, kFloat32 = 3, kFloat64 = 4 };
+
+size_t size_bytes(Dtype dtype);
+std::string_view name(Dtype dtype);
+/// False for types that move but are not summed.
+bool is_summable(Dtype dtype);
+
+}  // namespace ringsync

@@ -1,0 +1,84 @@
+#include "base/fd.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace ringsync {
+
+Fd& Fd::operator=(Fd&& other) noexcept {
+  if (this != &other) {
+    reset();
+    number_ = other.release();
+  }
+  return *this;
+}
+
+int Fd::release() noexcept { return std::exchange(number_, -1); }
+
+void Fd::reset() noexcept {
+  if (number_ >= 0) ::close(std::exchange(number_, -1));
+}
+
+std::string errno_text() { return std::strerror(errno); }
+
+Fd make_eventfd() {
+  Fd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fd) throw Error("[shm] eventfd failed: " + errno_text() + ". Check the limit of open files.");
+  return fd;
+}
+
+Fd make_own_pidfd() {
+  Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  if (!fd) throw Error("[shm] pidfd_open failed: " + errno_text() + ". Linux 5.3 or newer is needed.");
+  return fd;
+}
+
+Fd make_memfd(size_t bytes) {
+  Fd fd(::memfd_create("ringsync", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) throw Error("[shm] memfd_create failed: " + errno_text() + ".");
+  if (::fallocate(fd.get(), 0, 0, static_cast<off_t>(bytes)) != 0) {
+    throw Error("[shm] no room for " + std::to_string(bytes) + " bytes of shared memory: " +
+                errno_text() + ". Free memory or raise the container's limit.");
+  }
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    throw Error("[shm] sealing shared memory failed: " + errno_text() + ".");
+  }
+  return fd;
+}
+
+Mapping::Mapping(const Fd& memfd, size_t bytes) {
+  void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd.get(), 0);
+  if (address == MAP_FAILED) {
+    throw Error("[shm] mapping " + std::to_string(bytes) + " bytes failed: " + errno_text() + ".");
+  }
+  bytes_ = {static_cast<std::byte*>(address), bytes};
+}
+
+Mapping::Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Mapping::~Mapping() {
+  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+}
+
+size_t file_bytes(const Fd& fd) {
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) throw Error("[shm] fstat failed: " + errno_text() + ".");
+  return static_cast<size_t>(status.st_size);
+}
+
+}  // namespace ringsync

@@ -1,0 +1,180 @@
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <tuple>
+
+#include "bindings/bind_array.h"
+#include "bindings/bindings.h"
+#include "engine/engine.h"
+#include "transport/registry.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace ringsync {
+namespace {
+
+/// An engine and the store it met through, which its transport goes on using.
+class BoundEngine {
+ public:
+  BoundEngine(std::shared_ptr<Store> store, int rank, int size, const std::string& transport,
+              std::string algorithm, double caller_spin_us, double engine_spin_us,
+              double timeout_s)
+      : store_(std::move(store)) {
+    const nb::gil_scoped_release release;
+    const Deadline deadline = deadline_after(timeout_s);
+    engine_ = std::make_unique<Engine>(
+        EngineConfig{std::move(algorithm), caller_spin_us, engine_spin_us},
+        make_transport(transport, *store_, rank, size, deadline), rank, size, deadline);
+  }
+
+  Engine& get() { return *engine_; }
+
+ private:
+  std::shared_ptr<Store> store_;
+  std::unique_ptr<Engine> engine_;
+};
+
+Request make_request(int collective, const std::optional<AnyArray>& array, std::string name,
+                     bool is_named, int op, int root, double timeout_s) {
+  Request request;
+  request.collective = static_cast<Collective>(collective);
+  request.name = std::move(name);
+  request.is_named = is_named;
+  request.op = static_cast<ReduceOp>(op);
+  request.root = root;
+  request.deadline = deadline_after(timeout_s);
+  if (array) {
+    ArrayView view = view_of(*array);
+    request.data = view.bytes;
+    request.dtype = view.dtype;
+    request.shape = std::move(view.shape);
+  }
+  return request;
+}
+
+std::shared_ptr<Handle> submit(BoundEngine& engine, int collective,
+                               const std::optional<AnyArray>& array, std::string name,
+                               bool is_named, int op, int root, double timeout_s) {
+  Request request =
+      make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
+  const nb::gil_scoped_release release;
+  return engine.get().submit(std::move(request));
+}
+
+std::shared_ptr<Handle> call(BoundEngine& engine, int collective,
+                             const std::optional<AnyArray>& array, std::string name, bool is_named,
+                             int op, int root, double timeout_s) {
+  Request request =
+      make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
+  const nb::gil_scoped_release release;
+  return engine.get().call(std::move(request));
+}
+
+/// True once done; false when `timeout_s` passed first. Ctrl-C raises.
+bool wait(const Handle& handle, std::optional<double> timeout_s) {
+  const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
+  while (!handle.is_done()) {
+    Woken woken = Woken::kChanged;
+    {
+      const nb::gil_scoped_release release;
+      woken = handle.wait(deadline);
+    }
+    if (woken == Woken::kTimedOut) return handle.is_done();
+    if (woken == Woken::kSignal && PyErr_CheckSignals() != 0) throw nb::python_error();
+  }
+  return true;
+}
+
+std::tuple<ByteArray, std::vector<int64_t>> result_of(const Handle& handle, size_t item_bytes) {
+  const Result& result = handle.result();
+  size_t bytes = item_bytes;
+  for (const int64_t length : result.shape) bytes *= static_cast<size_t>(length);
+  return {wrap_bytes(result.data, bytes), result.shape};
+}
+
+using EventTuple = std::tuple<std::string, std::string, int64_t, int64_t, std::string, uint64_t>;
+
+std::vector<EventTuple> take_events(BoundEngine& engine) {
+  std::vector<EventTuple> tuples;
+  for (Event& event : engine.get().events().take()) {
+    tuples.emplace_back(std::move(event.lane), std::move(event.name), event.start_ns, event.end_ns,
+                        std::move(event.tensor), event.bytes);
+  }
+  return tuples;
+}
+
+void bind_handle(nb::module_& module) {
+  nb::class_<Handle>(module, "Handle", "Completion of one request.")
+      .def("done", &Handle::is_done)
+      .def("wait", &wait, "timeout_s"_a = nb::none(),
+           "Wait until done; False when the time passed first.")
+      .def(
+          "check",
+          [](const Handle& handle) {
+            if (handle.error()) std::rethrow_exception(handle.error());
+          },
+          "Raise the request's error, if it failed. Only once done.")
+      .def("result", &result_of, "item_bytes"_a, "Bytes and shape of an allgather. Only once done.")
+      .def(
+          "times",
+          [](const Handle& handle) {
+            const Times& times = handle.times();
+            return std::make_tuple(times.submitted_ns, times.started_ns, times.agreed_ns,
+                                   times.done_ns);
+          },
+          "Nanoseconds of submission, start, agreement and completion. Only once done.");
+}
+
+}  // namespace
+
+void bind_engine(nb::module_& module) {
+  bind_handle(module);
+  nb::class_<BoundEngine>(module, "Engine", "The engine of one rank.")
+      .def(nb::init<std::shared_ptr<Store>, int, int, const std::string&, std::string, double,
+                    double, double>(),
+           "store"_a, "rank"_a, "size"_a, "transport"_a, "algorithm"_a = "",
+          "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
+      .def("submit", &submit, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a, "op"_a,
+           "root"_a, "timeout_s"_a, "Queue a request and return at once.")
+      .def("call", &call, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a, "op"_a,
+           "root"_a, "timeout_s"_a,
+           "Like submit, but done on this thread when nothing else is going on.")
+      .def(
+          "allocate",
+          [](BoundEngine& engine, size_t bytes) {
+            std::shared_ptr<std::byte> memory;
+            {
+              const nb::gil_scoped_release release;
+              memory = engine.get().allocate(bytes);
+            }
+            return wrap_bytes(std::move(memory), bytes);
+          },
+          "bytes"_a, "Zeroed bytes in registered memory.")
+      .def(
+          "shutdown",
+          [](BoundEngine& engine, const std::string& cause) {
+            const nb::gil_scoped_release release;
+            engine.get().shutdown(cause);
+          },
+          "cause"_a)
+      .def("start_events", [](BoundEngine& engine) { engine.get().events().start(); })
+      .def("stop_events", [](BoundEngine& engine) { engine.get().events().stop(); })
+      .def("take_events", &take_events,
+           "Recorded events: lane, name, start_ns, end_ns, tensor, bytes.")
+      .def("dropped_events", [](BoundEngine& engine) { return engine.get().events().dropped(); })
+      .def(
+          "record_event",
+          [](BoundEngine& engine, const std::string& lane, const std::string& name,
+             int64_t start_ns, int64_t end_ns, const std::string& tensor, uint64_t bytes) {
+            engine.get().events().record(lane, name, start_ns, end_ns, tensor, bytes);
+          },
+          "lane"_a, "name"_a, "start_ns"_a, "end_ns"_a, "tensor"_a = "", "bytes"_a = 0);
+  module.def("transport_names", &transport_names);
+}
+
+}  // namespace ringsync

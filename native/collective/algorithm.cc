@@ -1,0 +1,25 @@
+#include "collective/algorithm.h"
+
+#include <algorithm>
+
+namespace ringsync {
+
+std::string to_string(Collective collective) {
+  switch (collective) {
+    case Collective::kAllreduce:
+      return "allreduce";
+    case Collective::kAllgather:
+      return "allgather";
+    case Collective::kBroadcast:
+      return "broadcast";
+    case Collective::kBarrier:
+      return "barrier";
+  }
+  __builtin_unreachable();
+}
+
+size_t largest_count(const Problem& problem) {
+  return problem.counts.empty() ? 0 : *std::ranges::max_element(problem.counts);
+}
+
+}  // namespace ringsync

@@ -1,0 +1,33 @@
+#pragma once
+
+// An algorithm is a pure function from a problem to a schedule, with its cost. It knows no device,
+// no transport and no time.
+
+#include <string_view>
+
+#include "collective/schedule.h"
+
+namespace ringsync {
+
+/// What one rank pays: messages one after another, and elements it sends (or writes to peers).
+struct Cost {
+  size_t steps = 0;
+  size_t elements = 0;
+};
+
+class Algorithm {
+ public:
+  virtual ~Algorithm() = default;
+
+  virtual std::string_view name() const = 0;
+  virtual bool applies(const Problem& problem) const = 0;
+  /// Pure; called for every rank of a problem by every rank.
+  virtual Schedule build(const Problem& problem) const = 0;
+  /// Upper bound over all ranks.
+  virtual Cost cost(const Problem& problem) const = 0;
+};
+
+/// Largest of the elements that one rank contributes.
+size_t largest_count(const Problem& problem);
+
+}  // namespace ringsync

@@ -1,0 +1,16 @@
+#pragma once
+
+// The algorithms' makers, for the registry alone.
+
+#include <memory>
+
+#include "collective/algorithm.h"
+
+namespace ringsync {
+
+std::unique_ptr<Algorithm> make_ring();
+std::unique_ptr<Algorithm> make_direct();
+std::unique_ptr<Algorithm> make_direct_broadcast();
+std::unique_ptr<Algorithm> make_direct_allgather();
+
+}  // namespace ringsync

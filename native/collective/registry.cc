@@ -1,0 +1,62 @@
+#include "collective/registry.h"
+
+#include "base/error.h"
+#include "collective/algorithms.h"
+
+namespace ringsync {
+namespace {
+
+/// What one step costs beyond its bytes, in elements that could have been sent meanwhile: two
+/// processes exchange a flag in about 150 ns and copy about 10 bytes a nanosecond through shared
+/// memory (both measured on a 2-core x86-64 host), elements taken as 4 bytes.
+constexpr size_t kStepElements = 400;
+
+const std::vector<std::unique_ptr<Algorithm>>& entries() {
+  static const auto kEntries = [] {
+    std::vector<std::unique_ptr<Algorithm>> list;
+    list.push_back(make_direct());
+    list.push_back(make_ring());
+    list.push_back(make_direct_broadcast());
+    list.push_back(make_direct_allgather());
+    return list;
+  }();
+  return kEntries;
+}
+
+}  // namespace
+
+std::vector<std::string> algorithm_names() {
+  std::vector<std::string> names;
+  for (const auto& algorithm : entries()) names.emplace_back(algorithm->name());
+  return names;
+}
+
+const Algorithm& algorithm_named(const std::string& name) {
+  std::string known;
+  for (const auto& algorithm : entries()) {
+    if (algorithm->name() == name) return *algorithm;
+    known += (known.empty() ? "" : ", ") + std::string(algorithm->name());
+  }
+  throw ConfigError("[algorithm] '" + name + "' is unknown; one of " + known + " is expected.");
+}
+
+const Algorithm& choose(const Problem& problem, const std::string& preferred) {
+  const Algorithm* best = nullptr;
+  size_t least = 0;
+  for (const auto& algorithm : entries()) {
+    if (!algorithm->applies(problem)) continue;
+    if (algorithm->name() == preferred) return *algorithm;
+    const Cost cost = algorithm->cost(problem);
+    const size_t price = cost.steps * kStepElements + cost.elements;
+    if (best == nullptr || price < least) {
+      best = algorithm.get();
+      least = price;
+    }
+  }
+  if (best == nullptr) {
+    throw ConfigError("[algorithm] none applies to " + to_string(problem.collective) + ".");
+  }
+  return *best;
+}
+
+}  // namespace ringsync

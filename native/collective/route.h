@@ -1,0 +1,37 @@
+#pragma once
+
+// One rank's share of a problem, read off the schedules of all ranks: its own steps, what its peers
+// expect from it, and whose progress it must know. Computed once per problem and kept.
+
+#include <vector>
+
+#include "collective/algorithm.h"
+
+namespace ringsync {
+
+/// A range that a peer reads here in some phase, to be sent when no memory is shared.
+struct Send {
+  int peer = 0;
+  Range range;
+};
+
+struct Phase {
+  std::vector<Step> steps;
+  /// In the order in which each peer takes them; empty when the buffers are in place.
+  std::vector<Send> sends;
+};
+
+struct Route {
+  bool is_in_place = false;
+  std::vector<Phase> phases;
+  /// In place: the ranks that touch memory which this rank also touches. They exchange flags between
+  /// phases, and a rank is done when all of these are.
+  std::vector<int> neighbours;
+};
+
+/// Schedules of all ranks of `problem`, by rank.
+std::vector<Schedule> build_all(const Algorithm& algorithm, const Problem& problem);
+
+Route make_route(const std::vector<Schedule>& schedules, const Problem& problem);
+
+}  // namespace ringsync

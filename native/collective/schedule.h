@@ -1,0 +1,92 @@
+#pragma once
+
+// What to send when, as data. A schedule says which ranges one rank reads and writes in which phase;
+// it mentions no transport, no segment and no element type.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ringsync {
+
+/// Values are part of the header that ranks exchange; append only.
+enum class Collective : uint8_t { kAllreduce = 0, kAllgather = 1, kBroadcast = 2, kBarrier = 3 };
+
+std::string to_string(Collective collective);
+
+/// One rank's view of one collective call. Everything but `rank` is equal on all ranks.
+struct Problem {
+  Collective collective = Collective::kBarrier;
+  int rank = 0;
+  int size = 1;
+  /// Elements that each rank contributes: `size` entries, all equal but for allgather.
+  std::vector<size_t> counts;
+  int root = 0;
+  /// Every rank's buffers lie in registered memory, so that steps may read and write peers in place.
+  bool is_in_place = false;
+
+  /// The same call as another rank sees it.
+  Problem seen_by(int other) const {
+    Problem problem = *this;
+    problem.rank = other;
+    return problem;
+  }
+  bool operator==(const Problem&) const = default;
+};
+
+/// kInput is what the caller gave, kOutput what it gets; for allreduce and broadcast they are the
+/// same memory and schedules name it kOutput.
+enum class Buffer : uint8_t { kInput, kOutput };
+
+/// Elements of one buffer, at the same place on every rank that a step names.
+struct Range {
+  Buffer buffer = Buffer::kOutput;
+  size_t offset = 0;
+  size_t count = 0;
+};
+
+/// kReduceLast also applies the operation's divisor: each element passes it exactly once.
+enum class Apply : uint8_t { kCopy, kReduce, kReduceLast };
+
+/// Read `read` on the ranks `from`, apply, write the result to `write` on the ranks `to`. A reduction
+/// adds in the listed order of `from`. A message is from = {peer}, to = {self}.
+struct Step {
+  int phase = 0;
+  std::vector<int> from;
+  Range read;
+  std::vector<int> to;
+  Range write;
+  Apply apply = Apply::kCopy;
+};
+
+/// One rank's steps, in the order of their phases. Within a phase no rank writes a range that
+/// another touches; `phases` is equal on all ranks.
+struct Schedule {
+  int phases = 0;
+  std::vector<Step> steps;
+};
+
+/// Part `index` of `count` elements cut into `parts` of nearly equal length.
+struct Chunk {
+  size_t offset = 0;
+  size_t count = 0;
+};
+
+inline Chunk chunk_of(size_t count, int parts, int index) {
+  const auto edge = [&](int i) {
+    // In this order the product cannot overflow before 2^64 elements.
+    const auto n = static_cast<size_t>(parts);
+    const auto k = static_cast<size_t>(i);
+    return count / n * k + count % n * k / n;
+  };
+  return {edge(index), edge(index + 1) - edge(index)};
+}
+
+/// Length of the longest of `parts` parts.
+inline size_t longest_chunk(size_t count, int parts) {
+  const auto n = static_cast<size_t>(parts);
+  return count / n + (count % n > 0 ? 1 : 0);
+}
+
+}  // namespace ringsync

@@ -1,0 +1,205 @@
+#include "engine/engine.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <numeric>
+#include <utility>
+
+#include "base/error.h"
+
+namespace ringsync {
+namespace {
+
+/// Looks at the peers' memory between two sleeps where spinning is off: each lets another thread
+/// run, which may be the very peer that is awaited.
+constexpr int kYields = 4;
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Decides how long a blocked thread keeps looking before it sleeps.
+class Patience {
+ public:
+  explicit Patience(double spin_us) : spin_us_(spin_us) { renew(); }
+
+  void renew() {
+    until_ = deadline_after(spin_us_ * 1e-6);
+    yields_ = spin_us_ > 0 ? 0 : kYields;
+  }
+  bool is_left() {
+    if (spin_us_ > 0) {
+      relax();
+      return Clock::now() < until_;
+    }
+    if (yields_ == 0) return false;
+    --yields_;
+    ::sched_yield();
+    return true;
+  }
+
+ private:
+  const double spin_us_;
+  Deadline until_;
+  int yields_ = 0;
+};
+
+std::vector<int> all_ranks(int size) {
+  std::vector<int> ranks(static_cast<size_t>(size));
+  std::iota(ranks.begin(), ranks.end(), 0);
+  return ranks;
+}
+
+std::exception_ptr shut_down_error(const std::string& cause) {
+  return std::make_exception_ptr(NotInitializedError(
+      "[engine] the operation was in flight when this rank shut down: " + cause + "."));
+}
+
+}  // namespace
+
+Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int rank, int size,
+               Deadline deadline)
+    : config_(std::move(config)),
+      rank_(rank),
+      size_(size),
+      pid_(::getpid()),
+      transport_(std::move(transport)),
+      world_(std::make_unique<Group>(
+          "world", all_ranks(size), rank, *transport_, events_, config_.algorithm, deadline,
+          [this](const Request& request) { forget_name(request); })),
+      thread_([this] { serve(); }) {}
+
+Engine::~Engine() {
+  shutdown("its engine was released");
+  // A forked child has no such thread; only the handle is let go.
+  if (thread_.joinable()) thread_.detach();
+}
+
+std::shared_ptr<Handle> Engine::submit(Request request) {
+  std::shared_ptr<Handle> handle = enqueue(std::move(request));
+  wake();
+  return handle;
+}
+
+std::shared_ptr<Handle> Engine::call(Request request) {
+  std::shared_ptr<Handle> handle = enqueue(std::move(request));
+  bool is_left_over = true;
+  if (std::unique_lock turn(turn_, std::try_to_lock); turn.owns_lock()) {
+    drive(handle.get(), config_.caller_spin_us);
+    is_left_over = !world_->is_idle();
+  }
+  // Whatever was submitted meanwhile, or was interrupted, is the engine thread's.
+  if (is_left_over || has_queued()) wake();
+  return handle;
+}
+
+void Engine::shutdown(const std::string& cause) noexcept {
+  if (::getpid() != pid_) return;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    if (is_stopping_.exchange(true)) return;
+    work_.notify_all();
+  }
+  transport_->waiter().ring();
+  thread_.join();
+  transport_->leave(cause);
+  const std::lock_guard turn(turn_);
+  advance();  // what was still queued joins what is in flight
+  world_->fail_all(shut_down_error(cause));
+}
+
+std::shared_ptr<Handle> Engine::enqueue(Request request) {
+  if (request.collective == Collective::kAllreduce && !is_summable(request.dtype)) {
+    throw ConfigError("[allreduce] '" + request.name + "': " + std::string(name(request.dtype)) +
+                      " cannot be summed. Use int32, int64, float32 or float64.");
+  }
+  const std::lock_guard lock(queue_mutex_);
+  if (is_stopping_) {
+    throw NotInitializedError("[engine] '" + request.name +
+                              "' was submitted after shutdown. Call init() first.");
+  }
+  if (request.is_named && !names_.insert(request.name).second) {
+    throw DuplicateNameError("[" + to_string(request.collective) + "] '" + request.name +
+                             "' is still in flight on rank " + std::to_string(rank_) +
+                             ". Wait for its handle, or use another name.");
+  }
+  auto handle = std::make_shared<Handle>(Times{.submitted_ns = now_ns()});
+  queue_.push_back({std::move(request), handle});
+  return handle;
+}
+
+void Engine::wake() {
+  {
+    const std::lock_guard lock(queue_mutex_);
+    is_wanted_ = true;
+    work_.notify_one();
+  }
+  transport_->waiter().ring();
+}
+
+void Engine::serve() {
+  for (;;) {
+    {
+      std::unique_lock lock(queue_mutex_);
+      work_.wait(lock, [this] { return is_stopping_ || is_wanted_; });
+      if (is_stopping_) return;
+      is_wanted_ = false;
+    }
+    const std::lock_guard turn(turn_);
+    while (!is_stopping_ && !drive(nullptr, config_.engine_spin_us)) {
+    }
+  }
+}
+
+/// With the turn held: works until nothing is in flight, `until` is done or the engine stops (true),
+/// or a signal arrives (false).
+bool Engine::drive(const Handle* until, double spin_us) {
+  Waiter& waiter = transport_->waiter();
+  Patience patience(spin_us);
+  while (!is_stopping_) {
+    Progress progress = advance();
+    if (progress == Progress::kDone || (until != nullptr && until->is_done())) return true;
+    if (progress == Progress::kMoved) {
+      patience.renew();
+      continue;
+    }
+    if (patience.is_left()) continue;
+    waiter.prepare();
+    progress = advance();
+    if (progress != Progress::kBlocked || is_stopping_ || world_->give_up()) {
+      waiter.cancel();
+      continue;
+    }
+    if (!waiter.sleep(world_->deadline())) return false;
+    patience.renew();
+  }
+  return true;
+}
+
+Progress Engine::advance() {
+  std::deque<Queued> queued;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    queued.swap(queue_);
+  }
+  for (Queued& item : queued) world_->push(std::move(item.request), std::move(item.handle));
+  return world_->advance();
+}
+
+bool Engine::has_queued() {
+  const std::lock_guard lock(queue_mutex_);
+  return !queue_.empty();
+}
+
+void Engine::forget_name(const Request& request) {
+  if (!request.is_named) return;
+  const std::lock_guard lock(queue_mutex_);
+  names_.erase(request.name);
+}
+
+}  // namespace ringsync

@@ -1,0 +1,92 @@
+#pragma once
+
+// The engine of one rank: requests in, handles out, one thread that sleeps when there is nothing to
+// do. Several engines may live in one process. It never touches the interpreter.
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "base/event_log.h"
+#include "engine/group.h"
+#include "engine/handle.h"
+#include "engine/request.h"
+#include "transport/transport.h"
+
+namespace ringsync {
+
+struct EngineConfig {
+  /// Algorithm to prefer where it applies; empty: the cheapest.
+  std::string algorithm;
+  /// How long a calling thread, and the engine's own thread, look for news before they sleep. A
+  /// wake-up costs 35 to 50 us, so longer never pays; 0 where there are more threads than cores.
+  double caller_spin_us = 0;
+  double engine_spin_us = 0;
+};
+
+class Engine {
+ public:
+  /// Connects to the other ranks. Throws RendezvousError.
+  Engine(EngineConfig config, std::unique_ptr<Transport> transport, int rank, int size,
+         Deadline deadline);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  EventLog& events() { return events_; }
+
+  /// Queues the request and returns at once. Any thread. Throws DuplicateNameError,
+  /// NotInitializedError after shutdown, ConfigError for an impossible request.
+  std::shared_ptr<Handle> submit(Request request);
+
+  /// Like submit, but when nothing else is going on the calling thread does the engine's work itself
+  /// until the request is done or a signal arrives. Any thread.
+  std::shared_ptr<Handle> call(Request request);
+
+  /// Registered memory, zeroed. Any thread.
+  std::shared_ptr<std::byte> allocate(size_t bytes) { return transport_->allocate(bytes); }
+
+  /// Tells the peers, ends the thread and fails what is still in flight. In a forked child it does
+  /// nothing. Idempotent; any thread but the engine's own.
+  void shutdown(const std::string& cause) noexcept;
+
+ private:
+  struct Queued {
+    Request request;
+    std::shared_ptr<Handle> handle;
+  };
+
+  std::shared_ptr<Handle> enqueue(Request request);
+  void wake();
+  void serve();
+  bool drive(const Handle* until, double spin_us);
+  Progress advance();
+  bool has_queued();
+  void forget_name(const Request& request);
+
+  const EngineConfig config_;
+  const int rank_;
+  const int size_;
+  const int pid_;  // of the process that owns the thread
+  EventLog events_;
+  std::unique_ptr<Transport> transport_;
+
+  std::mutex queue_mutex_;
+  std::condition_variable work_;
+  std::deque<Queued> queue_;            // guarded by queue_mutex_
+  std::set<std::string> names_;         // chosen names in flight; guarded by queue_mutex_
+  bool is_wanted_ = false;              // guarded by queue_mutex_
+  std::atomic<bool> is_stopping_{false};  // written under queue_mutex_
+
+  std::mutex turn_;                     // whoever holds it is the engine
+  std::unique_ptr<Group> world_;        // guarded by turn_
+  std::thread thread_;
+};
+
+}  // namespace ringsync

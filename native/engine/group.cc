@@ -1,0 +1,182 @@
+#include "engine/group.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "base/error.h"
+#include "collective/registry.h"
+
+namespace ringsync {
+namespace {
+
+/// Distinct problems kept; a training step has some hundreds. Beyond it all are forgotten, which
+/// costs microseconds each to compute again.
+constexpr size_t kMaxRoutes = 4096;
+
+constexpr char kLane[] = "engine";
+
+std::string key_of(const Problem& problem) {
+  std::string key;
+  const auto append = [&key](const auto& value) {
+    key.append(reinterpret_cast<const char*>(&value), sizeof(value));
+  };
+  append(problem.collective);
+  append(problem.root);
+  append(problem.is_in_place);
+  for (const size_t count : problem.counts) append(count);
+  return key;
+}
+
+std::string place_of(const Request& request) {
+  return "[" + to_string(request.collective) + "] '" + request.name + "': ";
+}
+
+std::string list_of(const std::vector<int>& ranks) {
+  std::string text = "{";
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(ranks[i]);
+  }
+  return text + "}";
+}
+
+std::string seconds_text(int64_t since_ns) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f s", static_cast<double>(now_ns() - since_ns) * 1e-9);
+  return text;
+}
+
+}  // namespace
+
+Group::Group(const std::string& name, const std::vector<int>& ranks, int rank,
+             Transport& transport, EventLog& events, std::string algorithm, Deadline deadline,
+             OnDone on_done)
+    : size_(static_cast<int>(ranks.size())),
+      transport_(transport),
+      events_(events),
+      algorithm_(std::move(algorithm)),
+      on_done_(std::move(on_done)),
+      connections_(transport.connect(name, ranks, deadline)),
+      view_{rank, size_, connections_, transport,
+            [this](const Problem& problem) { return route_of(problem); }} {}
+
+void Group::push(Request request, std::shared_ptr<Handle> handle) {
+  if (failure_) {
+    on_done_(request);
+    handle->complete(failure_);
+    return;
+  }
+  operations_.emplace_back(std::move(request), std::move(handle));
+}
+
+Progress Group::advance() {
+  Progress progress = Progress::kDone;
+  while (!operations_.empty()) {
+    const Progress current = advance_current();
+    if (current == Progress::kDone) {
+      progress = Progress::kMoved;
+      continue;
+    }
+    return progress == Progress::kMoved ? progress : current;
+  }
+  return progress;
+}
+
+Progress Group::advance_current() {
+  try {
+    const Progress progress = operations_.front().advance(view_, sequence_);
+    if (progress == Progress::kDone) finish(nullptr);
+    return progress;
+  } catch (const MismatchError&) {
+    finish(std::current_exception());  // on every rank, and no data has moved: the group goes on
+    return Progress::kDone;
+  } catch (const std::exception& error) {
+    transport_.leave(error.what());
+    fail_all(std::current_exception());
+    return Progress::kDone;
+  }
+}
+
+bool Group::give_up() {
+  if (operations_.empty()) return false;
+  const std::vector<int> needed = operations_.front().blocked_on();
+  for (const int rank : needed) {
+    const auto lost = connections_[static_cast<size_t>(rank)]->lost();
+    if (!lost) continue;
+    // What it had sent before it went may have arrived since the last look: look once more.
+    if (advance_current() != Progress::kBlocked) return true;
+    const std::exception_ptr error = lost_error(*lost);
+    transport_.leave("it lost rank " + std::to_string(lost->rank) + ": " + lost->cause);
+    fail_all(error);
+    return true;
+  }
+  if (Clock::now() < operations_.front().request().deadline) return false;
+  const std::exception_ptr error = late_error(needed);
+  transport_.leave("it gave up waiting for ranks " + list_of(needed));
+  fail_all(error);
+  return true;
+}
+
+Deadline Group::deadline() const {
+  return operations_.empty() ? kNever : operations_.front().request().deadline;
+}
+
+void Group::fail_all(const std::exception_ptr& error) {
+  if (!failure_) failure_ = error;
+  while (!operations_.empty()) finish(failure_);
+}
+
+void Group::finish(std::exception_ptr error) {
+  const Operation operation = std::move(operations_.front());
+  operations_.pop_front();
+  ++sequence_;
+  on_done_(operation.request());
+  operation.handle().complete(std::move(error));
+  record(operation);
+}
+
+void Group::record(const Operation& operation) const {
+  const Times& times = operation.handle().times();
+  if (!events_.is_on() || times.started_ns == 0) return;
+  const Request& request = operation.request();
+  const int64_t agreed_ns = times.agreed_ns == 0 ? times.done_ns : times.agreed_ns;
+  const uint64_t bytes = request.data.size();
+  events_.record(kLane, "agree", times.started_ns, agreed_ns, request.name, bytes);
+  if (times.agreed_ns == 0) return;
+  events_.record(kLane, "run", agreed_ns, times.done_ns, request.name, bytes);
+}
+
+std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
+  if (routes_.size() >= kMaxRoutes) routes_.clear();
+  std::shared_ptr<const Route>& route = routes_[key_of(problem)];
+  if (!route) {
+    std::vector<Schedule> schedules(static_cast<size_t>(size_));
+    if (problem.collective != Collective::kBarrier) {
+      schedules = build_all(choose(problem, algorithm_), problem);
+    }
+    route = std::make_shared<const Route>(make_route(schedules, problem));
+  }
+  return route;
+}
+
+std::exception_ptr Group::lost_error(const LostPeer& lost) const {
+  const Request& request = operations_.front().request();
+  const std::string message = place_of(request) + "rank " + std::to_string(view_.rank) + " of " +
+                              std::to_string(size_) + " lost rank " + std::to_string(lost.rank) +
+                              " (pid " + std::to_string(lost.pid) + " on " + lost.host +
+                              "): " + lost.cause + ". Read rank " + std::to_string(lost.rank) +
+                              "'s log first.";
+  return std::make_exception_ptr(PeerLostError(message, lost, request.name));
+}
+
+std::exception_ptr Group::late_error(const std::vector<int>& missing) const {
+  const Operation& operation = operations_.front();
+  const std::string message =
+      place_of(operation.request()) + "not complete after " +
+      seconds_text(operation.handle().times().submitted_ns) + " on rank " +
+      std::to_string(view_.rank) + " of " + std::to_string(size_) + "; ranks " + list_of(missing) +
+      " did not take part in time. See what they are doing, or raise timeout_s.";
+  return std::make_exception_ptr(TimedOutError(message, missing));
+}
+
+}  // namespace ringsync

@@ -1,0 +1,56 @@
+#pragma once
+
+// The completion of one request: made by submit, completed once by the engine, waited for by any
+// thread.
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/futex.h"
+
+namespace ringsync {
+
+/// When a request passed each stage; 0: not reached.
+struct Times {
+  int64_t submitted_ns = 0;
+  int64_t started_ns = 0;  // its turn came: this rank announced it
+  int64_t agreed_ns = 0;   // all ranks had announced it
+  int64_t done_ns = 0;
+};
+
+/// Result memory of an operation whose result size only the agreement tells.
+struct Result {
+  std::shared_ptr<std::byte> data;
+  std::vector<int64_t> shape;
+};
+
+class Handle {
+ public:
+  explicit Handle(Times times) : times_(times) {}
+
+  /// Any thread.
+  bool is_done() const { return state_.load(std::memory_order_acquire) != 0; }
+  /// Sleeps until done, the deadline or a signal. Any thread.
+  Woken wait(Deadline deadline) const { return futex_wait(state_, 0, deadline); }
+
+  /// The rest is for whoever has seen is_done(), and before that for the engine alone.
+  const std::exception_ptr& error() const { return error_; }
+  const Result& result() const { return result_; }
+  const Times& times() const { return times_; }
+
+  Times& mutable_times() { return times_; }
+  void set_result(Result result);
+  void complete(std::exception_ptr error = nullptr);
+
+ private:
+  std::atomic<uint32_t> state_{0};
+  std::exception_ptr error_;
+  Result result_;
+  Times times_;
+};
+
+}  // namespace ringsync

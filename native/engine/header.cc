@@ -1,0 +1,143 @@
+#include "engine/header.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace ringsync {
+namespace {
+
+std::string_view name_of(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::kAverage:
+      return "Average";
+    case ReduceOp::kSum:
+      return "Sum";
+  }
+  __builtin_unreachable();
+}
+
+/// FNV-1a: equal on all ranks, unlike std::hash, which promises nothing between processes.
+uint64_t hash_of(std::string_view text) {
+  uint64_t hash = 14695981039346656037u;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return hash;
+}
+
+std::string name_of(const Header& header) {
+  return {header.name.data(), ::strnlen(header.name.data(), header.name.size())};
+}
+
+std::string shape_text(const Header& header) {
+  std::string text = "(";
+  for (size_t i = 0; i < header.dimensions; ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(header.shape[i]);
+  }
+  return text + (header.dimensions == 1 ? ",)" : ")");
+}
+
+/// Dimensions from `first` on are equal.
+bool has_equal_shape(const Header& a, const Header& b, size_t first) {
+  return a.dimensions == b.dimensions &&
+         std::equal(a.shape.begin() + static_cast<long>(std::min<size_t>(first, a.dimensions)),
+                    a.shape.begin() + a.dimensions,
+                    b.shape.begin() + static_cast<long>(std::min<size_t>(first, b.dimensions)));
+}
+
+/// A header whose numbers contradict each other was not written by make_header.
+bool is_consistent(const Header& header) {
+  if (header.dimensions > kMaxDimensions) return false;
+  uint64_t count = 1;
+  for (size_t i = 0; i < header.dimensions; ++i) {
+    const auto length = static_cast<uint64_t>(header.shape[i]);
+    if (header.shape[i] < 0) return false;
+    if (length != 0 && count > std::numeric_limits<uint32_t>::max() * uint64_t{1024} / length) {
+      return false;  // beyond 4 Ti elements: no host holds such an array
+    }
+    count *= length;
+  }
+  return count == header.count;
+}
+
+/// What two headers disagree on, as "rank a ..., rank b ..." parts; empty when they agree.
+struct Difference {
+  std::string mine;
+  std::string reference;
+  std::string advice;
+};
+
+std::optional<Difference> difference(const Header& mine, const Header& reference) {
+  if (!is_consistent(mine)) {
+    return Difference{"sent a damaged header", "a good one",
+                      "Run the same ringsync version on all ranks."};
+  }
+  if (mine.collective != reference.collective || mine.name_hash != reference.name_hash ||
+      mine.sequence != reference.sequence) {
+    const auto what = [](const Header& h) {
+      return to_string(h.collective) + " '" + name_of(h) + "'";
+    };
+    return Difference{"submitted " + what(mine), what(reference),
+                      "Submit the same operations in the same order on all ranks."};
+  }
+  if (mine.dtype != reference.dtype) {
+    return Difference{"sent " + std::string(name(mine.dtype)), std::string(name(reference.dtype)),
+                      "Use one dtype on all ranks."};
+  }
+  const bool is_gather = mine.collective == Collective::kAllgather;
+  if (!has_equal_shape(mine, reference, is_gather ? 1 : 0)) {
+    return Difference{"sent shape " + shape_text(mine), shape_text(reference),
+                      is_gather ? "Only the first dimension may differ between ranks."
+                                : "Build the same model on all ranks."};
+  }
+  if (mine.op != reference.op) {
+    return Difference{"asked for " + std::string(name_of(mine.op)),
+                      std::string(name_of(reference.op)), "Use one op on all ranks."};
+  }
+  if (mine.root != reference.root) {
+    return Difference{"named root " + std::to_string(mine.root), std::to_string(reference.root),
+                      "Use one root on all ranks."};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Header make_header(const Request& request, uint64_t sequence, Registration registration) {
+  if (request.shape.size() > kMaxDimensions) {
+    throw ConfigError("[" + to_string(request.collective) + "] '" + request.name + "' has " +
+                      std::to_string(request.shape.size()) + " dimensions; at most " +
+                      std::to_string(kMaxDimensions) + " are supported. Reshape it.");
+  }
+  Header header;
+  header.sequence = sequence;
+  header.name_hash = hash_of(request.name);
+  header.registration = registration;
+  header.count = request.data.size() / size_bytes(request.dtype);
+  std::ranges::copy(request.shape, header.shape.begin());
+  header.root = request.root;
+  header.collective = request.collective;
+  header.dtype = request.dtype;
+  header.op = request.op;
+  header.dimensions = static_cast<uint8_t>(request.shape.size());
+  const size_t length = std::min(request.name.size(), header.name.size() - 1);
+  std::memcpy(header.name.data(), request.name.data(), length);
+  return header;
+}
+
+std::optional<std::string> find_mismatch(const std::vector<Header>& headers) {
+  const Header& reference = headers[0];
+  for (size_t rank = 0; rank < headers.size(); ++rank) {
+    const std::optional<Difference> found = difference(headers[rank], reference);
+    if (!found) continue;
+    return "[" + to_string(reference.collective) + "] '" + name_of(reference) + "': rank " +
+           std::to_string(rank) + " " + found->mine + ", rank 0 " + found->reference + ". " +
+           found->advice;
+  }
+  return std::nullopt;
+}
+
+}  // namespace ringsync

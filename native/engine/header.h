@@ -1,0 +1,43 @@
+#pragma once
+
+// What ranks tell each other before any data moves, and the comparison that turns a disagreement
+// into one sentence. Pure; all ranks see the same headers and reach the same verdict.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+#include "transport/transport.h"
+
+namespace ringsync {
+
+inline constexpr size_t kMaxDimensions = 8;
+
+/// Sent as it lies in memory, between processes of one host and one build.
+struct Header {
+  uint64_t sequence = 0;
+  uint64_t name_hash = 0;
+  Registration registration;
+  uint64_t count = 0;
+  std::array<int64_t, kMaxDimensions> shape{};
+  int32_t root = 0;
+  Collective collective = Collective::kBarrier;
+  Dtype dtype = Dtype::kUint8;
+  ReduceOp op = ReduceOp::kSum;
+  uint8_t dimensions = 0;
+  /// For messages, cut to fit and zero-terminated.
+  std::array<char, 96> name{};
+};
+static_assert(std::is_trivially_copyable_v<Header>);
+
+/// Throws ConfigError when the shape has too many dimensions.
+Header make_header(const Request& request, uint64_t sequence, Registration registration);
+
+/// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers` by
+/// rank.
+std::optional<std::string> find_mismatch(const std::vector<Header>& headers);
+
+}  // namespace ringsync

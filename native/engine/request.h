@@ -1,0 +1,34 @@
+#pragma once
+
+// What a rank asks for.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/dtype.h"
+#include "base/span.h"
+#include "collective/schedule.h"
+
+namespace ringsync {
+
+/// Values are part of the header that ranks exchange; append only.
+enum class ReduceOp : uint8_t { kAverage = 0, kSum = 1 };
+
+/// One collective call of one rank. The spans stay valid until its handle is done.
+struct Request {
+  Collective collective = Collective::kBarrier;
+  std::string name;
+  /// Generated names may repeat; a name that the caller chose may not while it is in flight.
+  bool is_named = false;
+  Dtype dtype = Dtype::kUint8;
+  ReduceOp op = ReduceOp::kSum;
+  int root = 0;
+  std::vector<int64_t> shape;
+  /// The caller's array; allreduce and broadcast work in place, allgather only reads it.
+  MutableByteSpan data;
+  Deadline deadline = kNever;
+};
+
+}  // namespace ringsync

@@ -1,0 +1,47 @@
+#pragma once
+
+// Requests and replies between the ranks of one host and the store that rank 0 serves: one packet
+// each. The packet's own size bounds every field.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ringsync {
+
+enum class StoreVerb : char { kJoin = 'J', kSet = 'S', kGet = 'G', kAdd = 'A', kRemove = 'R' };
+
+struct StoreRequest {
+  StoreVerb verb = StoreVerb::kGet;
+  std::string key;
+  std::string value;
+};
+
+/// Verb, key, a zero byte, value. Keys hold no zero bytes.
+inline std::string encode(const StoreRequest& request) {
+  std::string packet(1, static_cast<char>(request.verb));
+  packet += request.key;
+  packet += '\0';
+  packet += request.value;
+  return packet;
+}
+
+/// Empty when the packet is not a request.
+inline std::optional<StoreRequest> decode_request(std::string_view packet) {
+  constexpr std::string_view kVerbs = "JSGAR";
+  if (packet.empty() || kVerbs.find(packet[0]) == std::string_view::npos) return std::nullopt;
+  const size_t end = packet.find('\0');
+  if (end == std::string_view::npos) return std::nullopt;
+  return StoreRequest{static_cast<StoreVerb>(packet[0]), std::string(packet.substr(1, end - 1)),
+                      std::string(packet.substr(end + 1))};
+}
+
+/// First byte of a reply; the rest is the value, or the text of the error.
+inline constexpr char kReplyOk = '+';
+inline constexpr char kReplyError = '-';
+
+/// A whole decimal number, or nothing.
+std::optional<int64_t> parse_integer(std::string_view text);
+
+}  // namespace ringsync

@@ -1,0 +1,60 @@
+#pragma once
+
+// The store of one host's job, served by rank 0 over an AF_UNIX socket. One thread that sleeps in
+// poll(); processes of another user are refused before a byte of theirs is read.
+
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/socket.h"
+#include "rendezvous/local_protocol.h"
+#include "rendezvous/store.h"
+
+namespace ringsync {
+
+class LocalServer {
+ public:
+  /// Serves `size` ranks at `path` from now on. Ranks that join get their answer once all have
+  /// joined, or an error naming the missing ones at `deadline`. The socket file is unlinked as soon
+  /// as all have joined. Throws RendezvousError when somebody already listens there.
+  LocalServer(std::string path, int size, Deadline deadline);
+  LocalServer(const LocalServer&) = delete;
+  LocalServer& operator=(const LocalServer&) = delete;
+  ~LocalServer();
+
+ private:
+  struct Client {
+    Fd socket;
+    int rank = -1;            // -1 until it has joined
+    std::string waiting_for;  // key of an unanswered get
+    bool gone = false;
+  };
+
+  void serve();
+  void accept_client();
+  void answer(Client& client);
+  void handle(Client& client, StoreRequest request, SharedFd fd);
+  void join(Client& client, const std::string& claim);
+  void put(const std::string& key, StoreValue value);
+  void finish_meeting(const std::string& reply);
+  std::string missing_text() const;
+
+  const std::string path_;
+  const int size_;
+  const Deadline deadline_;
+  const int pid_;  // of the process that owns the thread
+  Fd listener_;
+  Fd stop_;
+  // All below belongs to thread_.
+  std::vector<Client> clients_;
+  std::map<std::string, StoreValue> values_;
+  int joined_ = 0;
+  bool is_meeting_ = true;
+  std::thread thread_;
+};
+
+}  // namespace ringsync

@@ -1,0 +1,39 @@
+#include "rendezvous/memory_store.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace ringsync {
+
+void MemoryStore::set(const std::string& key, StoreValue value) {
+  const std::lock_guard lock(mutex_);
+  values_[key] = std::move(value);
+  changed_.notify_all();
+}
+
+StoreValue MemoryStore::get(const std::string& key, Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  const auto is_set = [&] { return values_.contains(key); };
+  if (!changed_.wait_until(lock, deadline, is_set)) {
+    throw RendezvousError("[rendezvous] key '" + key +
+                          "' was not set in time. Check that all ranks use this store.");
+  }
+  return values_.at(key);
+}
+
+int64_t MemoryStore::add(const std::string& key, int64_t amount) {
+  const std::lock_guard lock(mutex_);
+  StoreValue& value = values_[key];
+  const int64_t sum = (value.bytes.empty() ? 0 : std::stoll(value.bytes)) + amount;
+  value.bytes = std::to_string(sum);
+  changed_.notify_all();
+  return sum;
+}
+
+bool MemoryStore::remove(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  return values_.erase(key) > 0;
+}
+
+}  // namespace ringsync

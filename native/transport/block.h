@@ -1,0 +1,42 @@
+#pragma once
+
+// Memory that several ranks of a host see, and the way it is made and handed over: a memfd between
+// processes, plain memory between threads. All that is above this file is the same for both.
+
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/span.h"
+#include "rendezvous/store.h"
+
+namespace ringsync {
+
+/// A piece of shared memory. Lives as long as any copy of the block.
+struct Block {
+  MutableByteSpan bytes;
+  std::shared_ptr<void> owner;
+  SharedFd fd;  // of the memfd behind it; empty between threads
+};
+
+/// Any thread.
+class BlockSource {
+ public:
+  virtual ~BlockSource() = default;
+
+  virtual std::string_view name() const = 0;
+  /// Zeroed memory of at least `bytes`. Throws Error when there is no room.
+  virtual Block create(size_t bytes) = 0;
+  /// Lets peers fetch `block` under `key`. Throws RendezvousError.
+  virtual void share(const std::string& key, const Block& block) = 0;
+  /// Waits for a peer's block. Throws RendezvousError at the deadline or if it is too small.
+  virtual Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) = 0;
+  /// A descriptor that becomes readable when this rank's process has ended; empty for threads.
+  virtual SharedFd life() = 0;
+};
+
+std::unique_ptr<BlockSource> make_inproc_source(Store& store);
+std::unique_ptr<BlockSource> make_shm_source(Store& store);
+
+}  // namespace ringsync

@@ -1,0 +1,67 @@
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "base/error.h"
+#include "transport/block.h"
+
+namespace ringsync {
+namespace {
+
+/// Blocks between ranks that are threads of one process.
+class InprocSource final : public BlockSource {
+ public:
+  explicit InprocSource(Store& store) : store_(store) {}
+
+  std::string_view name() const override { return "inproc"; }
+
+  Block create(size_t bytes) override {
+    const size_t size = round_up(bytes, kCacheLineBytes);
+    auto memory = std::make_shared<Memory>(size);
+    return {{memory->data(), size}, memory, {}};
+  }
+
+  void share(const std::string& key, const Block& block) override {
+    store_.set(key, {"", {}, std::make_shared<Block>(block)});
+  }
+
+  Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) override {
+    const StoreValue value = store_.get(key, deadline);
+    if (!value.object) {
+      throw RendezvousError("[inproc] '" + key +
+                            "' holds no object. Ranks as threads need one memory store.");
+    }
+    const Block block = *std::static_pointer_cast<Block>(value.object);
+    if (block.bytes.size() < at_least_bytes) {
+      throw RendezvousError("[inproc] block '" + key + "' is too small.");
+    }
+    return block;
+  }
+
+  SharedFd life() override { return {}; }
+
+ private:
+  /// Zeroed, aligned to a cache line.
+  class Memory {
+   public:
+    explicit Memory(size_t bytes)
+        : data_(static_cast<std::byte*>(std::aligned_alloc(kCacheLineBytes, bytes)), &std::free) {
+      if (!data_) throw std::bad_alloc();
+      std::fill_n(data_.get(), bytes, std::byte{0});
+    }
+    std::byte* data() const { return data_.get(); }
+
+   private:
+    std::unique_ptr<std::byte, decltype(&std::free)> data_;
+  };
+
+  Store& store_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockSource> make_inproc_source(Store& store) {
+  return std::make_unique<InprocSource>(store);
+}
+
+}  // namespace ringsync

@@ -1,0 +1,161 @@
+#include "transport/local.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace ringsync {
+namespace {
+
+/// Fetching a peer's block asks rank 0, which answers at once unless it is stopped.
+constexpr double kFetchSeconds = 60.0;
+
+std::string rank_key(int rank, const char* what) {
+  return "rank/" + std::to_string(rank) + "/" + what;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "?";
+  return name.data();
+}
+
+class LocalConnection final : public Connection {
+ public:
+  LocalConnection(std::shared_ptr<Peer> peer, BlockSource& source, Block inbox, Block outbox,
+                  MailboxReader reader, MailboxWriter writer, size_t segment_bytes)
+      : peer_(std::move(peer)),
+        source_(source),
+        inbox_(std::move(inbox)),
+        outbox_(std::move(outbox)),
+        reader_(reader),
+        writer_(writer),
+        segment_bytes_(segment_bytes) {}
+
+  size_t segment_bytes() const override { return segment_bytes_; }
+  MutableByteSpan reserve(size_t bytes) override { return writer_.reserve(bytes); }
+  void commit() override {
+    writer_.commit();
+    peer_->ring();
+  }
+  ByteSpan peek(size_t bytes) override { return reader_.peek(bytes); }
+  void release() override {
+    reader_.release();
+    peer_->ring();
+  }
+
+  MutableByteSpan window(uint64_t id) override {
+    const auto found = windows_.find(id);
+    if (found != windows_.end()) return found->second.bytes;
+    const std::string key = memory_key(peer_->rank(), id);
+    return (windows_[id] = source_.fetch(key, 1, deadline_after(kFetchSeconds))).bytes;
+  }
+
+  std::optional<LostPeer> lost() const override {
+    std::string cause;
+    if (peer_->state().has_left.load(std::memory_order_acquire) != 0) {
+      const char* const text = peer_->state().cause;
+      cause.assign(text, ::strnlen(text, sizeof(RankState::cause)));
+    } else if (peer_->is_dead()) {
+      cause = "its process has ended";
+    } else {
+      return std::nullopt;
+    }
+    return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), cause};
+  }
+
+ private:
+  std::shared_ptr<Peer> peer_;
+  BlockSource& source_;
+  Block inbox_;
+  Block outbox_;
+  MailboxReader reader_;
+  MailboxWriter writer_;
+  const size_t segment_bytes_;
+  std::map<uint64_t, Block> windows_;
+};
+
+}  // namespace
+
+LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank,
+                               int size, Deadline deadline)
+    : source_(std::move(source)),
+      rank_(rank),
+      pool_(std::make_shared<Pool>(*source_, rank)),
+      bell_(std::make_shared<const Fd>(make_eventfd())),
+      peers_(static_cast<size_t>(size)) {
+  introduce(store);
+  for (int other = 0; other < size; ++other) {
+    if (other == rank_) continue;
+    auto& peer = peers_[static_cast<size_t>(other)];
+    peer = meet(store, other, deadline);
+    waiter_->watch(peer);
+  }
+}
+
+void LocalTransport::introduce(Store& store) {
+  const Block state = source_->create(sizeof(RankState));
+  source_->share(rank_key(rank_, "state"), state);
+  store.set(rank_key(rank_, "bell"), {"eventfd", bell_, {}});
+  store.set(rank_key(rank_, "life"), {std::to_string(::getpid()), source_->life(), {}});
+  store.set(rank_key(rank_, "host"), {host_name(), {}, {}});
+  auto self = std::make_shared<Peer>(rank_, host_name(), ::getpid(), state, bell_, SharedFd{});
+  waiter_ = std::make_unique<Waiter>(self, bell_);
+  peers_[static_cast<size_t>(rank_)] = std::move(self);
+}
+
+std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, Deadline deadline) {
+  StoreValue life = store.get(rank_key(rank, "life"), deadline);
+  const std::string host = store.get(rank_key(rank, "host"), deadline).bytes;
+  SharedFd bell = store.get(rank_key(rank, "bell"), deadline).fd;
+  if (!bell) throw RendezvousError("[" + std::string(name()) + "] no bell of rank " +
+                                   std::to_string(rank) + ".");
+  Block state = source_->fetch(rank_key(rank, "state"), sizeof(RankState), deadline);
+  return std::make_shared<Peer>(rank, host, std::atoi(life.bytes.c_str()), std::move(state),
+                                std::move(bell), std::move(life.fd));
+}
+
+std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::string& group,
+                                                                 const std::vector<int>& ranks,
+                                                                 Deadline deadline) {
+  const MailboxLayout layout = mailbox_layout(ranks.size() - 1);
+  const size_t inbox_bytes = ranks.size() * layout.bytes();
+  const auto key = [&](int rank) { return "inbox/" + group + "/" + std::to_string(rank); };
+  // An inbox holds one mailbox per member, by position; its own stays unused.
+  const auto mailbox = [&](const Block& inbox, size_t position) {
+    return inbox.bytes.subspan(position * layout.bytes(), layout.bytes());
+  };
+  const Block inbox = source_->create(inbox_bytes);
+  source_->share(key(rank_), inbox);
+  const size_t self = static_cast<size_t>(std::ranges::find(ranks, rank_) - ranks.begin());
+  std::vector<std::unique_ptr<Connection>> connections(ranks.size());
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    if (i == self) continue;
+    Block outbox = source_->fetch(key(ranks[i]), inbox_bytes, deadline);
+    const MailboxReader reader(mailbox(inbox, i), layout);
+    const MailboxWriter writer(mailbox(outbox, self), layout);
+    connections[i] = std::make_unique<LocalConnection>(peers_[static_cast<size_t>(ranks[i])],
+                                                       *source_, inbox, std::move(outbox), reader,
+                                                       writer, layout.segment_bytes);
+  }
+  return connections;
+}
+
+void LocalTransport::leave(const std::string& cause) noexcept {
+  RankState& state = peers_[static_cast<size_t>(rank_)]->state();
+  if (state.has_left.load(std::memory_order_relaxed) != 0) return;
+  const size_t length = std::min(cause.size(), sizeof(state.cause) - 1);
+  std::memcpy(state.cause, cause.data(), length);
+  state.cause[length] = '\0';
+  state.has_left.store(1, std::memory_order_release);
+  for (const auto& peer : peers_) {
+    if (peer) peer->ring();
+  }
+}
+
+}  // namespace ringsync

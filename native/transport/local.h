@@ -1,0 +1,44 @@
+#pragma once
+
+// The transport between ranks of one host: mailboxes in shared blocks, windows into each other's
+// registered memory. `inproc` and `shm` differ only in the source of the blocks.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "rendezvous/store.h"
+#include "transport/mailbox.h"
+#include "transport/pool.h"
+#include "transport/transport.h"
+
+namespace ringsync {
+
+class LocalTransport final : public Transport {
+ public:
+  /// Shows this rank to its peers and waits for theirs. Throws RendezvousError at the deadline.
+  LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank, int size,
+                 Deadline deadline);
+
+  std::string_view name() const override { return source_->name(); }
+  std::vector<std::unique_ptr<Connection>> connect(const std::string& group,
+                                                   const std::vector<int>& ranks,
+                                                   Deadline deadline) override;
+  std::shared_ptr<std::byte> allocate(size_t bytes) override { return pool_->allocate(bytes); }
+  Registration locate(ByteSpan bytes) const override { return pool_->locate(bytes); }
+  Waiter& waiter() override { return *waiter_; }
+  void leave(const std::string& cause) noexcept override;
+
+ private:
+  void introduce(Store& store);
+  std::shared_ptr<Peer> meet(Store& store, int rank, Deadline deadline);
+
+  std::unique_ptr<BlockSource> source_;
+  const int rank_;
+  std::shared_ptr<Pool> pool_;
+  SharedFd bell_;
+  std::vector<std::shared_ptr<Peer>> peers_;  // by world rank; this rank's own entry included
+  std::unique_ptr<Waiter> waiter_;
+};
+
+}  // namespace ringsync

@@ -1,0 +1,61 @@
+#include "transport/mailbox.h"
+
+#include <algorithm>
+
+namespace ringsync {
+namespace {
+
+constexpr size_t kLargestSegmentBytes = 64 * 1024;
+constexpr size_t kSmallestSegmentBytes = 4 * 1024;
+/// All mailboxes of one rank's inbox together, so that 64 ranks of a host need no gigabyte.
+constexpr size_t kInboxBytes = 4 * 1024 * 1024;
+
+using Counter = std::atomic<uint64_t>;
+static_assert(Counter::is_always_lock_free, "shared memory needs address-free atomics");
+
+/// Segments taken out so far; written by the reader alone, on a line of its own.
+Counter& released_counter(MutableByteSpan memory) {
+  return *reinterpret_cast<Counter*>(memory.data());
+}
+
+std::byte* slot_at(MutableByteSpan memory, const MailboxLayout& layout, uint64_t index) {
+  return memory.data() + kCacheLineBytes + (index % kSlots) * layout.slot_bytes();
+}
+
+/// Number, from 1, of the segment that a slot holds; written by the writer alone.
+Counter& stamp_of(std::byte* slot) { return *reinterpret_cast<Counter*>(slot); }
+
+}  // namespace
+
+MailboxLayout mailbox_layout(size_t peers) {
+  const size_t share = kInboxBytes / std::max<size_t>(peers, 1) / kSlots;
+  const size_t segment = std::clamp(share, kSmallestSegmentBytes, kLargestSegmentBytes);
+  return {segment / kCacheLineBytes * kCacheLineBytes};
+}
+
+MutableByteSpan MailboxWriter::reserve(size_t bytes) {
+  if (written_ - released_ >= kSlots) {
+    released_ = released_counter(memory_).load(std::memory_order_acquire);
+    if (written_ - released_ >= kSlots) return {};
+  }
+  return {slot_at(memory_, layout_, written_) + kCacheLineBytes, bytes};
+}
+
+void MailboxWriter::commit() {
+  std::byte* const slot = slot_at(memory_, layout_, written_);
+  ++written_;
+  stamp_of(slot).store(written_, std::memory_order_release);
+}
+
+ByteSpan MailboxReader::peek(size_t bytes) const {
+  std::byte* const slot = slot_at(memory_, layout_, read_);
+  if (stamp_of(slot).load(std::memory_order_acquire) != read_ + 1) return {};
+  return {slot + kCacheLineBytes, bytes};
+}
+
+void MailboxReader::release() {
+  ++read_;
+  released_counter(memory_).store(read_, std::memory_order_release);
+}
+
+}  // namespace ringsync

@@ -1,0 +1,52 @@
+#include "base/error.h"
+#include "transport/block.h"
+
+namespace ringsync {
+namespace {
+
+/// Blocks between processes of one host: memfds, handed over through the rendezvous store, so that
+/// nothing has a name in the file system and nothing outlives the processes.
+class ShmSource final : public BlockSource {
+ public:
+  explicit ShmSource(Store& store) : store_(store) {}
+
+  std::string_view name() const override { return "shm"; }
+
+  Block create(size_t bytes) override {
+    const size_t size = round_up(bytes, kPageBytes);
+    auto fd = std::make_shared<const Fd>(make_memfd(size));
+    return map(std::move(fd), size);
+  }
+
+  void share(const std::string& key, const Block& block) override {
+    store_.set(key, {"memfd", block.fd, {}});
+  }
+
+  Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) override {
+    StoreValue value = store_.get(key, deadline);
+    if (!value.fd) throw RendezvousError("[shm] '" + key + "' came without a descriptor.");
+    const size_t size = file_bytes(*value.fd);
+    if (size < at_least_bytes) throw RendezvousError("[shm] block '" + key + "' is too small.");
+    return map(std::move(value.fd), size);
+  }
+
+  SharedFd life() override { return std::make_shared<const Fd>(make_own_pidfd()); }
+
+ private:
+  static constexpr size_t kPageBytes = 4096;
+
+  static Block map(SharedFd fd, size_t size) {
+    auto mapping = std::make_shared<Mapping>(*fd, size);
+    return {mapping->bytes(), mapping, std::move(fd)};
+  }
+
+  Store& store_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockSource> make_shm_source(Store& store) {
+  return std::make_unique<ShmSource>(store);
+}
+
+}  // namespace ringsync

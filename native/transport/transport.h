@@ -1,0 +1,70 @@
+#pragma once
+
+// Bytes between two ranks: what a transport offers to the executor. What is sent when is decided by
+// schedules; who waits, and how long, by the engine.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/span.h"
+#include "transport/waiter.h"
+
+namespace ringsync {
+
+/// Where an array lies in memory that peers can see. `id` 0: nowhere, it is private.
+struct Registration {
+  uint64_t id = 0;
+  uint64_t offset = 0;
+};
+
+/// One established path to one peer: a first-in first-out queue of segments in each direction and,
+/// where memory is shared, a view of the peer's registered memory. Both ends know each segment's
+/// size beforehand; none is ever read from the other side. Used by one thread at a time; no call
+/// blocks.
+class Connection {
+ public:
+  virtual ~Connection() = default;
+
+  /// Largest segment that fits.
+  virtual size_t segment_bytes() const = 0;
+  /// Room for the next segment to the peer; empty when the queue is full.
+  virtual MutableByteSpan reserve(size_t bytes) = 0;
+  /// Hands the reserved segment over and wakes the peer if it sleeps.
+  virtual void commit() = 0;
+  /// The next segment from the peer; empty when it has not arrived.
+  virtual ByteSpan peek(size_t bytes) = 0;
+  /// Gives the peeked segment's room back to the peer.
+  virtual void release() = 0;
+  /// The peer's registered memory `id` as a whole; empty when it cannot be seen from here. The first
+  /// call for an id asks the store. Throws RendezvousError.
+  virtual MutableByteSpan window(uint64_t id) = 0;
+  /// Why the peer will never send again; nothing while it lives.
+  virtual std::optional<LostPeer> lost() const = 0;
+};
+
+/// Ways to all peers of one rank. Owned by an engine and outliving its connections.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  virtual std::string_view name() const = 0;
+  /// Connections of a new group of `ranks`, this rank among them, indexed by position in `ranks`;
+  /// empty at its own. All of `ranks` call this with the same `group`. Throws RendezvousError.
+  virtual std::vector<std::unique_ptr<Connection>> connect(const std::string& group,
+                                                           const std::vector<int>& ranks,
+                                                           Deadline deadline) = 0;
+  /// Zeroed memory that peers can see, kept by the returned pointer. Any thread. Throws Error.
+  virtual std::shared_ptr<std::byte> allocate(size_t bytes) = 0;
+  /// Where `bytes` lie in registered memory; id 0 when any of them lies elsewhere. Any thread.
+  virtual Registration locate(ByteSpan bytes) const = 0;
+  /// What this rank's threads sleep on.
+  virtual Waiter& waiter() = 0;
+  /// Tells all peers that this rank takes no further part, and why. Any thread.
+  virtual void leave(const std::string& cause) noexcept = 0;
+};
+
+}  // namespace ringsync

@@ -1,0 +1,78 @@
+#pragma once
+
+// How a rank sleeps until a peer or one of its own threads has something for it, and how peers wake
+// it: a word in shared memory says "I sleep", an eventfd rings, a pidfd tells of a peer's death.
+// Ringing a rank that is awake costs a fence and a load, no system call.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "transport/block.h"
+
+namespace ringsync {
+
+/// What every rank shows its peers; lives in a shared block.
+struct RankState {
+  std::atomic<uint32_t> is_asleep;
+  std::atomic<uint32_t> has_left;
+  /// Why it left, cut to fit and zero-terminated; written before has_left.
+  char cause[1024];
+};
+
+/// One rank as its peers see it. Any thread.
+class Peer {
+ public:
+  Peer(int rank, std::string host, int pid, Block state, SharedFd bell, SharedFd life);
+
+  int rank() const { return rank_; }
+  const std::string& host() const { return host_; }
+  int pid() const { return pid_; }
+  const Fd* life() const { return life_.get(); }
+  RankState& state() const { return *reinterpret_cast<RankState*>(block_.bytes.data()); }
+
+  /// Wakes the rank if it sleeps. What it shall see must have been written before.
+  void ring() const noexcept;
+  bool is_dead() const { return is_dead_.load(std::memory_order_acquire); }
+  void mark_dead() { is_dead_.store(true, std::memory_order_release); }
+
+ private:
+  int rank_;
+  std::string host_;
+  int pid_;
+  Block block_;
+  SharedFd bell_;
+  SharedFd life_;
+  std::atomic<bool> is_dead_{false};
+};
+
+/// One thread at a time waits; any thread rings.
+class Waiter {
+ public:
+  /// `self` is this rank as its peers see it; `bell` its eventfd.
+  Waiter(std::shared_ptr<Peer> self, SharedFd bell);
+
+  /// Also wakes when `peer` dies, and marks it dead. Not while another thread waits.
+  void watch(std::shared_ptr<Peer> peer);
+
+  /// Announces sleep. The caller then looks once more for work and calls sleep() or cancel().
+  void prepare() noexcept;
+  void cancel() noexcept;
+  /// Sleeps until rung, until a watched peer dies, a signal arrives (false) or `deadline` passes.
+  bool sleep(Deadline deadline) noexcept;
+
+  /// Wakes the sleeper, if any.
+  void ring() const noexcept { self_->ring(); }
+
+ private:
+  std::shared_ptr<Peer> self_;
+  SharedFd bell_;
+  Fd epoll_;
+  std::vector<std::shared_ptr<Peer>> watched_;
+};
+
+}  // namespace ringsync
