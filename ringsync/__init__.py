@@ -1,1 +1,96 @@
-"""ringsync: synchronous data-parallel training for Python that people can live with."""
+"""ringsync: synchronous data-parallel training for Python that people can live with.
+
+Wrap the optimizer, start the script with `ringsyncrun -np 4`, and it trains on all ranks.
+"""
+
+from ringsync import data, errors, models, nn, optim
+from ringsync.collectives import (
+    Adasum,
+    Average,
+    Max,
+    Min,
+    Product,
+    ReduceOp,
+    Sum,
+    allgather,
+    allgather_async,
+    allreduce,
+    allreduce_,
+    allreduce_async,
+    allreduce_async_,
+    barrier,
+    barrier_async,
+    broadcast,
+    broadcast_,
+    broadcast_async,
+    broadcast_async_,
+)
+from ringsync.handle import Handle
+from ringsync.objects import allgather_object, broadcast_object
+from ringsync.parallel import (
+    DistributedOptimizer,
+    Ring,
+    broadcast_optimizer_state,
+    broadcast_parameters,
+    reduce_metric,
+)
+from ringsync.runtime import (
+    empty,
+    init,
+    is_initialized,
+    local_rank,
+    local_size,
+    node_rank,
+    num_nodes,
+    rank,
+    shutdown,
+    size,
+)
+from ringsync.timeline import start_timeline, stop_timeline
+
+__all__ = [
+    "Adasum",
+    "Average",
+    "DistributedOptimizer",
+    "Handle",
+    "Max",
+    "Min",
+    "Product",
+    "ReduceOp",
+    "Ring",
+    "Sum",
+    "allgather",
+    "allgather_async",
+    "allgather_object",
+    "allreduce",
+    "allreduce_",
+    "allreduce_async",
+    "allreduce_async_",
+    "barrier",
+    "barrier_async",
+    "broadcast",
+    "broadcast_",
+    "broadcast_async",
+    "broadcast_async_",
+    "broadcast_object",
+    "broadcast_optimizer_state",
+    "broadcast_parameters",
+    "data",
+    "empty",
+    "errors",
+    "init",
+    "is_initialized",
+    "local_rank",
+    "local_size",
+    "models",
+    "nn",
+    "node_rank",
+    "num_nodes",
+    "optim",
+    "rank",
+    "reduce_metric",
+    "shutdown",
+    "size",
+    "start_timeline",
+    "stop_timeline",
+]

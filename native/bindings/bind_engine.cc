@@ -48,6 +48,7 @@ Request make_request(int collective, const std::optional<AnyArray>& array, std::
   request.op = static_cast<ReduceOp>(op);
   request.root = root;
   request.deadline = deadline_after(timeout_s);
+  request.shape = {0};  // a barrier moves nothing
   if (array) {
     ArrayView view = view_of(*array);
     request.data = view.bytes;
@@ -173,7 +174,7 @@ void bind_engine(nb::module_& module) {
              int64_t start_ns, int64_t end_ns, const std::string& tensor, uint64_t bytes) {
             engine.get().events().record(lane, name, start_ns, end_ns, tensor, bytes);
           },
-          "lane"_a, "name"_a, "start_ns"_a, "end_ns"_a, "tensor"_a = "", "bytes"_a = 0);
+          "lane"_a, "name"_a, "start_ns"_a, "end_ns"_a, "tensor"_a, "size_bytes"_a);
   module.def("transport_names", &transport_names);
 }
 

@@ -103,9 +103,8 @@ void Engine::shutdown(const std::string& cause) noexcept {
   {
     const std::lock_guard lock(queue_mutex_);
     if (is_stopping_.exchange(true)) return;
-    work_.notify_all();
   }
-  transport_->waiter().ring();
+  wake();
   thread_.join();
   transport_->leave(cause);
   const std::lock_guard turn(turn_);
@@ -134,21 +133,15 @@ std::shared_ptr<Handle> Engine::enqueue(Request request) {
 }
 
 void Engine::wake() {
-  {
-    const std::lock_guard lock(queue_mutex_);
-    is_wanted_ = true;
-    work_.notify_one();
-  }
+  if (is_wanted_.exchange(1) == 0) futex_wake_all(is_wanted_);
   transport_->waiter().ring();
 }
 
 void Engine::serve() {
-  for (;;) {
-    {
-      std::unique_lock lock(queue_mutex_);
-      work_.wait(lock, [this] { return is_stopping_ || is_wanted_; });
-      if (is_stopping_) return;
-      is_wanted_ = false;
+  while (!is_stopping_) {
+    if (is_wanted_.exchange(0) == 0) {
+      futex_wait(is_wanted_, 0, kNever);  // the only wait without a deadline: there is no work
+      continue;
     }
     const std::lock_guard turn(turn_);
     while (!is_stopping_ && !drive(nullptr, config_.engine_spin_us)) {

@@ -3,7 +3,6 @@
 // The engine of one rank: requests in, handles out, one thread that sleeps when there is nothing to
 // do. Several engines may live in one process. It never touches the interpreter.
 
-#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -78,11 +77,13 @@ class Engine {
   std::unique_ptr<Transport> transport_;
 
   std::mutex queue_mutex_;
-  std::condition_variable work_;
-  std::deque<Queued> queue_;            // guarded by queue_mutex_
-  std::set<std::string> names_;         // chosen names in flight; guarded by queue_mutex_
-  bool is_wanted_ = false;              // guarded by queue_mutex_
+  std::deque<Queued> queue_;              // guarded by queue_mutex_
+  std::set<std::string> names_;           // chosen names in flight; guarded by queue_mutex_
   std::atomic<bool> is_stopping_{false};  // written under queue_mutex_
+
+  /// 1: the thread has something to do. A futex, not a condition variable: destroying one of those
+  /// in a forked child would wait for a thread that is not there.
+  std::atomic<uint32_t> is_wanted_{0};
 
   std::mutex turn_;                     // whoever holds it is the engine
   std::unique_ptr<Group> world_;        // guarded by turn_

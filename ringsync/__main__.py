@@ -1,0 +1,57 @@
+"""The command `ringsync`: hands each sub-command to its room and prints the answer.
+
+Starting ranks is another command, `ringsyncrun`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ringsync.errors import ConfigError
+from ringsync.report.cli import Answer, add_timeline_parser
+
+_USAGE_ERROR = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"[ringsync] {message}. See {self.prog} --help.")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run `ringsync`.
+
+    Args:
+        words: The command line without the program's name; None means `sys.argv`.
+
+    Returns:
+        The sub-command's exit code; 2 for what cannot be done as written.
+    """
+    parser: argparse.ArgumentParser = _Parser(
+        prog="ringsync", description="Look at ringsync runs.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_timeline_parser(commands)
+    try:
+        arguments = parser.parse_args(words)
+        answer: Answer = arguments.run(arguments)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return _USAGE_ERROR
+    try:
+        sys.stdout.write(answer.text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone; without this the interpreter would complain while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return answer.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

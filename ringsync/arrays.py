@@ -1,0 +1,103 @@
+"""The one door for arrays: what a caller passes becomes a NumPy view that the native core reads.
+
+Checks that every caller must get the same sentence for live here; nothing is copied here unless a
+function says so. No other module looks at array protocols.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ringsync.errors import ConfigError
+
+Array: TypeAlias = npt.NDArray[Any]
+
+SUPPORTED_DTYPES = ("float32", "float64", "int32", "int64", "uint8")
+
+
+def as_view(x: object, place: str) -> Array:
+    """View `x` as a NumPy array of a supported dtype, without a copy.
+
+    Args:
+        x: A NumPy array, or any host array with `__dlpack__` or a buffer.
+        place: Name of the operation, for messages.
+
+    Returns:
+        `x` itself, or a view of its memory.
+
+    Raises:
+        ConfigError: `x` is no array, lies on a device, or has an unsupported dtype.
+    """
+    array = x if type(x) is np.ndarray else _import(x, place)
+    if array.dtype.name not in SUPPORTED_DTYPES or not array.dtype.isnative:
+        raise ConfigError(
+            f"[{place}] dtype {array.dtype} is not supported; one of "
+            f"{', '.join(SUPPORTED_DTYPES)} is expected. Convert it with astype()."
+        )
+    return array
+
+
+def as_target(x: object, place: str) -> Array:
+    """View `x` as an array that an operation may overwrite in place.
+
+    Args:
+        x: As for `as_view`; also writable and C-contiguous.
+        place: Name of the operation, for messages.
+
+    Returns:
+        `x` itself, or a view of its memory.
+
+    Raises:
+        ConfigError: As for `as_view`, or `x` is read-only or has strides.
+    """
+    array = as_view(x, place)
+    if not array.flags.writeable:
+        raise ConfigError(
+            f"[{place}] the array of shape {array.shape} is read-only, and this call writes its "
+            f"result into it. Pass a copy, or use {place.rstrip('_')}()."
+        )
+    if not array.flags.c_contiguous:
+        raise ConfigError(
+            f"[{place}] the array of shape {array.shape} has strides {array.strides}; a "
+            f"C-contiguous one is expected. Pass numpy.ascontiguousarray(x)."
+        )
+    return array
+
+
+def as_source(x: object, place: str) -> Array:
+    """View `x` as an array that an operation only reads; a copy is made only of strided memory.
+
+    Args:
+        x: As for `as_view`.
+        place: Name of the operation, for messages.
+
+    Returns:
+        A C-contiguous array.
+
+    Raises:
+        ConfigError: As for `as_view`.
+    """
+    array = as_view(x, place)
+    return array if array.flags.c_contiguous else array.copy(order="C")
+
+
+def _import(x: object, place: str) -> Array:
+    if isinstance(x, np.ndarray):
+        return x.view(np.ndarray)
+    if hasattr(x, "__cuda_array_interface__"):
+        raise ConfigError(
+            f"[{place}] a {type(x).__name__} on a CUDA device was given; this build moves host "
+            "memory only. Copy it to the host first."
+        )
+    try:
+        if hasattr(x, "__dlpack__"):
+            return np.from_dlpack(x)
+        return np.asarray(memoryview(x))  # type: ignore[arg-type]  # the test is the attempt
+    except (TypeError, BufferError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"[{place}] {type(x).__name__!r} is no array that can be used ({error}); a NumPy "
+            "array, or one with __dlpack__ or a buffer, is expected."
+        ) from error

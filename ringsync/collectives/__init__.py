@@ -1,0 +1,43 @@
+"""Collectives on arrays: blocking, in place, asynchronous. They know nothing of gradients.
+
+Every function checks its arguments, so that a mistake of one rank is one sentence before anything
+is sent.
+"""
+
+from ringsync.collectives.allgather import allgather, allgather_async
+from ringsync.collectives.allreduce import (
+    allreduce,
+    allreduce_,
+    allreduce_async,
+    allreduce_async_,
+)
+from ringsync.collectives.barrier import barrier, barrier_async
+from ringsync.collectives.broadcast import (
+    broadcast,
+    broadcast_,
+    broadcast_async,
+    broadcast_async_,
+)
+from ringsync.collectives.reduce_op import Adasum, Average, Max, Min, Product, ReduceOp, Sum
+
+__all__ = [
+    "Adasum",
+    "Average",
+    "Max",
+    "Min",
+    "Product",
+    "ReduceOp",
+    "Sum",
+    "allgather",
+    "allgather_async",
+    "allreduce",
+    "allreduce_",
+    "allreduce_async",
+    "allreduce_async_",
+    "barrier",
+    "barrier_async",
+    "broadcast",
+    "broadcast_",
+    "broadcast_async",
+    "broadcast_async_",
+]

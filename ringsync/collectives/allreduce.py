@@ -1,0 +1,134 @@
+"""Sums and averages over all ranks."""
+
+from __future__ import annotations
+
+from ringsync.arrays import Array, as_source, as_target
+from ringsync.collectives.call import Call, Collective
+from ringsync.collectives.reduce_op import Average, ReduceOp
+from ringsync.handle import Handle
+
+
+def allreduce(
+    x: object,
+    *,
+    op: ReduceOp = Average,
+    name: str | None = None,
+    codec: str | None = None,
+    timeout_s: float | None = None,
+) -> Array:
+    """Reduce `x` over all ranks; every rank returns the same values.
+
+    Args:
+        x: Any shape; float32/float64/int32/int64; host memory. Shape and dtype equal on every rank.
+        op: `Average` or `Sum`. An integer average divides truly and truncates toward zero.
+        name: Key under which ranks meet, unique among operations in flight; None pairs calls by
+            order.
+        codec: Form on the wire; only None so far.
+        timeout_s: Seconds from this call; None means RINGSYNC_TIMEOUT_S (600).
+
+    Returns:
+        A new array of `x`'s shape and dtype.
+
+    Raises:
+        ConfigError: `x`, `op` or `codec` cannot be used.
+        MismatchError: Ranks disagree on shape, dtype, op or order; no data has moved.
+        PeerLostError: A rank died; its number is in `.rank`.
+        TimedOutError: Not complete in time; the message lists the missing ranks.
+
+    Cost: 2(n-1)/n * x.nbytes sent per rank, and a copy of `x`.
+    Source: Patarasuk & Yuan, JPDC 69(2):117-124, 2009, doi:10.1016/j.jpdc.2008.09.002.
+
+    Example:
+        >>> mean = allreduce(gradient, name="fc1.weight")
+    """
+    array = as_source(x, "allreduce").copy()
+    return Call("allreduce", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec).run()
+
+
+def allreduce_(
+    x: object,
+    *,
+    op: ReduceOp = Average,
+    name: str | None = None,
+    codec: str | None = None,
+    timeout_s: float | None = None,
+) -> Array:
+    """Reduce `x` over all ranks in place.
+
+    Args:
+        x: As for `allreduce`; writable and C-contiguous. Where every rank's lies in registered
+            memory (`empty`), ranks read each other's values in place and nothing is copied.
+        op: As for `allreduce`.
+        name: As for `allreduce`.
+        codec: As for `allreduce`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        `x` as a NumPy array.
+
+    Raises:
+        ConfigError: `x`, `op` or `codec` cannot be used.
+        MismatchError: As for `allreduce`; `x` is unchanged.
+        PeerLostError: A rank died; `x` is then unspecified.
+        TimedOutError: Not complete in time; `x` is then unspecified.
+
+    Cost: 2(n-1)/n * x.nbytes sent per rank.
+    """
+    array = as_target(x, "allreduce_")
+    return Call("allreduce_", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec).run()
+
+
+def allreduce_async(
+    x: object,
+    *,
+    op: ReduceOp = Average,
+    name: str | None = None,
+    codec: str | None = None,
+    timeout_s: float | None = None,
+) -> Handle:
+    """Start an `allreduce` and return at once.
+
+    Args:
+        x: As for `allreduce`; copied before this returns.
+        op: As for `allreduce`.
+        name: As for `allreduce`.
+        codec: As for `allreduce`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        A handle whose `result()` is the reduced array; it also raises what `allreduce` would.
+
+    Raises:
+        ConfigError: `x`, `op` or `codec` cannot be used.
+        DuplicateNameError: An operation of this name is in flight.
+    """
+    array = as_source(x, "allreduce_async").copy()
+    return Call("allreduce_async", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec).start()
+
+
+def allreduce_async_(
+    x: object,
+    *,
+    op: ReduceOp = Average,
+    name: str | None = None,
+    codec: str | None = None,
+    timeout_s: float | None = None,
+) -> Handle:
+    """Start an `allreduce_` and return at once.
+
+    Args:
+        x: As for `allreduce_`; not to be touched until the handle is done.
+        op: As for `allreduce`.
+        name: As for `allreduce`.
+        codec: As for `allreduce`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        A handle whose `result()` is `x`; it also raises what `allreduce_` would.
+
+    Raises:
+        ConfigError: `x`, `op` or `codec` cannot be used.
+        DuplicateNameError: An operation of this name is in flight.
+    """
+    array = as_target(x, "allreduce_async_")
+    return Call("allreduce_async_", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec).start()

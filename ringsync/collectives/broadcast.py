@@ -1,0 +1,103 @@
+"""One rank's values on every rank."""
+
+from __future__ import annotations
+
+from ringsync.arrays import Array, as_source, as_target
+from ringsync.collectives.call import Call, Collective
+from ringsync.handle import Handle
+
+
+def broadcast(
+    x: object, root: int = 0, *, name: str | None = None, timeout_s: float | None = None
+) -> Array:
+    """Return `root`'s values on every rank.
+
+    Args:
+        x: Any shape and supported dtype, equal on every rank; only `root`'s values matter.
+        root: The rank whose values all get.
+        name: As for `allreduce`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        A new array of `x`'s shape and dtype.
+
+    Raises:
+        ConfigError: `x` cannot be used, or there is no rank `root`.
+        MismatchError: Ranks disagree on shape, dtype or root.
+        PeerLostError: A rank died.
+        TimedOutError: Not complete in time.
+
+    Cost: (n-1) * x.nbytes sent by the root.
+    """
+    array = as_source(x, "broadcast").copy()
+    return Call("broadcast", Collective.BROADCAST, array, name, timeout_s, root=root).run()
+
+
+def broadcast_(
+    x: object, root: int = 0, *, name: str | None = None, timeout_s: float | None = None
+) -> Array:
+    """Overwrite `x` with `root`'s values on every rank.
+
+    Args:
+        x: As for `broadcast`; writable and C-contiguous.
+        root: As for `broadcast`.
+        name: As for `allreduce`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        `x` as a NumPy array.
+
+    Raises:
+        ConfigError: `x` cannot be used, or there is no rank `root`.
+        MismatchError: Ranks disagree on shape, dtype or root; `x` is unchanged.
+        PeerLostError: A rank died; `x` is then unspecified.
+        TimedOutError: Not complete in time; `x` is then unspecified.
+
+    Cost: (n-1) * x.nbytes sent by the root.
+    """
+    array = as_target(x, "broadcast_")
+    return Call("broadcast_", Collective.BROADCAST, array, name, timeout_s, root=root).run()
+
+
+def broadcast_async(
+    x: object, root: int = 0, *, name: str | None = None, timeout_s: float | None = None
+) -> Handle:
+    """Start a `broadcast` and return at once.
+
+    Args:
+        x: As for `broadcast`; copied before this returns.
+        root: As for `broadcast`.
+        name: As for `allreduce`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        A handle whose `result()` holds `root`'s values.
+
+    Raises:
+        ConfigError: `x` cannot be used, or there is no rank `root`.
+        DuplicateNameError: An operation of this name is in flight.
+    """
+    array = as_source(x, "broadcast_async").copy()
+    return Call("broadcast_async", Collective.BROADCAST, array, name, timeout_s, root=root).start()
+
+
+def broadcast_async_(
+    x: object, root: int = 0, *, name: str | None = None, timeout_s: float | None = None
+) -> Handle:
+    """Start a `broadcast_` and return at once.
+
+    Args:
+        x: As for `broadcast_`; not to be touched until the handle is done.
+        root: As for `broadcast`.
+        name: As for `allreduce`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        A handle whose `result()` is `x`.
+
+    Raises:
+        ConfigError: `x` cannot be used, or there is no rank `root`.
+        DuplicateNameError: An operation of this name is in flight.
+    """
+    array = as_target(x, "broadcast_async_")
+    return Call("broadcast_async_", Collective.BROADCAST, array, name, timeout_s, root=root).start()

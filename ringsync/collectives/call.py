@@ -1,0 +1,86 @@
+"""One collective call on its way through the door: checked, named, handed to the engine.
+
+What each collective asks of its arrays is its own file's matter.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from ringsync import _native
+from ringsync.arrays import Array
+from ringsync.collectives.reduce_op import BUILT_OPS, ReduceOp, Sum
+from ringsync.errors import ConfigError
+from ringsync.handle import Handle
+from ringsync.runtime import Runtime, current
+
+
+class Collective(IntEnum):
+    """The native core's numbers."""
+
+    ALLREDUCE = 0
+    ALLGATHER = 1
+    BROADCAST = 2
+    BARRIER = 3
+
+
+class Call:
+    """One checked call on its way through the door."""
+
+    __slots__ = ("_array", "_arguments", "_name", "_runtime")
+
+    def __init__(
+        self,
+        place: str,
+        collective: Collective,
+        array: Array | None,
+        name: str | None,
+        timeout_s: float | None,
+        *,
+        op: ReduceOp = Sum,
+        root: int = 0,
+        codec: str | None = None,
+    ) -> None:
+        self._runtime = current()
+        _check(place, self._runtime, op, root, codec)
+        limit_s = self._runtime.settings.timeout_s if timeout_s is None else timeout_s
+        self._array = array
+        self._name = f"unnamed.{self._runtime.next_number()}" if name is None else name
+        is_named = name is not None
+        self._arguments = (collective, array, self._name, is_named, int(op), root, limit_s)
+
+    def run(self) -> Array:
+        native = self._runtime.engine.call(*self._arguments)
+        if not native.done():
+            self._runtime.keep(native, self._array)
+            native.wait()
+        native.check()
+        return self._finish(native)
+
+    def start(self) -> Handle:
+        native = self._runtime.engine.submit(*self._arguments)
+        self._runtime.keep(native, self._array)
+        return Handle(native, self._name, self._finish)
+
+    def _finish(self, native: _native.Handle) -> Array:
+        if self._array is None or self._arguments[0] != Collective.ALLGATHER:
+            return self._array  # type: ignore[return-value]  # a barrier's result is not looked at
+        data, shape = native.result(self._array.itemsize)
+        return data.view(self._array.dtype).reshape(shape)
+
+
+def _check(place: str, runtime: Runtime, op: ReduceOp, root: int, codec: str | None) -> None:
+    if codec is not None:
+        raise ConfigError(
+            f"[{place}] codec={codec!r} was given; no codec is built yet. Leave it None."
+        )
+    if op not in BUILT_OPS:
+        name = op.name if isinstance(op, ReduceOp) else repr(op)
+        raise ConfigError(
+            f"[{place}] op={name} is not built yet; Average or Sum is expected. Use one of them."
+        )
+    if not 0 <= root < runtime.world.size:
+        raise ConfigError(
+            f"[{place}] root={root} is no rank of this world; 0 <= root < {runtime.world.size} "
+            "is expected."
+        )

@@ -1,0 +1,87 @@
+"""The completion of an asynchronous call, as the caller holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ringsync import _native
+from ringsync.arrays import Array
+from ringsync.errors import TimedOutError
+
+
+class Times(NamedTuple):
+    """When an operation passed each stage, in nanoseconds of CLOCK_MONOTONIC; 0: not reached."""
+
+    submitted_ns: int
+    started_ns: int
+    agreed_ns: int
+    done_ns: int
+
+
+class Handle:
+    """One operation in flight. Dropping it neither cancels nor frees anything early."""
+
+    __slots__ = ("_finish", "_name", "_native")
+
+    def __init__(
+        self, native: _native.Handle, name: str, finish: Callable[[_native.Handle], Array]
+    ) -> None:
+        """Wrap `native`.
+
+        Args:
+            native: The operation's completion below the door.
+            name: The operation's name, for messages.
+            finish: Makes the result once the operation is done.
+        """
+        self._native = native
+        self._name = name
+        self._finish = finish
+
+    def done(self) -> bool:
+        """Tell whether the operation is complete, with a result or an error.
+
+        Returns:
+            True once complete; never blocks.
+        """
+        return self._native.done()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Block until the operation is complete.
+
+        Args:
+            timeout_s: Seconds from now; None waits as long as the operation itself may take.
+
+        Raises:
+            TimedOutError: Not complete within `timeout_s`; the operation goes on.
+            MismatchError: Ranks disagree about the operation.
+            PeerLostError: A rank that takes part is gone.
+        """
+        if not self._native.wait(timeout_s):
+            raise TimedOutError(
+                f"[wait] '{self._name}' is not complete after {timeout_s} s; it goes on. Wait "
+                "again, or see what the other ranks are doing."
+            )
+        self._native.check()
+
+    def result(self) -> Array:
+        """Block until the operation is complete and return its result.
+
+        Returns:
+            The array that the blocking call of the same name would have returned.
+
+        Raises:
+            MismatchError: Ranks disagree about the operation.
+            PeerLostError: A rank that takes part is gone.
+            TimedOutError: The operation's own time was up.
+        """
+        self.wait()
+        return self._finish(self._native)
+
+    def times(self) -> Times:
+        """Return when the operation passed each stage. Only once done.
+
+        Returns:
+            Submission, start, agreement and completion in nanoseconds.
+        """
+        return Times(*self._native.times())

@@ -1,0 +1,176 @@
+"""The command line of `ringsyncrun`: what may be written, and what it means.
+
+It reads words only; nothing here looks at files, processes or the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NoReturn
+
+from ringsync.errors import ConfigError
+from ringsync.launch.hosts import Host, parse_hosts
+from ringsync.launch.placement import physical_core_count
+
+_MOST_RANKS = 4096  # a typing error beyond it would exhaust process ids before it could be stopped
+# Options followed by a value of their own, so that the command's first word can be told from it.
+_VALUED = frozenset(
+    {
+        "-np",
+        "-n",
+        "--num-proc",
+        "-H",
+        "--hosts",
+        "--timeline",
+        "--log-dir",
+        "-x",
+        "--grace-period",
+        "--start-timeout",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The options as given, checked one by one but not yet against each other.
+
+    Attributes:
+        size: Value of `-np`, or None.
+        hosts: Hosts of `-H`.
+        timeline: Value of `--timeline`, or None.
+        log_dir: Value of `--log-dir`, or None.
+        exports: Values of `-x`, in order.
+        is_tagged: Value of `--tag-output`, or None for the default.
+        grace_s: Value of `--grace-period`.
+        start_timeout_s: Value of `--start-timeout`, or None.
+        is_verbose: Whether `--verbose` was given.
+        command: What follows the options.
+    """
+
+    size: int | None
+    hosts: tuple[Host, ...]
+    timeline: Path | None
+    log_dir: Path | None
+    exports: tuple[str, ...]
+    is_tagged: bool | None
+    grace_s: float
+    start_timeout_s: float | None
+    is_verbose: bool
+    command: tuple[str, ...]
+
+
+def parse_arguments(words: Sequence[str]) -> Arguments:
+    """Parse a command line; `--help` and `--version` print and leave by SystemExit.
+
+    Args:
+        words: The command line without the program's name.
+
+    Returns:
+        The options and the command.
+
+    Raises:
+        ConfigError: An option is unknown or its value is not usable.
+    """
+    options, command = split_command(words)
+    parsed = _parser().parse_args(options)
+    return Arguments(
+        size=parsed.num_proc,
+        hosts=parse_hosts(parsed.hosts) if parsed.hosts is not None else (),
+        timeline=parsed.timeline,
+        log_dir=parsed.log_dir,
+        exports=tuple(parsed.x),
+        is_tagged=parsed.tag_output,
+        grace_s=parsed.grace_period,
+        start_timeout_s=parsed.start_timeout,
+        is_verbose=parsed.verbose,
+        command=command,
+    )
+
+
+def split_command(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Divide a command line where the ranks' command begins, which has options of its own.
+
+    Args:
+        words: The whole command line.
+
+    Returns:
+        The launcher's options, and the command: from `-m`, the first word that is no option, or
+        what follows `--`.
+    """
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if word == "--":
+            return list(words[:position]), tuple(words[position + 1 :])
+        if word == "-m" or not word.startswith("-"):
+            break
+        position += 2 if word in _VALUED else 1
+    return list(words[:position]), tuple(words[position:])
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"[ringsyncrun] {message}. See ringsyncrun --help.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ringsyncrun",
+        usage="ringsyncrun -np N [options] [--] script.py|-m module|program [args...]",
+        description="Start N ranks of a program on this host, and end them together.",
+        epilog="The exit code is that of the rank that failed first; 128 + signal for signals.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("-np", "-n", "--num-proc", type=_size, metavar="N", help="ranks; auto = physical cores")
+    add("-H", "--hosts", metavar="HOST:SLOTS,...", help="only this host so far")
+    add("--timeline", type=Path, metavar="DIR", help="record every rank, merged at the end")
+    add("--log-dir", type=Path, metavar="DIR", help="keep each rank's output, and summary.json")
+    add("-x", action="append", default=[], metavar="NAME[=VAL]", help="environment of the ranks")
+    add(
+        "--tag-output",
+        action=argparse.BooleanOptionalAction,
+        help="start each line with [rank]; the default with more than one rank",
+    )
+    add(
+        "--grace-period",
+        type=_seconds,
+        default=3.0,
+        metavar="S",
+        help="from SIGTERM to SIGKILL when the job ends early (3)",
+    )
+    add("--start-timeout", type=_seconds, metavar="S", help="how long ranks look for each other")
+    add("--verbose", action="store_true", help="tell the start and end of every rank")
+    add("--version", action="version", version=f"ringsyncrun {_version()}")
+    return parser
+
+
+def _size(text: str) -> int:
+    if text == "auto":
+        return physical_core_count()
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MOST_RANKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto or a number in 1..{_MOST_RANKS}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < sys.maxsize / 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+    return seconds
+
+
+def _version() -> str:
+    try:
+        return version("ringsync")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,115 @@
+"""The entry point `ringsyncrun`: checks everything, runs the job, merges its timeline.
+
+What it checks it checks before any rank starts; the running itself is guard.py and supervise.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from ringsync.errors import ConfigError
+from ringsync.launch.arguments import Arguments, parse_arguments
+from ringsync.launch.command import resolve_command
+from ringsync.launch.directories import (
+    job_directory,
+    prepare_logs,
+    prepare_rank_logs,
+    prepare_timeline,
+    remove_job_directory,
+)
+from ringsync.launch.guard import Watched, run_guarded, signals_held
+from ringsync.launch.job import Job
+from ringsync.launch.output import open_missing_standard_streams, say
+from ringsync.launch.placement import choose_size, core_count
+from ringsync.launch.spawn import share_cores, shared_environment
+from ringsync.launch.supervise import supervise
+from ringsync.report.merge import merge_directory
+
+_USAGE_ERROR = 2
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run `ringsyncrun`.
+
+    Args:
+        words: The command line without the program's name; None means `sys.argv`.
+
+    Returns:
+        0 after success; the first failing rank's exit code, or 128 + its signal; 128 + signal if
+        the launcher was signalled; 2 for what cannot be run as written.
+    """
+    open_missing_standard_streams()
+    try:
+        arguments = parse_arguments(sys.argv[1:] if words is None else words)
+        return _launch(arguments)
+    except ConfigError as error:
+        say(str(error))
+        return _USAGE_ERROR
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _launch(arguments: Arguments) -> int:
+    size = choose_size(arguments.size, arguments.hosts)
+    environment = shared_environment(arguments.exports)
+    command = resolve_command(arguments.command, environment.get("PATH"))
+    timeline = prepare_timeline(arguments.timeline)
+    log_dir = prepare_logs(arguments.log_dir)
+    if arguments.start_timeout_s is not None:
+        environment["RINGSYNC_START_TIMEOUT_S"] = f"{arguments.start_timeout_s:g}"
+    if size > core_count():
+        say(
+            f"[ringsyncrun] {size} ranks share {core_count()} cores and take turns on them; "
+            "expect less speed than with as many cores as ranks"
+        )
+    remark = share_cores(environment, size)
+    if remark is not None:
+        say(remark)
+    with signals_held() as watched, job_directory() as rendezvous:
+        job = Job(
+            command=command,
+            size=size,
+            job_id=secrets.token_hex(8),
+            rendezvous=rendezvous,
+            environment=environment,
+            timeline=timeline,
+            log_dir=log_dir,
+            is_tagged=size > 1 if arguments.is_tagged is None else arguments.is_tagged,
+            grace_s=arguments.grace_s,
+            is_verbose=arguments.is_verbose,
+        )
+        prepare_rank_logs(job)
+        status = run_guarded(partial(_supervise, job, watched), watched)
+    if timeline is not None:
+        _merge(timeline, size)
+    return status
+
+
+def _supervise(job: Job, watched: Watched, guard_fd: int) -> int:
+    try:
+        return supervise(job, watched, guard_fd)
+    except ConfigError as error:
+        say(str(error))
+        return _USAGE_ERROR
+    finally:
+        remove_job_directory(job.rendezvous)
+
+
+def _merge(timeline: Path, size: int) -> None:
+    try:
+        merged = merge_directory(timeline)
+    except (ConfigError, OSError) as error:
+        say(f"[ringsyncrun] the timeline is not merged. {error}")
+        return
+    missing = sorted(set(range(size)) - set(merged.ranks))
+    if missing:
+        say(f"[ringsyncrun] the timeline has no file of ranks {missing}; they never wrote one.")
+    say(
+        f"[ringsyncrun] timeline of {len(merged.ranks)} ranks: {merged.path} "
+        "(open it in ui.perfetto.dev or chrome://tracing)"
+    )

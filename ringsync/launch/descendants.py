@@ -1,0 +1,207 @@
+"""Makes children die with their parent, finds all descendants of this process, and ends them.
+
+Linux only: prctl, process groups, /proc. It knows nothing of ranks and prints nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnd:
+    """How a process ended.
+
+    Attributes:
+        code: Its exit code; None if a signal ended it.
+        signal_number: The signal that ended it; None if it exited.
+    """
+
+    code: int | None
+    signal_number: int | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit code as a shell shows it: 128 + signal for signals."""
+        return self.code if self.code is not None else 128 + (self.signal_number or 0)
+
+    def describe(self) -> str:
+        """Say it in words, for example `killed by signal 9 (SIGKILL)`."""
+        if self.code is not None:
+            return f"exited with code {self.code}"
+        return f"killed by signal {self.signal_number} ({signal_name(self.signal_number or 0)})"
+
+
+@dataclass(slots=True)
+class Sweep:
+    """What `kill_children` did.
+
+    Attributes:
+        ended: How each reaped child ended, by process id.
+        left: Children that outlived the deadline (the kernel holds them, for example in I/O).
+    """
+
+    ended: dict[int, ProcessEnd] = field(default_factory=dict)
+    left: frozenset[int] = frozenset()
+
+
+def signal_name(number: int) -> str:
+    """Name a signal; real-time signals, which have no name in Python, by number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def die_with_parent(parent_pid: int) -> Callable[[], None]:
+    """Prepare a function for a new child: SIGKILL it when its parent thread ends.
+
+    Args:
+        parent_pid: Process id of the parent, taken before the fork.
+
+    Returns:
+        A function to call in the child, after fork and before exec. It ends the child at once if
+        the parent is gone already, since then no signal would come.
+    """
+    prctl = _load_prctl()
+
+    def tie() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent_pid:
+            os._exit(128 + signal.SIGKILL)
+
+    return tie
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every descendant whose own parent ends (subreaper).
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    if _load_prctl()(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def children_of(pid: int | None = None) -> frozenset[int]:
+    """List the direct children of a process, zombies included.
+
+    Args:
+        pid: The process; None means this one.
+
+    Returns:
+        Process ids; empty if the process is gone.
+    """
+    found: set[int] = set()
+    tasks = Path("/proc") / ("self" if pid is None else str(pid)) / "task"
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in tasks.iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.update(map(int, (task / "children").read_text().split()))
+    return frozenset(found)
+
+
+def descendants() -> frozenset[int]:
+    """List the whole tree below this process, as it is at this moment."""
+    found: set[int] = set()
+    edge = list(children_of())
+    while edge:
+        pid = edge.pop()
+        if pid not in found:
+            found.add(pid)
+            edge.extend(children_of(pid))
+    return frozenset(found)
+
+
+def group_of(pid: int) -> int | None:
+    """Name the process group of a process; None if it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return None
+
+
+def send_signal(pids: Iterable[int], number: int) -> None:
+    """Signal processes one by one; those that are gone already are passed over."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def send_signal_to_groups(groups: Iterable[int], number: int) -> None:
+    """Signal process groups; those that are gone already are passed over.
+
+    Args:
+        groups: Leaders that are not reaped yet, so that their numbers cannot have been reused.
+        number: The signal.
+    """
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+
+
+def reap(pid: int) -> ProcessEnd | None:
+    """Collect one child if it has ended; returns at once.
+
+    Args:
+        pid: A direct child that was not reaped yet.
+
+    Returns:
+        How it ended, or None while it lives.
+    """
+    result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+    if result is None:
+        return None
+    if result.si_code == os.CLD_EXITED:
+        return ProcessEnd(result.si_status)
+    return ProcessEnd(None, result.si_status)
+
+
+def kill_children(deadline_s: float, spared: frozenset[int] = frozenset()) -> Sweep:
+    """SIGKILL and reap every descendant; needs `adopt_orphans`, and a process without threads.
+
+    Only direct children are signalled: they stay zombies until reaped here, so no number can be
+    reused by a stranger. When one dies its own children become ours, before SIGCHLD is sent, and
+    the next turn finds them. The loop ends when no child is left.
+
+    Args:
+        deadline_s: `time.monotonic()` at which to give up.
+        spared: Children to leave alone.
+
+    Returns:
+        Who ended how, and who is left.
+    """
+    sweep = Sweep()
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    try:
+        while alive := children_of() - spared:
+            send_signal(alive, signal.SIGKILL)
+            ended = {pid: end for pid in alive if (end := reap(pid)) is not None}
+            sweep.ended |= ended
+            if ended:
+                continue
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0:
+                sweep.left = alive
+                break
+            signal.sigtimedwait({signal.SIGCHLD}, remaining_s)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+    return sweep
+
+
+def _load_prctl() -> Callable[..., int]:
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    prctl.restype = ctypes.c_int
+    return prctl

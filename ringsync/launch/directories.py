@@ -1,0 +1,109 @@
+"""The directories of a job: its private one, the timeline's and the logs'.
+
+Each is made and tried before any rank starts, so that a full training run cannot end in "denied".
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ringsync.errors import ConfigError
+from ringsync.launch.job import Job
+
+# Sockets are made in the job's directory, and a socket's path has at most 107 bytes on Linux.
+_LONGEST_ROOT_BYTES = 60
+
+
+@contextmanager
+def job_directory() -> Iterator[Path]:
+    """Make a directory of mode 0700 for one job and remove it at the end.
+
+    Yields:
+        Its path; in the usual place for temporary files, or in /tmp if that is too long a path
+        for sockets.
+    """
+    root = tempfile.gettempdir()
+    is_short = len(root.encode()) <= _LONGEST_ROOT_BYTES
+    path = Path(tempfile.mkdtemp(prefix="ringsync-", dir=root if is_short else "/tmp"))
+    try:
+        yield path
+    finally:
+        remove_job_directory(path)
+
+
+def remove_job_directory(path: Path) -> None:
+    """Remove the directory of a job; the guard and the supervisor both do, either may be first."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def prepare_timeline(directory: Path | None) -> Path | None:
+    """Make the timeline's directory and clear an earlier run's files out of it.
+
+    Args:
+        directory: Value of `--timeline`.
+
+    Returns:
+        Its absolute path; None if there is none.
+
+    Raises:
+        ConfigError: It cannot be made or written.
+    """
+    if directory is None:
+        return None
+    path = _prepare(directory, "--timeline")
+    for old in (*path.glob("rank.[0-9]*.json"), path / "timeline.json"):
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"[ringsyncrun] --timeline {directory}: {old.name} of an earlier run cannot be "
+                f"removed: {error.strerror}. Name another directory."
+            ) from error
+    return path
+
+
+def prepare_logs(directory: Path | None) -> Path | None:
+    """Make the directory of `--log-dir`.
+
+    Args:
+        directory: Value of `--log-dir`.
+
+    Returns:
+        Its absolute path; None if there is none.
+
+    Raises:
+        ConfigError: It cannot be made or written.
+    """
+    return None if directory is None else _prepare(directory, "--log-dir")
+
+
+def prepare_rank_logs(job: Job) -> None:
+    """Make one directory per rank below `log_dir`, if the job has one.
+
+    Args:
+        job: The job.
+
+    Raises:
+        ConfigError: One cannot be made.
+    """
+    for rank in range(job.size):
+        directory = job.rank_log_dir(rank)
+        if directory is not None:
+            _prepare(directory, "--log-dir")
+
+
+def _prepare(directory: Path, option: str) -> Path:
+    path = directory.absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise ConfigError(
+            f"[ringsyncrun] {option} {directory} is not a directory that can be written: "
+            f"{error.strerror}. Name another one."
+        ) from error

@@ -1,0 +1,218 @@
+"""Carries the ranks' output to the launcher's own, line by line, and is its one way to print.
+
+It works on bytes, so no character is ever split or replaced; it decides nothing about the job.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_STDERR = 2  # the highest standard descriptor; os.open always takes the lowest free number
+_READ_BYTES = 64 * 1024  # the usual capacity of a pipe, so one read can empty it
+# More than a pipe can hold (1 MiB without privileges), so what a dead rank wrote is all taken,
+# while a stranger that inherited the pipe and writes for ever cannot keep the launcher here.
+_MOST_DRAINED_BYTES = 4 * 1024 * 1024
+# A writable pipe takes this much without blocking (PIPE_BUF on Linux).
+_WRITE_BYTES = 4096
+# A line that never ends must not fill the memory; cut there, far beyond any line meant for eyes.
+_LONGEST_LINE_BYTES = 1024 * 1024
+# `\r` ends a line too, or a progress bar would show only when it is over; `\r\n` stays one end.
+_LINE_END = re.compile(rb"\n|\r\n|\r(?=[^\n])")
+
+
+def say(line: str) -> None:
+    """Print one line of the launcher itself on stderr; for the time when no supervisor runs."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def open_missing_standard_streams() -> None:
+    """Put /dev/null where stdin, stdout or stderr is closed, so that no pipe takes its number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+
+
+class Lines:
+    """Cuts a stream of bytes into lines, whatever the borders of the chunks.
+
+    Attributes:
+        last: The last line that was not blank, without its end.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing read."""
+        self.last = b""
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield each line that `data` completes, with its own end; the rest is kept."""
+        buffer = self._rest + data
+        done = 0
+        for match in _LINE_END.finditer(buffer):
+            line, done = buffer[done : match.end()], match.end()
+            yield self._remember(line)
+        self._rest = buffer[done:]
+        while len(self._rest) > _LONGEST_LINE_BYTES:
+            cut = _character_border(self._rest, _LONGEST_LINE_BYTES)
+            line, self._rest = self._rest[:cut], self._rest[cut:]
+            yield self._remember(line + b"\n")
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield the unfinished last line, if there is one, closed by a newline."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            yield self._remember(rest + b"\n")
+
+    def _remember(self, line: bytes) -> bytes:
+        if line.strip():
+            self.last = line.strip()
+        return line
+
+
+class Sink:
+    """One of the launcher's own output streams, written only when it can take bytes.
+
+    A reader that has paused (a pager, a stopped terminal) must not make the launcher deaf to
+    deaths and signals, hence the queue; files and devices without readiness are written at once.
+
+    Attributes:
+        error: Why nothing more can be written, or None.
+    """
+
+    def __init__(self, descriptor: int, selector: selectors.BaseSelector) -> None:
+        """Find out whether `descriptor` can be waited for; the selector must outlive this."""
+        self.error: OSError | None = None
+        self._descriptor = descriptor
+        self._selector = selector
+        self._pending = bytearray()
+        try:
+            selector.register(descriptor, selectors.EVENT_WRITE)
+            selector.unregister(descriptor)
+            self._is_queued = True
+        except PermissionError:
+            self._is_queued = False
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes accepted and not written yet."""
+        return len(self._pending)
+
+    def write(self, data: bytes) -> None:
+        """Accept `data`, in order; returns at once for pipes and terminals."""
+        if self.error is not None or not data:
+            return
+        if self._is_queued and not self._pending:
+            self._selector.register(self._descriptor, selectors.EVENT_WRITE, self._write_some)
+        self._pending += data
+        while not self._is_queued and self._pending:
+            self._write_some()
+
+    def _write_some(self) -> None:
+        try:
+            written = os.write(self._descriptor, self._pending[:_WRITE_BYTES])
+        except OSError as error:
+            self.error = error
+            written = len(self._pending)
+        del self._pending[:written]
+        if self._is_queued and not self._pending:
+            self._selector.unregister(self._descriptor)
+
+
+class Stream:
+    """The stdout or the stderr of one rank, on its way to a sink and to its log file."""
+
+    def __init__(
+        self, pipe: BinaryIO, sink: Sink, prefix: bytes | None, log: BinaryIO | None
+    ) -> None:
+        """Take over `pipe` (non-blocking) and `log`.
+
+        Args:
+            pipe: Read end.
+            sink: Where the lines go.
+            prefix: Put before each line; None passes the bytes on as they come.
+            log: Unbuffered file for the raw bytes, or None.
+        """
+        self._pipe = pipe
+        self._sink = sink
+        self._prefix = prefix
+        self._log = log
+        self._lines = Lines()
+
+    @property
+    def descriptor(self) -> int:
+        """The pipe's number, for the selector."""
+        return self._pipe.fileno()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more may come."""
+        return not self._pipe.closed
+
+    @property
+    def last_line(self) -> str:
+        """The last line that was not blank."""
+        return self._lines.last.decode(errors="replace")
+
+    def read_some(self) -> int | None:
+        """Move what one read gives; 0 means the end, None that nothing is there now."""
+        data: bytes | None = self._pipe.read(_READ_BYTES)
+        if data is None:
+            return None
+        self._emit(self._lines.feed(data))
+        if self._prefix is None:
+            self._sink.write(data)
+        self._write_log(data)
+        return len(data)
+
+    def drain(self) -> None:
+        """Move all that is in the pipe at this moment; does not wait for more."""
+        moved = 0
+        while self.is_open and moved < _MOST_DRAINED_BYTES:
+            count = self.read_some()
+            if not count:
+                return
+            moved += count
+
+    def close(self) -> None:
+        """Move the unfinished last line and close; a second call does nothing."""
+        if not self.is_open:
+            return
+        self._emit(self._lines.finish())
+        self._pipe.close()
+        if self._log is not None:
+            self._log.close()
+
+    def _emit(self, lines: Iterator[bytes]) -> None:
+        for line in lines:
+            if self._prefix is not None:
+                self._sink.write(self._prefix + line)
+
+    def _write_log(self, data: bytes) -> None:
+        if self._log is None:
+            return
+        try:
+            self._log.write(data)
+        except OSError as error:
+            self._sink.write(f"[ringsyncrun] {error}; {self._log.name} ends here.\n".encode())
+            self._log.close()
+            self._log = None
+
+
+def open_log(directory: Path | None, name: str) -> BinaryIO | None:
+    """Open `directory/name` for raw output, emptied; None without a directory."""
+    return None if directory is None else (directory / name).open("wb", buffering=0)
+
+
+def _character_border(data: bytes, position: int) -> int:
+    """Move `position` back to where a UTF-8 character starts; those have at most four bytes."""
+    for border in range(position, position - 4, -1):
+        if data[border] & 0xC0 != 0x80:  # noqa: PLR2004 - 10xxxxxx continues a character
+            return border
+    return position

@@ -1,0 +1,215 @@
+"""Builds the environment of each rank and starts it; the launcher's only door to `os.environ`.
+
+It does not watch what it started: that is supervise.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+
+from ringsync.errors import ConfigError
+from ringsync.launch.descendants import die_with_parent
+from ringsync.launch.job import Job
+from ringsync.launch.placement import Place, core_count, threads_per_rank
+
+# Numbers of another launcher's job, or of an outer ringsyncrun: read by mistake they would make a
+# rank believe it is someone else. Tuning variables of the same families stay.
+_FOREIGN_PREFIXES = (
+    "HOROVOD_GLOO_",
+    "OMPI_COMM_WORLD_",
+    "OMPI_UNIVERSE_",
+    "PMI_",
+    "PMIX_",
+    "SLURM_STEP_",
+    "TORCHELASTIC_",
+)
+_FOREIGN_NAMES = frozenset(
+    {
+        "RINGSYNC_RANK",
+        "RINGSYNC_SIZE",
+        "RINGSYNC_LOCAL_RANK",
+        "RINGSYNC_LOCAL_SIZE",
+        "RINGSYNC_NODE_RANK",
+        "RINGSYNC_NUM_NODES",
+        "RINGSYNC_JOB_ID",
+        "RINGSYNC_RENDEZVOUS",
+        "RANK",
+        "WORLD_SIZE",
+        "LOCAL_RANK",
+        "LOCAL_WORLD_SIZE",
+        "GROUP_RANK",
+        "GROUP_WORLD_SIZE",
+        "ROLE_RANK",
+        "ROLE_WORLD_SIZE",
+        "ROLE_NAME",
+        "MASTER_ADDR",
+        "MASTER_PORT",
+        "HOROVOD_RANK",
+        "HOROVOD_SIZE",
+        "HOROVOD_LOCAL_RANK",
+        "HOROVOD_LOCAL_SIZE",
+        "HOROVOD_CROSS_RANK",
+        "HOROVOD_CROSS_SIZE",
+        "HOROVOD_HOSTNAME",
+        "HOROVOD_CONTROLLER",
+        "MPI_LOCALRANKID",
+        "MPI_LOCALNRANKS",
+        "SLURM_PROCID",
+        "SLURM_LOCALID",
+        "SLURM_NODEID",
+        "SLURM_STEPID",
+        "SLURM_GTIDS",
+        "SLURM_TASK_PID",
+    }
+)
+_THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Below 32768, where Linux starts to hand out ports by itself, and above the registered services
+# that are in common use; 12000 numbers keep jobs of one host apart well enough, and nobody has to
+# open a port to find one.
+_FIRST_PORT, _PORTS = 20000, 12000
+
+
+def shared_environment(exports: Sequence[str]) -> dict[str, str]:
+    """Copy this process's environment without any launcher's numbers, and apply `-x`.
+
+    Args:
+        exports: Values of `-x`, each NAME or NAME=VAL.
+
+    Returns:
+        What all ranks have in common.
+
+    Raises:
+        ConfigError: An export is malformed, not set here, or belongs to the launcher.
+    """
+    environment = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
+    for export in exports:
+        name, equals, value = export.partition("=")
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"[ringsyncrun] -x {export!r} does not start with a variable's name. Write "
+                "-x NAME to pass a variable on, or -x NAME=VAL to set it."
+            )
+        if name in _FOREIGN_NAMES:
+            raise ConfigError(
+                f"[ringsyncrun] -x {name}: only a launcher sets that, and ringsyncrun does so for "
+                "each rank. Leave it out."
+            )
+        if not equals and name not in os.environ:
+            raise ConfigError(
+                f"[ringsyncrun] -x {name}: the variable is not set here. Write -x {name}=VAL, or "
+                "export it first."
+            )
+        environment[name] = value if equals else os.environ[name]
+    return environment
+
+
+def share_cores(environment: dict[str, str], size: int) -> str | None:
+    """Limit the compute threads of each rank, unless the user has chosen.
+
+    Args:
+        environment: The ranks' environment; changed in place.
+        size: Ranks on this host.
+
+    Returns:
+        A line that says what was chosen, or None if nothing was.
+    """
+    if any(name in environment for name in _THREAD_NAMES):
+        return None
+    cores = core_count()
+    threads = threads_per_rank(cores, size)
+    environment.update(dict.fromkeys(_THREAD_NAMES, str(threads)))
+    return (
+        f"[ringsyncrun] each rank computes with {_plural(threads, 'thread')} "
+        f"({_plural(cores, 'core')} / {_plural(size, 'rank')}); set OMP_NUM_THREADS to choose"
+    )
+
+
+def rank_environment(job: Job, place: Place) -> dict[str, str]:
+    """Build the whole environment of one rank: ringsync's names, torchrun's and Horovod's.
+
+    MASTER_PORT is derived from the job id and no socket is opened for it: a port that is free
+    now may be taken a moment later anyway. It lies in 20000..31999, below the range from which
+    Linux serves outgoing connections, is equal on all ranks, and ringsync never listens on it.
+
+    Args:
+        job: The job.
+        place: The rank's place.
+
+    Returns:
+        A new dictionary.
+    """
+    port = _FIRST_PORT + int(job.job_id, 16) % _PORTS
+    numbers = {
+        "RINGSYNC_RANK": place.rank,
+        "RINGSYNC_SIZE": place.size,
+        "RINGSYNC_LOCAL_RANK": place.local_rank,
+        "RINGSYNC_LOCAL_SIZE": place.local_size,
+        "RINGSYNC_NODE_RANK": place.node_rank,
+        "RINGSYNC_NUM_NODES": place.num_nodes,
+        "RANK": place.rank,
+        "WORLD_SIZE": place.size,
+        "LOCAL_RANK": place.local_rank,
+        "LOCAL_WORLD_SIZE": place.local_size,
+        "GROUP_RANK": place.node_rank,
+        "MASTER_PORT": port,
+        "HOROVOD_RANK": place.rank,
+        "HOROVOD_SIZE": place.size,
+        "HOROVOD_LOCAL_RANK": place.local_rank,
+        "HOROVOD_LOCAL_SIZE": place.local_size,
+        "HOROVOD_CROSS_RANK": place.node_rank,
+        "HOROVOD_CROSS_SIZE": place.num_nodes,
+        "PYTHONUNBUFFERED": 1,
+    }
+    texts = {
+        "RINGSYNC_JOB_ID": job.job_id,
+        "RINGSYNC_RENDEZVOUS": str(job.rendezvous),
+        "MASTER_ADDR": "127.0.0.1",
+    }
+    if job.timeline is not None:
+        texts["RINGSYNC_TIMELINE"] = str(job.timeline)
+    return job.environment | {name: str(value) for name, value in numbers.items()} | texts
+
+
+def start_rank(job: Job, place: Place) -> subprocess.Popen[bytes]:
+    """Start one rank in a session of its own, tied to the life of this process.
+
+    The tie (PR_SET_PDEATHSIG) must be made in the child, after fork. It is done in `preexec_fn`:
+    unsafe in a process with threads, but the launcher has none, everything it calls is loaded
+    before the fork, and a shim interpreter instead would cost every rank a second Python start.
+
+    Args:
+        job: The job.
+        place: The rank's place.
+
+    Returns:
+        The process; its stdout and stderr are non-blocking pipes. Reap it with `os.waitid` only.
+
+    Raises:
+        OSError: The program cannot be executed.
+    """
+    process = subprocess.Popen(
+        job.command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env=rank_environment(job, place),
+        start_new_session=True,
+        preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - see above
+    )
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            os.set_blocking(pipe.fileno(), False)
+    return process
+
+
+def _is_foreign(name: str) -> bool:
+    return name in _FOREIGN_NAMES or name.startswith(_FOREIGN_PREFIXES)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,158 @@
+"""What all optimizers share: which parameters, which learning rate, which state.
+
+Not an update rule, and nothing of ranks: gradients are complete when `step` is called.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from ringsync.autograd import Array, Parameter
+from ringsync.errors import ConfigError, MismatchError
+
+State: TypeAlias = dict[str, Array | float]
+
+
+class Optimizer(ABC):
+    """Changes parameters in place by their gradients; a subclass defines `_update` and `_slots`.
+
+    Attributes:
+        parameters: What is optimised, in the order given.
+    """
+
+    parameters: list[Parameter]
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
+        """Keep the parameters.
+
+        Args:
+            parameters: Each once.
+            lr: Learning rate; may be changed at any time by assigning to `lr`.
+
+        Raises:
+            ConfigError: No parameter, one given twice, something else given, or a bad `lr`.
+        """
+        self.parameters = _checked(parameters)
+        self.lr = lr
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the next step."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        # float(): a NumPy float64 would pull float32 parameters up to float64.
+        self._lr = check_number("lr", value)
+        if self._lr <= 0:
+            raise ConfigError(f"[optim] lr={value}; expected a number above 0, for example 0.1.")
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for position, parameter in enumerate(self.parameters):
+            if parameter.grad is not None:
+                self._update(position, parameter.data, parameter.grad)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients; costs nothing, the next backward overwrites."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def state_dict(self) -> State:
+        """Copy everything that later steps depend on, apart from the parameters.
+
+        Returns:
+            Numbers under their names, arrays under "slot.position"; the keys depend only on how
+            the optimizer was made, never on the steps taken.
+        """
+        state: State = {"lr": self.lr}
+        for slot, arrays in self._slots().items():
+            state |= {f"{slot}.{i}": array.copy() for i, array in enumerate(arrays)}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Array | float]) -> None:
+        """Write a saved state into this optimizer, all of it or nothing.
+
+        Args:
+            state: What `state_dict` of an optimizer made alike gave; copied.
+
+        Raises:
+            MismatchError: A key is missing or unexpected, or a shape differs.
+            ConfigError: The saved learning rate is no learning rate.
+        """
+        own = {f"{slot}.{i}": a for slot, some in self._slots().items() for i, a in enumerate(some)}
+        missing = sorted({"lr", *own} - state.keys())
+        unexpected = sorted(state.keys() - {"lr", *own})
+        if missing or unexpected:
+            raise MismatchError(
+                f"[load_state_dict] missing {missing}, unexpected {unexpected}; expected the keys"
+                f" of {type(self).__name__}. Make the optimizer as the saved one was made."
+            )
+        for key, array in own.items():
+            if np.shape(state[key]) != array.shape:
+                raise MismatchError(
+                    f"[load_state_dict] {key!r}: shape {np.shape(state[key])} was saved,"
+                    f" {self._name_of(key)} has {array.shape}. Build the same model."
+                )
+        self.lr = float(state["lr"])
+        for key, array in own.items():
+            np.copyto(array, state[key])
+
+    @abstractmethod
+    def _update(self, position: int, data: Array, grad: Array) -> None:
+        """Change `data`, of the parameter at `position`, in place; `grad` stays as it is."""
+
+    def _slots(self) -> Mapping[str, list[Array]]:
+        """State arrays by slot, one per parameter, made with the optimizer."""
+        return {}
+
+    def _name_of(self, key: str) -> str:
+        parameter = self.parameters[int(key.rpartition(".")[2])]
+        return f"parameter {parameter.name!r}"
+
+
+def check_number(name: str, value: float) -> float:
+    """Turn a setting into a finite Python float.
+
+    Args:
+        name: For the message.
+        value: A number.
+
+    Returns:
+        `value` as a float.
+
+    Raises:
+        ConfigError: It is no number, or not finite.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"[optim] {name}={value!r}; expected a number.") from error
+    if not math.isfinite(number):
+        raise ConfigError(f"[optim] {name}={value}; expected a finite number.")
+    return number
+
+
+def _checked(parameters: Iterable[Parameter]) -> list[Parameter]:
+    found = list(parameters)
+    if not found:
+        raise ConfigError("[optim] 0 parameters; expected some. Pass net.parameters().")
+    seen: dict[int, int] = {}
+    for position, one in enumerate(found):
+        if not isinstance(one, Parameter):
+            raise ConfigError(
+                f"[optim] item {position} is a {type(one).__name__}; expected a Parameter. Pass"
+                " net.parameters()."
+            )
+        if id(one) in seen:
+            raise ConfigError(
+                f"[optim] {one.name!r} was given twice, at {seen[id(one)]} and {position}; it"
+                " would be updated twice per step. Pass each parameter once."
+            )
+        seen[id(one)] = position
+    return found

@@ -1,0 +1,81 @@
+"""Stochastic gradient descent.
+
+Not adaptive methods, nor schedules: those change `lr` from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from ringsync.autograd import Array, Parameter
+from ringsync.errors import ConfigError
+from ringsync.optim.optimizer import Optimizer, check_number
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum, Nesterov's variant and weight decay.
+
+    With g = grad + weight_decay * data: velocity = momentum * velocity + g, then
+    data -= lr * velocity; Nesterov's takes momentum * velocity + g in place of velocity. The
+    velocity does not contain lr, so lr may change between steps.
+
+    Cost: about one pass over parameters, gradients and velocities per term of the formula.
+    Source: Sutskever, Martens, Dahl & Hinton, ICML 2013 (momentum in deep learning).
+
+    Example:
+        >>> opt = SGD(net.parameters(), lr=0.1, momentum=0.9)
+        >>> opt.zero_grad()
+        >>> cross_entropy(net(x), y).backward()
+        >>> opt.step()
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        """Keep the parameters and, with momentum, make a velocity of zeros for each.
+
+        Args:
+            parameters: Each once.
+            lr: Learning rate.
+            momentum: From 0 to below 1.
+            weight_decay: Pull towards 0, added to the gradient.
+            nesterov: Look ahead along the velocity; needs momentum.
+
+        Raises:
+            ConfigError: A setting is out of range or not finite, or the parameters are unusable.
+        """
+        super().__init__(parameters, lr)
+        self._momentum = check_number("momentum", momentum)
+        self._weight_decay = check_number("weight_decay", weight_decay)
+        self._nesterov = nesterov
+        if not 0 <= self._momentum < 1:
+            raise ConfigError(f"[sgd] momentum={momentum}; expected 0 <= momentum < 1.")
+        if self._weight_decay < 0:
+            raise ConfigError(f"[sgd] weight_decay={weight_decay}; expected 0 or more.")
+        if nesterov and self._momentum == 0:
+            raise ConfigError(
+                "[sgd] nesterov=True with momentum=0; expected some. Set momentum=0.9."
+            )
+        has_velocity = self._momentum > 0
+        self._velocity = [np.zeros_like(one.data) for one in self.parameters if has_velocity]
+
+    def _slots(self) -> Mapping[str, list[Array]]:
+        return {"velocity": self._velocity}
+
+    def _update(self, position: int, data: Array, grad: Array) -> None:
+        direction = grad
+        if self._weight_decay:
+            direction = grad + self._weight_decay * data
+        if self._momentum:
+            velocity = self._velocity[position]
+            velocity *= self._momentum
+            velocity += direction
+            direction = self._momentum * velocity + direction if self._nesterov else velocity
+        data -= self.lr * direction

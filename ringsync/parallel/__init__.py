@@ -1,0 +1,18 @@
+"""Where learning and communication meet: gradients exchanged, starts made equal."""
+
+from ringsync.parallel.broadcast import broadcast_optimizer_state, broadcast_parameters
+from ringsync.parallel.metrics import reduce_metric
+from ringsync.parallel.optimizer import DistributedOptimizer, Ring
+from ringsync.parallel.reducer import GradientReducer, GradientSource
+from ringsync.parallel.stats import ExchangeStats
+
+__all__ = [
+    "DistributedOptimizer",
+    "ExchangeStats",
+    "GradientReducer",
+    "GradientSource",
+    "Ring",
+    "broadcast_optimizer_state",
+    "broadcast_parameters",
+    "reduce_metric",
+]

@@ -1,0 +1,83 @@
+"""Equal starts: one rank's parameters and optimizer state on all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from ringsync.arrays import Array
+from ringsync.autograd import Parameter
+from ringsync.collectives import broadcast_async_
+from ringsync.errors import ConfigError
+from ringsync.nn import Module
+from ringsync.objects import broadcast_object
+
+
+class Stateful(Protocol):
+    """Whatever has a state that can be read and restored."""
+
+    def state_dict(self) -> dict[str, object]:
+        """Return the state."""
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Restore a state."""
+
+
+def broadcast_parameters(
+    parameters: Module | Iterable[Parameter] | Mapping[str, Array], root: int = 0
+) -> None:
+    """Overwrite every rank's parameters with `root`'s.
+
+    Args:
+        parameters: A module, its parameters, or named arrays; the same names, shapes and dtypes on
+            every rank.
+        root: The rank whose values all get.
+
+    Raises:
+        ConfigError: `parameters` is none of these, or there is no rank `root`.
+        MismatchError: Ranks hold different parameters; the first difference is named.
+        PeerLostError: A rank died.
+        TimedOutError: Not complete in time.
+
+    Cost: (n-1) * the parameters' bytes sent by `root`.
+    """
+    handles = [
+        broadcast_async_(array, root, name=f"parameter.{name}")
+        for name, array in _named_arrays(parameters)
+    ]
+    for handle in handles:
+        handle.wait()
+
+
+def broadcast_optimizer_state(optimizer: Stateful, root: int = 0) -> None:
+    """Give every rank's optimizer the state of `root`'s.
+
+    Args:
+        optimizer: Anything with `state_dict` and `load_state_dict`, wrapped or not.
+        root: The rank whose state all get.
+
+    Raises:
+        ConfigError: There is no rank `root`.
+        PeerLostError: A rank died.
+        TimedOutError: Not complete in time.
+
+    Cost: (n-1) * the state's pickled size sent by `root`.
+    """
+    optimizer.load_state_dict(broadcast_object(optimizer.state_dict(), root))
+
+
+def _named_arrays(
+    parameters: Module | Iterable[Parameter] | Mapping[str, Array],
+) -> list[tuple[str, Array]]:
+    if isinstance(parameters, Module):
+        return [(name, parameter.data) for name, parameter in parameters.named_parameters()]
+    if isinstance(parameters, Mapping):
+        return sorted(parameters.items())
+    listed = list(parameters)
+    wrong = next((item for item in listed if not isinstance(item, Parameter)), None)
+    if wrong is not None:
+        raise ConfigError(
+            f"[broadcast_parameters] a {type(wrong).__name__} is no Parameter; a module, its "
+            "parameters or a dict of arrays is expected."
+        )
+    return [(f"{i}.{parameter.name}", parameter.data) for i, parameter in enumerate(listed)]

@@ -1,0 +1,78 @@
+"""What ranks must have in common before they exchange gradients, and the sentence when they do not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ringsync.arrays import Array
+from ringsync.errors import MismatchError
+from ringsync.objects import allgather_object
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One parameter as its gradient travels.
+
+    Attributes:
+        name: Dotted name; equal on all ranks.
+        shape: Its shape.
+        dtype: Its NumPy dtype's name.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def check_equal_start(specs: Sequence[TensorSpec], values: Sequence[Array], group: str) -> None:
+    """Compare names, shapes, dtypes and values of the parameters over all ranks.
+
+    Args:
+        specs: This rank's parameters, in registration order.
+        values: Their values.
+        group: Name of the set of parameters, equal on all ranks.
+
+    Raises:
+        MismatchError: The first parameter that differs is named, on every rank alike.
+        PeerLostError: A rank died.
+        TimedOutError: A rank did not take part.
+
+    Cost: One pass over the values (about 1 GB/s), some 100 bytes sent per parameter; once.
+    """
+    digests = [
+        hashlib.blake2b(np.ascontiguousarray(value), digest_size=16).digest() for value in values
+    ]
+    tables = allgather_object(list(zip(specs, digests, strict=True)), name=f"{group}.start")
+    for rank, table in enumerate(tables):
+        difference = _find_difference(table, tables[0], rank)
+        if difference:
+            raise MismatchError(f"[{group}] {difference}")
+
+
+_Table = list[tuple[TensorSpec, bytes]]
+
+
+def _find_difference(table: _Table, reference: _Table, rank: int) -> str:
+    """A sentence on the first difference; "" when the tables are equal."""
+    for (spec, digest), (expected, expected_digest) in zip(table, reference, strict=False):
+        if spec != expected:
+            return (
+                f"rank {rank} holds '{spec.name}' {spec.shape} {spec.dtype}, rank 0 holds "
+                f"'{expected.name}' {expected.shape} {expected.dtype}. Build the same model on all "
+                "ranks."
+            )
+        if digest != expected_digest:
+            return (
+                f"'{spec.name}': its values at the first step differ between rank {rank} and rank "
+                "0. Call broadcast_parameters(model, root=0) before training."
+            )
+    if len(table) != len(reference):
+        return (
+            f"rank {rank} has {len(table)} parameters, rank 0 has {len(reference)}. Build the same "
+            "model on all ranks."
+        )
+    return ""

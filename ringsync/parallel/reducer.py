@@ -1,0 +1,199 @@
+"""The exchange of gradients, whatever framework computed them: three callbacks drive it.
+
+It starts a bucket's allreduce as soon as the bucket's last gradient is final and all earlier
+buckets have been submitted, so that all ranks submit in one order; when backward ends it submits
+what is left, zero where there is no gradient, and waits. It knows no optimizer and no layer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ringsync.arrays import Array
+from ringsync.collectives import ReduceOp, allreduce_async_
+from ringsync.errors import ConfigError
+from ringsync.handle import Handle
+from ringsync.parallel.arena import Arena, Bucket, make_arena
+from ringsync.parallel.layout import TensorSpec, check_equal_start
+from ringsync.parallel.stats import ExchangeStats
+from ringsync.timeline import mark
+
+
+class GradientSource(Protocol):
+    """How the reducer reaches a framework's parameters, by index."""
+
+    def specs(self) -> Sequence[TensorSpec]:
+        """Name, shape and dtype of each parameter, in registration order."""
+
+    def values(self) -> Sequence[Array]:
+        """The parameters' values."""
+
+    def gradient(self, index: int) -> Array | None:
+        """The gradient as it stands; None when there is none this step."""
+
+    def adopt(self, index: int, view: Array) -> None:
+        """Make `view` the gradient."""
+
+
+class GradientReducer:
+    """Exchanges the gradients of one set of parameters, step by step."""
+
+    def __init__(
+        self,
+        source: GradientSource,
+        *,
+        op: ReduceOp,
+        bucket_bytes: int,
+        accumulate_steps: int,
+        group: str,
+    ) -> None:
+        """Lay out the gradients' memory.
+
+        Args:
+            source: The framework's parameters.
+            op: How gradients of several ranks become one.
+            bucket_bytes: Most bytes in a bucket of more than one tensor.
+            accumulate_steps: Backward passes per exchange.
+            group: Name of this set of parameters, equal on all ranks.
+
+        Raises:
+            RingsyncError: There is no room.
+        """
+        self._source = source
+        self._op = op
+        self._accumulate_steps = accumulate_steps
+        self._group = group
+        specs = source.specs()
+        self._arena: Arena = make_arena(specs, bucket_bytes, group)
+        self._bucket_of = {
+            index: k for k, bucket in enumerate(self._arena.buckets) for index in bucket.members
+        }
+        self._is_checked = False
+        self._stats = ExchangeStats()
+        self._idle_since_ns = time.monotonic_ns()
+        self._begin_step()
+
+    @property
+    def views(self) -> list[Array]:
+        """Memory of each parameter's gradient, by index."""
+        return self._arena.views
+
+    def began(self) -> None:
+        """Note the start of a backward pass.
+
+        Raises:
+            ConfigError: Gradients of this step have been exchanged already.
+            MismatchError: At the first step: ranks hold different parameters.
+        """
+        if self._passes == self._accumulate_steps:
+            raise ConfigError(
+                f"[{self._group}] backward ran {self._passes + 1} times before step(); "
+                f"accumulate_steps={self._accumulate_steps} passes are exchanged at once. Call "
+                "step() or zero_grad() first, or pass a larger accumulate_steps."
+            )
+        self._check_start()
+        self._began_ns = time.monotonic_ns()
+        mark("forward", self._idle_since_ns, self._began_ns)
+
+    def final(self, index: int) -> None:
+        """Note that a gradient of the pass under way will not change any more.
+
+        Args:
+            index: The parameter's.
+        """
+        if self._passes < self._accumulate_steps - 1:
+            return
+        self._missing[self._bucket_of[index]].discard(index)
+        while len(self._handles) < len(self._missing) and not self._missing[len(self._handles)]:
+            self._submit(self._arena.buckets[len(self._handles)])
+
+    def ended(self) -> None:
+        """Note the end of a pass; the last one of a step returns with all gradients exchanged.
+
+        Raises:
+            PeerLostError: A rank died.
+            TimedOutError: A rank did not take part in time.
+            MismatchError: Ranks disagree on a bucket.
+        """
+        self._passes += 1
+        end_ns = time.monotonic_ns()
+        mark("backward", self._began_ns, end_ns)
+        if self._passes == self._accumulate_steps:
+            self._exchange_rest(end_ns)
+        self._idle_since_ns = time.monotonic_ns()
+
+    def finish(self) -> None:
+        """Exchange what no pass has: too few passes ran, or none reached a parameter.
+
+        Raises:
+            PeerLostError: A rank died.
+            TimedOutError: A rank did not take part in time.
+            MismatchError: Ranks disagree on a bucket, or at the first step on the parameters.
+        """
+        if self._passes < self._accumulate_steps:
+            self._check_start()
+            self._passes = self._accumulate_steps
+            self._exchange_rest(time.monotonic_ns())
+
+    def reset(self) -> None:
+        """Begin a new step: gradients are the optimizer's business until the next backward."""
+        self._begin_step()
+        self._idle_since_ns = time.monotonic_ns()
+
+    def take_stats(self) -> ExchangeStats:
+        """Return what the exchanges since the last call cost.
+
+        Returns:
+            Sums over the steps.
+        """
+        stats, self._stats = self._stats, ExchangeStats()
+        return stats
+
+    def _begin_step(self) -> None:
+        self._passes = 0
+        self._began_ns = 0
+        self._handles: list[Handle] = []
+        self._missing = [set(bucket.members) for bucket in self._arena.buckets]
+
+    def _check_start(self) -> None:
+        if not self._is_checked:
+            check_equal_start(self._source.specs(), self._source.values(), self._group)
+            self._is_checked = True
+
+    def _submit(self, bucket: Bucket) -> None:
+        self._gather(bucket)
+        start_ns = time.monotonic_ns()
+        self._handles.append(allreduce_async_(bucket.slice, op=self._op, name=bucket.name))
+        mark("submit", start_ns, None, bucket.name, bucket.slice.nbytes)
+
+    def _gather(self, bucket: Bucket) -> None:
+        """Bring into the arena what lies elsewhere, and zero what is not there at all."""
+        start_ns = time.monotonic_ns()
+        packed_bytes = 0
+        for index in bucket.members:
+            view = self._arena.views[index]
+            gradient = self._source.gradient(index)
+            if gradient is view:
+                continue
+            packed_bytes += view.nbytes
+            if gradient is None:
+                view.fill(0)
+            else:
+                np.copyto(view, gradient)
+            self._source.adopt(index, view)
+        if packed_bytes:
+            mark("pack", start_ns, None, bucket.name, packed_bytes)
+
+    def _exchange_rest(self, compute_end_ns: int) -> None:
+        for bucket in self._arena.buckets[len(self._handles) :]:
+            self._submit(bucket)
+        start_ns = time.monotonic_ns()
+        for handle in self._handles:
+            handle.wait()
+        end_ns = time.monotonic_ns()
+        mark("wait", start_ns, end_ns)
+        self._stats.add_step([h.times() for h in self._handles], compute_end_ns, end_ns)

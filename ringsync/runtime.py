@@ -1,0 +1,299 @@
+"""The engine of this process: made by `init`, ended by `shutdown`, found here by everyone above.
+
+It knows where this rank stands and owns registered memory; it performs no collective.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import math
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import threadpoolctl
+
+from ringsync import _native
+from ringsync.arrays import Array
+from ringsync.config import Settings, World, read_settings, read_world
+from ringsync.errors import NotInitializedError
+from ringsync.recorder import Recorder
+
+_LOGGER = logging.getLogger("ringsync")
+
+# One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
+# going to sleep cannot pay.
+_WAKE_UP_US = 40.0
+
+# Where several processes share the cores of this host.
+_TRANSPORT = "shm"
+
+
+class Runtime:
+    """One rank's engine and what must live as long as it."""
+
+    def __init__(self, world: World, settings: Settings) -> None:
+        """Meet the other ranks and start the engine.
+
+        Args:
+            world: Place of this process in its job.
+            settings: The user's tuning.
+
+        Raises:
+            RendezvousError: Ranks did not come in time; the message names them.
+        """
+        self.world = world
+        self.settings = settings
+        self._numbers = itertools.count()
+        self._kept: deque[tuple[_native.Handle, object]] = deque()
+        cores = len(os.sched_getaffinity(0))
+        limit_s = settings.start_timeout_s
+        if world.size == 1:
+            store = _native.memory_store()
+        else:
+            store = _native.meet(world.directory, world.rank, world.size, limit_s)
+        self.engine = _native.Engine(
+            store,
+            world.rank,
+            world.size,
+            "inproc" if world.size == 1 else _TRANSPORT,
+            algorithm=settings.algorithm,
+            # A rank computes on one thread and the engine works on another.
+            caller_spin_us=_WAKE_UP_US if world.local_size <= cores else 0.0,
+            engine_spin_us=_WAKE_UP_US if 2 * world.local_size <= cores else 0.0,
+            timeout_s=limit_s,
+        )
+        self.recorder = Recorder(self.engine, world)
+        if settings.timeline:
+            self.recorder.start(settings.timeline)
+
+    def next_number(self) -> int:
+        """Number the next unnamed operation; ranks that submit alike count alike.
+
+        Returns:
+            0, 1, 2, ...
+        """
+        return next(self._numbers)
+
+    def keep(self, handle: _native.Handle, owner: object) -> None:
+        """Hold `owner` until `handle` is done, whatever becomes of the caller's references.
+
+        Args:
+            handle: An operation in flight.
+            owner: Whatever owns the memory that it reads and writes.
+        """
+        self.sweep()
+        self._kept.append((handle, owner))
+
+    def sweep(self) -> None:
+        """Let go of what belongs to completed operations."""
+        while self._kept and self._kept[0][0].done():
+            self._kept.popleft()
+
+    def close(self, cause: str) -> None:
+        """Write the timeline, if one is being recorded, and end the engine.
+
+        Args:
+            cause: What peers that still need this rank are told.
+        """
+        try:
+            self.recorder.stop()
+        finally:
+            self.engine.shutdown(cause)
+        self._kept.clear()
+
+
+_current: Runtime | None = None
+
+
+def current() -> Runtime:
+    """Return this process's runtime.
+
+    Returns:
+        The runtime that `init` made.
+
+    Raises:
+        NotInitializedError: There is none, or this is a forked child of the process that has one.
+    """
+    if _current is None:
+        raise NotInitializedError(
+            "[ringsync] no engine runs in this process; it is made by init(), and a forked child "
+            "does not inherit it. Call ringsync.init() first."
+        )
+    return _current
+
+
+def init() -> None:
+    """Start the engine of this process and meet the other ranks; a second call changes nothing.
+
+    Which rank this process is comes from the environment that a launcher set; without one the world
+    has size 1.
+
+    Raises:
+        ConfigError: The environment contradicts itself, or names several hosts.
+        RendezvousError: Ranks did not come in time; the message names them.
+    """
+    global _current  # noqa: PLW0603 - the one piece of global state
+    if _current is not None:
+        return
+    world, settings = read_world(), read_settings()
+    _limit_threads(world, settings)
+    _current = Runtime(world, settings)
+
+
+def shutdown() -> None:
+    """End the engine. Operations in flight fail; peers that still need this rank are told so."""
+    global _current  # noqa: PLW0603 - the one piece of global state
+    if _current is not None:
+        runtime, _current = _current, None
+        runtime.close("rank " + str(runtime.world.rank) + " has shut down")
+
+
+def is_initialized() -> bool:
+    """Tell whether an engine runs in this process.
+
+    Returns:
+        True between `init` and `shutdown`.
+    """
+    return _current is not None
+
+
+def rank() -> int:
+    """Return the number of this process among all.
+
+    Returns:
+        0 <= rank < size().
+
+    Raises:
+        NotInitializedError: Before `init`.
+    """
+    return current().world.rank
+
+
+def size() -> int:
+    """Return the number of processes.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        NotInitializedError: Before `init`.
+    """
+    return current().world.size
+
+
+def local_rank() -> int:
+    """Return the number of this process among those of its host.
+
+    Returns:
+        0 <= local_rank < local_size().
+
+    Raises:
+        NotInitializedError: Before `init`.
+    """
+    return current().world.local_rank
+
+
+def local_size() -> int:
+    """Return the number of processes on this host.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        NotInitializedError: Before `init`.
+    """
+    return current().world.local_size
+
+
+def node_rank() -> int:
+    """Return the number of this host.
+
+    Returns:
+        0 <= node_rank < num_nodes().
+
+    Raises:
+        NotInitializedError: Before `init`.
+    """
+    return current().world.node_rank
+
+
+def num_nodes() -> int:
+    """Return the number of hosts.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        NotInitializedError: Before `init`.
+    """
+    return current().world.num_nodes
+
+
+def empty(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Array:
+    """Make an array in registered memory, which the ranks of this host see in place.
+
+    Args:
+        shape: Any shape.
+        dtype: Any NumPy dtype of fixed size.
+
+    Returns:
+        A zeroed, C-contiguous array. Collectives on it copy nothing where all ranks pass such
+        arrays.
+
+    Raises:
+        NotInitializedError: Before `init`.
+        RingsyncError: There is no room.
+
+    Cost: One request to rank 0 per new block; freed blocks are handed out again.
+    """
+    dimensions = (shape,) if isinstance(shape, int) else tuple(shape)
+    kind: np.dtype[Any] = np.dtype(dtype)
+    raw = current().engine.allocate(math.prod(dimensions) * kind.itemsize)
+    return raw.view(kind).reshape(dimensions)
+
+
+def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> list[list[int]]:
+    """Cut tensors, given in expected order of readiness, into buckets of consecutive ones.
+
+    Args:
+        sizes_bytes: Size of each tensor.
+        limit_bytes: Most bytes in a bucket of more than one tensor.
+        least: Wanted number of buckets, at least, as far as single tensors allow.
+
+    Returns:
+        Indices of the tensors of each bucket.
+    """
+    return _native.assign_buckets(list(sizes_bytes), limit_bytes, least)
+
+
+def _limit_threads(world: World, settings: Settings) -> None:
+    """Share the cores among the ranks of this host, unless the user has decided."""
+    if world.local_size == 1 or settings.has_thread_count:
+        return
+    cores = len(os.sched_getaffinity(0))
+    threads = max(1, cores // world.local_size)
+    threadpoolctl.threadpool_limits(limits=threads)
+    if world.rank == 0:
+        _LOGGER.warning(
+            "[ringsync] each rank computes with %d thread(s) (%d cores / %d ranks); set "
+            "OMP_NUM_THREADS to choose.",
+            threads,
+            cores,
+            world.local_size,
+        )
+
+
+def _forget_in_child() -> None:
+    """A forked child has no engine thread; what it inherited must not act on its behalf."""
+    global _current  # noqa: PLW0603 - the one piece of global state
+    _current = None
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+atexit.register(shutdown)

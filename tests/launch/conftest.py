@@ -1,0 +1,170 @@
+"""Starts `ringsyncrun` as users do, as a process, and finds every process that came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ringsync
+
+DEADLINE_S = 20.0
+MARK = "RINGSYNC_TEST_MARK"
+
+
+def launcher_environment(mark: str) -> dict[str, str]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
+    }
+    environment[MARK] = mark
+    try:
+        importlib.metadata.distribution("ringsync")
+    except importlib.metadata.PackageNotFoundError:
+        environment["PYTHONPATH"] = str(Path(ringsync.__file__).parents[1])
+    return environment
+
+
+class Running:
+    """A launcher that is still at work."""
+
+    def __init__(self, process: subprocess.Popen, output: int, mark: str):
+        self.process = process
+        self.mark = mark
+        self._output = output
+        self.text = b""
+
+    def expect(self, text: str, count: int = 1) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while self.text.count(text.encode()) < count:
+            if not self._read(deadline):
+                raise AssertionError(f"{text!r} did not come {count} times: {self.text!r}")
+
+    def finish(self) -> int:
+        """Read to the end of the output, then wait for the launcher."""
+        deadline = time.monotonic() + DEADLINE_S
+        while self._read(deadline):
+            pass
+        return self.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+
+    def _read(self, deadline: float) -> bool:
+        if not select.select([self._output], [], [], max(0, deadline - time.monotonic()))[0]:
+            return False
+        try:
+            data = os.read(self._output, 65536)
+        except OSError:  # EIO: the last process has let go of the terminal
+            return False
+        self.text += data
+        return bool(data)
+
+    def members(self) -> set[int]:
+        """Every process, the launcher's too, that inherited this run's mark."""
+        wanted = f"{MARK}={self.mark}".encode()
+        found = set()
+        for directory in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if wanted in (directory / "environ").read_bytes().split(b"\0"):
+                    found.add(int(directory.name))
+        return found
+
+    def wait_until_gone(self, limit_s: float) -> None:
+        deadline = time.monotonic() + limit_s
+        while members := self.members():
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError):
+                    descriptor = os.pidfd_open(pid)
+                    left_ms = max(0.0, 1000 * (deadline - time.monotonic()))
+                    poll = select.poll()
+                    poll.register(descriptor, select.POLLIN)
+                    is_gone = poll.poll(left_ms)
+                    os.close(descriptor)
+                    if pid == self.process.pid:
+                        self.process.wait(timeout=limit_s)
+                    assert is_gone, f"process {pid} still lives after {limit_s} s"
+
+
+class Launcher:
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.running: list[Running] = []
+
+    def script(self, body: str, name: str = "script.py") -> str:
+        path = self.directory / name
+        path.write_text(textwrap.dedent(body))
+        return str(path)
+
+    def run(self, *words: str, env=None, **options) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "ringsync.launch", *words],
+            env=launcher_environment(uuid.uuid4().hex) | (env or {}),
+            cwd=self.directory,
+            timeout=DEADLINE_S,
+            check=False,
+            **({"capture_output": True, "text": True} | options),
+        )
+
+    def start(self, *words: str, **options) -> Running:
+        mark = uuid.uuid4().hex
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ringsync.launch", *words],
+            env=launcher_environment(mark),
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **options,
+        )
+        running = Running(process, process.stdout.fileno(), mark)
+        self.running.append(running)
+        return running
+
+    def start_on_terminal(self, *words: str) -> tuple[Running, int]:
+        """Start with a terminal of its own; a session leader that opens one comes to own it."""
+        mark = uuid.uuid4().hex
+        master, slave = os.openpty()
+        open_it = "import os,sys; os.close(os.open(sys.argv[1], os.O_RDWR)); "
+        become = "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+        shim = [sys.executable, "-c", open_it + become, os.ttyname(slave)]
+        process = subprocess.Popen(
+            [*shim, "-m", "ringsync.launch", *words],
+            env=launcher_environment(mark),
+            cwd=self.directory,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        running = Running(process, master, mark)
+        self.running.append(running)
+        return running, master
+
+
+@pytest.fixture
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
+    # pytest's own directories have paths too long for sockets, so jobs would not be made in them.
+    temporary = tempfile.mkdtemp(prefix="rs-")
+    monkeypatch.setenv("TMPDIR", temporary)
+    started = Launcher(tmp_path)
+    yield started
+    for running in started.running:
+        for pid in running.members():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        running.process.wait(timeout=DEADLINE_S)
+        if running.process.stdout is not None:
+            running.process.stdout.close()
+    shutil.rmtree(temporary)

@@ -1,0 +1,156 @@
+"""What cannot run is refused in one line, with exit code 2, before anything starts."""
+
+import os
+import socket
+import sys
+
+import pytest
+
+from ringsync.errors import ConfigError
+from ringsync.launch.arguments import split_command
+from ringsync.launch.command import resolve_command
+from ringsync.launch.hosts import Host, parse_hosts
+from ringsync.launch.placement import physical_core_count, threads_per_rank
+
+
+def refusal(done) -> str:
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("[ringsyncrun] ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize("np", ["0", "-1", "abc", "1.5", "", "²", "99999"])
+def test_an_impossible_number_of_ranks_is_refused(launcher, np):
+    assert "argument -np/-n/--num-proc: " in refusal(launcher.run("-np", np, "true"))
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["-np", "2"], "there is no command to run"),
+        (["true"], "the number of ranks is missing"),
+        (["-np"], "expected one argument"),
+        (["-np", "2", "--unknown", "true"], "unrecognized arguments: --unknown"),
+        (["-np", "2", "--tag", "true"], "unrecognized arguments: --tag"),
+        (["-np", "2", "missing.py"], "script 'missing.py' does not exist"),
+        (["-np", "2", "python", "missing.py"], "script 'missing.py' does not exist"),
+        (["-np", "2", "folder.py"], "'folder.py' is a directory"),
+        (["-np", "2", "folder"], "'folder' is a directory"),
+        (["-np", "2", "no-such-program"], "program 'no-such-program' is not on PATH"),
+        (["-np", "2", "./no-such-program"], "program './no-such-program' does not exist"),
+        (["-np", "2", "./plain"], "'./plain' is not executable"),
+        (["-np", "2", "plain"], "Write ./plain"),
+        (["-np", "2", "-m"], "-m needs a module name"),
+        (["-np", "2", "-x", "1A=2", "true"], "-x '1A=2' does not start with a variable's name"),
+        (["-np", "2", "-x", "=2", "true"], "-x '=2' does not start"),
+        (["-np", "2", "-x", "NOT_SET_ANYWHERE", "true"], "the variable is not set here"),
+        (["-np", "2", "-x", "RANK=1", "true"], "only a launcher sets that"),
+        (["-np", "2", "-H", "far:2", "true"], "only this host"),
+        (["-np", "2", "-H", "localhost:1,127.0.0.1:1", "true"], "lists this host 2 times"),
+        (["-np", "2", "-H", "localhost:0", "true"], "not host:slots"),
+        (["-np", "3", "-H", "localhost:2", "true"], "-np 3 is more than the 2 slots"),
+        (["-np", "2", "--grace-period", "nan", "true"], "not a number of seconds"),
+        (["-np", "2", "--timeline", "plain", "true"], "--timeline plain is not a directory"),
+        (["-np", "2", "--log-dir", "/proc/x", "true"], "--log-dir /proc/x is not a directory"),
+    ],
+)
+def test_bad_input_is_one_clear_line(launcher, words, part):
+    (launcher.directory / "folder").mkdir()
+    (launcher.directory / "folder.py").mkdir()
+    (launcher.directory / "plain").write_text("")
+    assert part in refusal(launcher.run(*words))
+
+
+def test_a_program_that_cannot_be_executed_starts_no_rank(launcher):
+    program = launcher.directory / "program"
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
+    done = launcher.run("-np", "2", "-x", "OMP_NUM_THREADS=1", "./program")
+    assert "could not start './program'" in refusal(done)
+
+
+def test_version_and_help_are_answered(launcher):
+    assert launcher.run("--version").stdout.startswith("ringsyncrun ")
+    assert "-np" in launcher.run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    "form", [["-n", "2"], ["--num-proc", "2"], ["-np=2"], ["-H", "localhost:2"]]
+)
+def test_the_number_of_ranks_has_several_spellings(launcher, form):
+    done = launcher.run(*form, "--", "sh", "-c", "echo $RINGSYNC_SIZE")
+    assert sorted(done.stdout.splitlines()) == ["[0] 2", "[1] 2"]
+
+
+def test_auto_means_physical_cores(launcher):
+    done = launcher.run("-np", "auto", "--no-tag-output", "sh", "-c", "echo $RINGSYNC_SIZE")
+    assert set(done.stdout.split()) == {str(physical_core_count())}
+
+
+def test_threads_of_one_core_count_once(tmp_path):
+    for number in os.sched_getaffinity(0):
+        facts = tmp_path / f"cpu{number}/topology"
+        facts.mkdir(parents=True)
+        (facts / "physical_package_id").write_text("0\n")
+        (facts / "core_id").write_text("0\n")
+    assert physical_core_count(tmp_path) == 1
+    assert physical_core_count(tmp_path / "none") == len(os.sched_getaffinity(0))
+
+
+def test_more_ranks_than_cores_run_and_are_told_so(launcher):
+    size = len(os.sched_getaffinity(0)) + 1
+    done = launcher.run("-np", str(size), "true")
+    assert done.returncode == 0
+    assert f"{size} ranks share {size - 1} cores" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "command"),
+    [
+        (["-np", "2", "x.py", "--verbose"], ["-np", "2"], ["x.py", "--verbose"]),
+        (["--verbose", "-m", "mod", "-np", "3"], ["--verbose"], ["-m", "mod", "-np", "3"]),
+        (["-x", "A=1", "--", "-odd"], ["-x", "A=1"], ["-odd"]),
+        (["--timeline=d", "prog"], ["--timeline=d"], ["prog"]),
+        (["-np", "2"], ["-np", "2"], []),
+    ],
+)
+def test_the_command_keeps_its_own_options(words, options, command):
+    assert split_command(words) == (options, tuple(command))
+
+
+def test_python_is_that_of_the_path_or_else_this_one(tmp_path):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert resolve_command(["python", "-V"], str(tmp_path)) == (str(program), "-V")
+    assert resolve_command(["python3", "-V"], str(tmp_path)) == (sys.executable, "-V")
+    script = tmp_path / "x.py"
+    script.write_text("")
+    assert resolve_command([str(script), "a"], "") == (sys.executable, str(script), "a")
+    assert resolve_command(["-m", "json.tool"], "") == (sys.executable, "-m", "json.tool")
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("localhost", Host("localhost", 1)),
+        ("127.0.0.1:4", Host("127.0.0.1", 4)),
+        ("::1", Host("::1", 1)),
+        ("[::1]:3", Host("::1", 3)),
+        (f"{socket.gethostname()}:2", Host(socket.gethostname(), 2)),
+    ],
+)
+def test_every_name_of_this_host_is_known(text, host):
+    assert parse_hosts(text) == (host,)
+
+
+@pytest.mark.parametrize("text", ["", ",", ":2", "localhost:", "localhost:-1", "a:b:c", "[::1]x"])
+def test_a_malformed_host_is_refused(text):
+    with pytest.raises(ConfigError, match="host:slots"):
+        parse_hosts(text)
+
+
+def test_every_rank_keeps_at_least_one_thread():
+    assert [threads_per_rank(8, size) for size in (1, 2, 3, 8, 9)] == [8, 4, 2, 1, 1]

@@ -1,0 +1,278 @@
+"""A job ends as a whole: with the first failing rank's code, in time, and without remains."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+STUBBORN_OTHERS = """
+    import os, signal, sys, time
+    rank = int(os.environ["RINGSYNC_RANK"])
+    if rank == 1:
+        sys.stdin.read()
+        print("rank 1 gives up", file=sys.stderr)
+        {failure}
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(60)
+"""
+# A grandchild that left the session and whose parent has gone.
+DAEMON = """
+    import os, signal, sys, time
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            print("daemon ready", flush=True)
+            time.sleep(60)
+        os._exit(0)
+    os.wait()
+    print("rank ready", flush=True)
+    {then}
+"""
+
+
+def job_directories() -> list[Path]:
+    return list(Path(os.environ["TMPDIR"]).iterdir())
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        ("sys.exit(7)", 7),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 137),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", 139),
+        ("raise ValueError('the reason')", 1),
+    ],
+)
+def test_the_exit_code_is_that_of_the_first_failing_rank(launcher, failure, code):
+    script = launcher.script(STUBBORN_OTHERS.format(failure=failure))
+    done = launcher.run("-np", "2", "--grace-period", "0.2", script)
+    assert done.returncode == code
+
+
+def test_success_of_all_ranks_is_zero_and_silent(launcher):
+    done = launcher.run("-np", "2", "-x", "OMP_NUM_THREADS=1", "true")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_early_success_does_not_end_the_others(launcher):
+    script = launcher.script(
+        """
+        import os, time
+        if os.environ["RANK"] == "1":
+            time.sleep(0.3)
+            print("late")
+        """
+    )
+    done = launcher.run("-np", "2", script)
+    assert (done.returncode, done.stdout) == (0, "[1] late\n")
+
+
+def test_the_traceback_of_a_failing_rank_is_shown_with_its_rank(launcher):
+    script = launcher.script(STUBBORN_OTHERS.format(failure="raise ValueError('the reason')"))
+    done = launcher.run("-np", "2", "--grace-period", "0", script)
+    assert "[1] Traceback (most recent call last):\n" in done.stderr
+    assert "[1] ValueError: the reason\n" in done.stderr
+
+
+def test_last_words_are_five_lines_that_name_rank_end_and_logs(launcher):
+    script = launcher.script(STUBBORN_OTHERS.format(failure="sys.exit(7)"))
+    done = launcher.run("-np", "3", "--grace-period", "0", "--log-dir", "logs", script)
+    lines = done.stderr.splitlines()[-5:]
+    assert all(line.startswith("[ringsyncrun] ") for line in lines)
+    assert "rank 1 of 3 failed first" in lines[0]
+    assert "2 others were ended" in lines[0]
+    assert "pid" in lines[1]
+    assert "exited with code 7" in lines[2]
+    assert lines[3].endswith("rank 1 gives up")
+    assert lines[4].endswith("logs/rank.01/")
+
+
+def test_ranks_that_ignore_sigterm_are_gone_within_five_seconds(launcher):
+    script = launcher.script(STUBBORN_OTHERS.format(failure="sys.exit(7)"))
+    started_s = time.monotonic()
+    running = launcher.start("-np", "3", script)
+    assert running.finish() == 7
+    assert time.monotonic() - started_s < 5
+    assert running.members() == set()
+
+
+def test_a_rank_that_fails_because_its_peer_died_does_not_shadow_it(launcher):
+    script = launcher.script(
+        """
+        import os, select, signal, sys
+        rank = int(os.environ["RANK"])
+        pid_file = os.path.join(os.environ["RINGSYNC_RENDEZVOUS"], "pid")
+        if rank == 1:
+            with open(pid_file + ".new", "w") as file:
+                file.write(str(os.getpid()))
+            os.replace(pid_file + ".new", pid_file)
+            print("published", flush=True)
+            signal.pause()
+        while not os.path.exists(pid_file):
+            pass
+        poll = select.poll()
+        poll.register(os.pidfd_open(int(open(pid_file).read())), select.POLLIN)
+        if rank == 2:
+            os.kill(int(open(pid_file).read()), signal.SIGKILL)
+        poll.poll()
+        os._exit(3)
+        """
+    )
+    for _ in range(3):
+        done = launcher.run("-np", "4", "--log-dir", "logs", script)
+        assert done.returncode == 137
+        assert (
+            json.loads((launcher.directory / "logs/summary.json").read_text())["first_failing_rank"]
+            == 1
+        )
+
+
+def test_what_a_rank_leaves_running_is_ended_with_the_job(launcher):
+    script = launcher.script(DAEMON.format(then="sys.exit(0)"))
+    running = launcher.start("-np", "2", "--grace-period", "0.2", script)
+    assert running.finish() == 0
+    assert running.text.count(b"daemon ready") == 2
+    assert running.members() == set()
+    assert job_directories() == []
+
+
+def test_ctrl_c_ends_everything_and_gives_130(launcher):
+    script = launcher.script(DAEMON.format(then="time.sleep(60)"))
+    running, terminal = launcher.start_on_terminal("-np", "2", "--grace-period", "1", script)
+    running.expect("rank ready", 2)
+    running.expect("daemon ready", 2)
+    os.write(terminal, b"\x03")
+    assert running.finish() == 130
+    assert running.text.count(b"KeyboardInterrupt") == 2
+    assert running.members() == set()
+    assert job_directories() == []
+    os.close(terminal)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_grace_period(launcher):
+    script = launcher.script(
+        """
+        import signal
+        def refuse(*_):
+            print("refused", flush=True)
+        signal.signal(signal.SIGINT, refuse)
+        print("rank ready", flush=True)
+        while True:
+            signal.pause()
+        """
+    )
+    running, terminal = launcher.start_on_terminal("-np", "2", "--grace-period", "600", script)
+    running.expect("rank ready", 2)
+    os.write(terminal, b"\x03")
+    running.expect("refused", 2)
+    os.write(terminal, b"\x03")
+    assert running.finish() == 130
+    assert running.members() == set()
+    os.close(terminal)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_to_the_launcher_reaches_the_ranks_as_sigterm(launcher, number, code):
+    script = launcher.script(
+        """
+        import signal, sys
+        def leave(*_):
+            print("asked to end", flush=True)
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, leave)
+        print("rank ready", flush=True)
+        signal.pause()
+        """
+    )
+    running = launcher.start("-np", "2", script)
+    running.expect("rank ready", 2)
+    running.process.send_signal(number)
+    assert running.finish() == code
+    assert running.text.count(b"asked to end") == 2
+
+
+def test_nohup_survives_the_terminal(launcher):
+    script = launcher.script(
+        "print('rank ready', flush=True); input_ = __import__('time').sleep(1)"
+    )
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        running = launcher.start("-np", "2", script)
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    running.expect("rank ready", 2)
+    running.process.send_signal(signal.SIGHUP)
+    assert running.finish() == 0
+
+
+def test_kill_9_of_the_launcher_leaves_no_process_and_no_directory(launcher):
+    script = launcher.script(DAEMON.format(then="time.sleep(60)"))
+    running = launcher.start("-np", "2", script)
+    running.expect("rank ready", 2)
+    running.expect("daemon ready", 2)
+    running.process.kill()
+    running.wait_until_gone(5)
+    assert job_directories() == []
+
+
+def test_kill_9_of_the_supervisor_leaves_no_process_and_no_directory(launcher):
+    script = launcher.script(DAEMON.format(then="time.sleep(60)"))
+    running = launcher.start("-np", "2", script)
+    running.expect("rank ready", 2)
+    running.expect("daemon ready", 2)
+    launcher_pid = running.process.pid
+    children = Path(f"/proc/{launcher_pid}/task/{launcher_pid}/children").read_text()
+    os.kill(int(children), signal.SIGKILL)
+    assert running.finish() == 137
+    assert running.members() == set()
+    assert job_directories() == []
+    assert b"was killed by signal 9 (SIGKILL)" in running.text
+
+
+def test_kill_9_of_both_halves_still_ends_the_ranks(launcher):
+    script = launcher.script("import time; print('rank ready', flush=True); time.sleep(60)")
+    running = launcher.start("-np", "2", script)
+    running.expect("rank ready", 2)
+    launcher_pid = running.process.pid
+    children = Path(f"/proc/{launcher_pid}/task/{launcher_pid}/children").read_text()
+    for pid in (launcher_pid, int(children)):
+        os.kill(pid, signal.SIGKILL)
+    running.wait_until_gone(5)
+
+
+def test_a_stopped_rank_is_ended_too(launcher):
+    script = launcher.script(
+        """
+        import os, signal, sys
+        if os.environ["RANK"] == "0":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        sys.exit(5)
+        """
+    )
+    running = launcher.start("-np", "2", "--grace-period", "30", script)
+    assert running.finish() == 5
+
+
+def test_a_reader_that_leaves_ends_the_job(launcher):
+    script = launcher.script("while True: print('x' * 1000)")
+    running = launcher.start("-np", "2", script)
+    running.expect("x" * 1000)
+    running.process.stdout.close()
+    assert running.process.wait(timeout=10) == 141
+    assert running.members() == set()
+
+
+def test_the_summary_file_tells_every_ranks_end(launcher):
+    script = launcher.script(STUBBORN_OTHERS.format(failure="sys.exit(7)"))
+    launcher.run("-np", "2", "--grace-period", "0", "--log-dir", "logs", script)
+    summary = json.loads((launcher.directory / "logs/summary.json").read_text())
+    assert (summary["cause"], summary["exit_code"]) == ("rank failed", 7)
+    assert summary["first_failing_rank"] == 1
+    assert [rank["ended_by_launcher"] for rank in summary["ranks"]] == [True, False]
+    assert [rank["exit_code"] for rank in summary["ranks"]] == [137, 7]
+    assert summary["ranks"][0]["signal"] == "SIGKILL"

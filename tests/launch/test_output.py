@@ -1,0 +1,191 @@
+"""Output arrives whole: every byte, in order, on its own stream, under its rank's name."""
+
+import io
+import itertools
+import os
+import selectors
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringsync.launch.output import Lines, Sink, Stream
+
+TEXT = st.text(alphabet="aé€😀 \r\n", max_size=60).map(str.encode)
+
+
+def cut(data: bytes, borders: list[int]) -> list[bytes]:
+    edges = [0, *sorted(border % (len(data) + 1) for border in borders), len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
+
+
+@given(TEXT, st.lists(st.integers(0, 300), max_size=8))
+def test_lines_lose_and_change_no_byte_wherever_chunks_end(data, borders):
+    lines = Lines()
+    got = [line for chunk in cut(data, borders) for line in lines.feed(chunk)]
+    got += lines.finish()
+    text = b"".join(got)
+    assert text in (data, data + b"\n")
+    assert text == b"" or text[-1:] in b"\r\n"
+    assert all(line.decode() for line in got)
+
+
+@given(TEXT, st.lists(st.integers(0, 300), max_size=8))
+def test_lines_are_the_same_wherever_chunks_end(data, borders):
+    whole, pieces = Lines(), Lines()
+    expected = [*whole.feed(data), *whole.finish()]
+    got = [line for chunk in cut(data, borders) for line in pieces.feed(chunk)]
+    assert [*got, *pieces.finish()] == expected
+    assert pieces.last == whole.last
+
+
+def test_a_line_without_end_is_cut_between_characters():
+    lines = Lines()
+    got = list(lines.feed("é".encode() * 600_000 + b"x"))
+    assert len(got) == 1
+    assert set(got[0].decode()) == {"é", "\n"}
+
+
+def test_a_paused_reader_blocks_nothing_and_misses_nothing():
+    reader, writer = os.pipe()
+    with selectors.DefaultSelector() as selector:
+        sink = Sink(writer, selector)
+        data = bytes(range(256)) * 2000
+        sink.write(data)
+        assert sink.backlog_bytes == len(data)
+        got = b""
+        while len(got) < len(data):
+            for key, _ in selector.select(5):
+                key.data()
+            got += os.read(reader, 1 << 20)
+        assert got == data
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_log_that_cannot_be_written_is_told_once_and_the_stream_goes_on():
+    class Full(io.BytesIO):
+        name = "full.log"
+
+        def write(self, _data):
+            raise OSError(28, "No space left on device")
+
+    reader, writer = os.pipe()
+    out_reader, out_writer = os.pipe()
+    with selectors.DefaultSelector() as selector:
+        sink = Sink(out_writer, selector)
+        stream = Stream(os.fdopen(reader, "rb", buffering=0), sink, b"[0] ", Full())
+        os.set_blocking(stream.descriptor, False)
+        os.write(writer, b"one\n")
+        stream.drain()
+        os.write(writer, b"two\n")
+        stream.drain()
+        while sink.backlog_bytes:
+            for key, _ in selector.select(5):
+                key.data()
+        stream.close()
+    text = os.read(out_reader, 4096).decode()
+    assert text.count("full.log ends here") == 1
+    assert "[0] two\n" in text
+    for descriptor in (writer, out_reader, out_writer):
+        os.close(descriptor)
+
+
+def test_each_stream_stays_itself_and_carries_the_rank(launcher):
+    script = launcher.script(
+        """
+        import os, sys
+        print("out", os.environ["RANK"])
+        print("err", os.environ["RANK"], file=sys.stderr)
+        """
+    )
+    done = launcher.run("-np", "2", script)
+    assert sorted(done.stdout.splitlines()) == ["[0] out 0", "[1] out 1"]
+    assert sorted(done.stderr.splitlines())[:2] == ["[0] err 0", "[1] err 1"]
+
+
+def test_a_character_split_between_two_writes_arrives_whole(launcher):
+    script = launcher.script(
+        r"""
+        import os, time
+        for byte in "né€😀\n".encode():
+            os.write(1, bytes([byte]))
+            time.sleep(0.01)
+        """
+    )
+    done = launcher.run("-np", "2", script)
+    assert sorted(done.stdout.splitlines()) == ["[0] né€😀", "[1] né€😀"]
+
+
+def test_a_last_line_without_newline_is_not_lost(launcher):
+    script = launcher.script("import sys; sys.stdout.write('progress 1\\rprogress 2')")
+    done = launcher.run("-np", "2", script, text=False)
+    assert done.stdout.count(b"] progress 1\r") == 2
+    assert done.stdout.count(b"] progress 2\n") == 2
+
+
+def test_what_a_rank_wrote_just_before_it_died_is_shown(launcher):
+    script = launcher.script(
+        """
+        import os, signal
+        os.write(2, b"y" * 60000 + b"\\nlast line")
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    done = launcher.run("-np", "1", script)
+    assert done.returncode == 137
+    assert done.stderr.count("y") >= 60000
+    assert "last stderr line: last line" in done.stderr
+
+
+def test_much_output_of_many_ranks_is_complete_and_not_mixed(launcher):
+    script = launcher.script(
+        """
+        import os
+        for line in range(20000):
+            print(os.environ["RANK"] * 50, line)
+        """
+    )
+    done = launcher.run("-np", "3", script)
+    for rank in "012":
+        mine = [line for line in done.stdout.splitlines() if line.startswith(f"[{rank}]")]
+        assert mine == [f"[{rank}] {rank * 50} {line}" for line in range(20000)]
+
+
+@pytest.mark.parametrize(
+    ("np", "options", "expected"),
+    [
+        ("1", [], b"a\rb"),
+        ("1", ["--tag-output"], b"[0] a\r[0] b\n"),
+        ("2", ["--no-tag-output"], b"a\rb\na\rb\n"),
+    ],
+)
+def test_tags_are_as_asked(launcher, np, options, expected):
+    script = launcher.script("print('a\\rb', end='')")
+    done = launcher.run("-np", np, *options, script, text=False)
+    assert sorted(done.stdout) == sorted(expected)
+
+
+def test_log_files_hold_the_raw_bytes_of_each_rank(launcher):
+    script = launcher.script("import os; os.write(1, b'\\xff\\r\\n'); os.write(2, b'no end')")
+    done = launcher.run("-np", "2", "--log-dir", "logs/deep", script, text=False)
+    assert done.returncode == 0
+    for rank in (0, 1):
+        directory = launcher.directory / f"logs/deep/rank.0{rank}"
+        assert (directory / "stdout").read_bytes() == b"\xff\r\n"
+        assert (directory / "stderr").read_bytes() == b"no end"
+
+
+def test_a_daemon_that_holds_the_pipe_does_not_hold_the_launcher(launcher):
+    script = launcher.script(
+        """
+        import os, signal, time
+        if os.fork() == 0:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(60)
+        print("done")
+        """
+    )
+    done = launcher.run("-np", "2", "--grace-period", "0.2", script)
+    assert (done.returncode, done.stdout.count("done")) == (0, 2)
