@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ringsync import _native
+from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
 from ringsync.errors import TimedOutError
 
@@ -25,7 +25,7 @@ class Handle:
     __slots__ = ("_finish", "_name", "_native")
 
     def __init__(
-        self, native: _native.Handle, name: str, finish: Callable[[_native.Handle], Array]
+        self, native: NativeHandle, name: str, finish: Callable[[NativeHandle], Array]
     ) -> None:
         """Wrap `native`.
 

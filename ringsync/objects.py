@@ -1,11 +1,13 @@
-"""Python objects between ranks. They travel pickled, and only between processes that have proved to
-belong to the same user: what arrives can run code, as anything that user starts can.
+"""Python objects between ranks.
+
+They travel pickled, and only between processes that have proved to belong to the same user: what
+arrives can run code, as anything that user starts can.
 """
 
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -13,8 +15,10 @@ from ringsync.collectives import allgather
 from ringsync.errors import ConfigError
 from ringsync.runtime import current
 
+T = TypeVar("T")
 
-def broadcast_object(obj: Any, root: int = 0, *, name: str | None = None) -> Any:
+
+def broadcast_object(obj: T, root: int = 0, *, name: str | None = None) -> T:
     """Return `root`'s object on every rank.
 
     Args:
@@ -42,10 +46,10 @@ def broadcast_object(obj: Any, root: int = 0, *, name: str | None = None) -> Any
     payload = pickle.dumps(obj) if is_root else b""
     # The others contribute nothing, so what is gathered is the root's bytes, whatever their number.
     data = allgather(np.frombuffer(payload, np.uint8), name=name)
-    return obj if is_root else pickle.loads(data.tobytes())
+    return obj if is_root else cast(T, pickle.loads(data.tobytes()))
 
 
-def allgather_object(obj: Any, *, name: str | None = None) -> list[Any]:
+def allgather_object(obj: T, *, name: str | None = None) -> list[T]:
     """Return every rank's object on every rank.
 
     Args:

@@ -36,7 +36,7 @@ class EventLog(Protocol):
     def dropped_events(self) -> int:
         """Count the events for which there was no room."""
 
-    def record_event(  # noqa: PLR0913 - an event is six facts
+    def record_event(
         self, lane: str, name: str, start_ns: int, end_ns: int, tensor: str, size_bytes: int, /
     ) -> None:
         """Keep an event."""

@@ -10,15 +10,15 @@ import itertools
 import logging
 import math
 import os
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import threadpoolctl
+import threadpoolctl  # type: ignore[import-untyped]  # it ships no annotations
 
-from ringsync import _native
+from ringsync._native import Engine, meet, memory_store
+from ringsync._native import assign_buckets as native_assign_buckets
 from ringsync.arrays import Array
 from ringsync.config import Settings, World, read_settings, read_world
 from ringsync.errors import NotInitializedError
@@ -50,14 +50,13 @@ class Runtime:
         self.world = world
         self.settings = settings
         self._numbers = itertools.count()
-        self._kept: deque[tuple[_native.Handle, object]] = deque()
         cores = len(os.sched_getaffinity(0))
         limit_s = settings.start_timeout_s
         if world.size == 1:
-            store = _native.memory_store()
+            store = memory_store()
         else:
-            store = _native.meet(world.directory, world.rank, world.size, limit_s)
-        self.engine = _native.Engine(
+            store = meet(world.directory, world.rank, world.size, limit_s)
+        self.engine = Engine(
             store,
             world.rank,
             world.size,
@@ -80,21 +79,6 @@ class Runtime:
         """
         return next(self._numbers)
 
-    def keep(self, handle: _native.Handle, owner: object) -> None:
-        """Hold `owner` until `handle` is done, whatever becomes of the caller's references.
-
-        Args:
-            handle: An operation in flight.
-            owner: Whatever owns the memory that it reads and writes.
-        """
-        self.sweep()
-        self._kept.append((handle, owner))
-
-    def sweep(self) -> None:
-        """Let go of what belongs to completed operations."""
-        while self._kept and self._kept[0][0].done():
-            self._kept.popleft()
-
     def close(self, cause: str) -> None:
         """Write the timeline, if one is being recorded, and end the engine.
 
@@ -105,7 +89,6 @@ class Runtime:
             self.recorder.stop()
         finally:
             self.engine.shutdown(cause)
-        self._kept.clear()
 
 
 _current: Runtime | None = None
@@ -148,7 +131,7 @@ def init() -> None:
 
 def shutdown() -> None:
     """End the engine. Operations in flight fail; peers that still need this rank are told so."""
-    global _current  # noqa: PLW0603 - the one piece of global state
+    global _current
     if _current is not None:
         runtime, _current = _current, None
         runtime.close("rank " + str(runtime.world.rank) + " has shut down")
@@ -269,7 +252,7 @@ def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> 
     Returns:
         Indices of the tensors of each bucket.
     """
-    return _native.assign_buckets(list(sizes_bytes), limit_bytes, least)
+    return native_assign_buckets(list(sizes_bytes), limit_bytes, least)
 
 
 def _limit_threads(world: World, settings: Settings) -> None:

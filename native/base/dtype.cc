@@ -1,6 +1,5 @@
 #include "base/dtype.h"
 
-
 namespace ringsync {
 
 size_t size_bytes(Dtype dtype) {

@@ -33,13 +33,15 @@ std::string errno_text() { return std::strerror(errno); }
 
 Fd make_eventfd() {
   Fd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!fd) throw Error("[shm] eventfd failed: " + errno_text() + ". Check the limit of open files.");
+  if (!fd)
+    throw Error("[shm] eventfd failed: " + errno_text() + ". Check the limit of open files.");
   return fd;
 }
 
 Fd make_own_pidfd() {
   Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
-  if (!fd) throw Error("[shm] pidfd_open failed: " + errno_text() + ". Linux 5.3 or newer is needed.");
+  if (!fd)
+    throw Error("[shm] pidfd_open failed: " + errno_text() + ". Linux 5.3 or newer is needed.");
   return fd;
 }
 
@@ -76,7 +78,7 @@ Mapping::~Mapping() {
 }
 
 size_t file_bytes(const Fd& fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd.get(), &status) != 0) throw Error("[shm] fstat failed: " + errno_text() + ".");
   return static_cast<size_t>(status.st_size);
 }

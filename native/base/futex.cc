@@ -14,7 +14,8 @@ Woken futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline 
   timespec until{};
   timespec* limit = nullptr;
   if (deadline != kNever) {
-    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch());
+    const auto ns =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch());
     until.tv_sec = static_cast<time_t>(ns.count() / 1'000'000'000);
     until.tv_nsec = static_cast<long>(ns.count() % 1'000'000'000);
     limit = &until;

@@ -22,8 +22,7 @@ namespace {
 class BoundEngine {
  public:
   BoundEngine(std::shared_ptr<Store> store, int rank, int size, const std::string& transport,
-              std::string algorithm, double caller_spin_us, double engine_spin_us,
-              double timeout_s)
+              std::string algorithm, double caller_spin_us, double engine_spin_us, double timeout_s)
       : store_(std::move(store)) {
     const nb::gil_scoped_release release;
     const Deadline deadline = deadline_after(timeout_s);
@@ -61,8 +60,7 @@ Request make_request(int collective, const std::optional<AnyArray>& array, std::
 std::shared_ptr<Handle> submit(BoundEngine& engine, int collective,
                                const std::optional<AnyArray>& array, std::string name,
                                bool is_named, int op, int root, double timeout_s) {
-  Request request =
-      make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
+  Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
   const nb::gil_scoped_release release;
   return engine.get().submit(std::move(request));
 }
@@ -70,8 +68,7 @@ std::shared_ptr<Handle> submit(BoundEngine& engine, int collective,
 std::shared_ptr<Handle> call(BoundEngine& engine, int collective,
                              const std::optional<AnyArray>& array, std::string name, bool is_named,
                              int op, int root, double timeout_s) {
-  Request request =
-      make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
+  Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
   const nb::gil_scoped_release release;
   return engine.get().call(std::move(request));
 }
@@ -139,7 +136,7 @@ void bind_engine(nb::module_& module) {
       .def(nb::init<std::shared_ptr<Store>, int, int, const std::string&, std::string, double,
                     double, double>(),
            "store"_a, "rank"_a, "size"_a, "transport"_a, "algorithm"_a = "",
-          "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
+           "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
       .def("submit", &submit, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a, "op"_a,
            "root"_a, "timeout_s"_a, "Queue a request and return at once.")
       .def("call", &call, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a, "op"_a,
@@ -155,7 +152,7 @@ void bind_engine(nb::module_& module) {
             }
             return wrap_bytes(std::move(memory), bytes);
           },
-          "bytes"_a, "Zeroed bytes in registered memory.")
+          "size_bytes"_a, "Zeroed bytes in registered memory.")
       .def(
           "shutdown",
           [](BoundEngine& engine, const std::string& cause) {

@@ -38,8 +38,8 @@ std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
     dtype = view.dtype;
     buffers.emplace_back(view.bytes.begin(), view.bytes.end());
   }
-  const Simulation simulation = simulate(algorithm_named(algorithm), problem, dtype, divisor,
-                                         buffers, segment_bytes, seed);
+  const Simulation simulation =
+      simulate(algorithm_named(algorithm), problem, dtype, divisor, buffers, segment_bytes, seed);
   std::vector<ByteArray> outputs;
   for (const auto& output : simulation.outputs) outputs.push_back(copy_bytes(output));
   return {std::move(outputs), simulation.elements};

@@ -113,8 +113,7 @@ bool Run::apply_segment(const Step& step, size_t& done) {
       sources.push_back(bytes_of(rank, step.read, done, count));
       continue;
     }
-    const ByteSpan arrived =
-        context_.connections[static_cast<size_t>(rank)]->peek(target.size());
+    const ByteSpan arrived = context_.connections[static_cast<size_t>(rank)]->peek(target.size());
     if (arrived.empty()) add_once(blocked_on_, rank);
     sources.push_back(arrived);
   }
@@ -210,8 +209,7 @@ size_t Run::segment_elements(const Step& step) const {
 
 MutableByteSpan Run::bytes_of(int rank, const Range& range, size_t first, size_t count) const {
   const Buffers& buffers = context_.buffers[static_cast<size_t>(rank)];
-  const MutableByteSpan whole =
-      range.buffer == Buffer::kInput ? buffers.input : buffers.output;
+  const MutableByteSpan whole = range.buffer == Buffer::kInput ? buffers.input : buffers.output;
   const size_t width = size_bytes(context_.dtype);
   return whole.subspan((range.offset + first) * width, count * width);
 }

@@ -61,8 +61,8 @@ class Run {
   std::shared_ptr<const Route> route_;
   RunContext context_;
   size_t phase_ = 0;
-  Cursors sent_;                   // of the current phase's sends
-  Cursors stepped_;                // of the current phase's steps
+  Cursors sent_;                    // of the current phase's sends
+  Cursors stepped_;                 // of the current phase's steps
   std::vector<char> is_flag_sent_;  // in place, by neighbour, for the current phase
   std::vector<char> is_flag_seen_;
   size_t budget_bytes_ = 0;

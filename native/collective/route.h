@@ -24,8 +24,8 @@ struct Phase {
 struct Route {
   bool is_in_place = false;
   std::vector<Phase> phases;
-  /// In place: the ranks that touch memory which this rank also touches. They exchange flags between
-  /// phases, and a rank is done when all of these are.
+  /// In place: the ranks that touch memory which this rank also touches. They exchange flags
+  /// between phases, and a rank is done when all of these are.
   std::vector<int> neighbours;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// What to send when, as data. A schedule says which ranges one rank reads and writes in which phase;
-// it mentions no transport, no segment and no element type.
+// What to send when, as data. A schedule says which ranges one rank reads and writes in which
+// phase; it mentions no transport, no segment and no element type.
 
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +23,8 @@ struct Problem {
   /// Elements that each rank contributes: `size` entries, all equal but for allgather.
   std::vector<size_t> counts;
   int root = 0;
-  /// Every rank's buffers lie in registered memory, so that steps may read and write peers in place.
+  /// Every rank's buffers lie in registered memory, so that steps may read and write peers in
+  /// place.
   bool is_in_place = false;
 
   /// The same call as another rank sees it.
@@ -49,8 +50,8 @@ struct Range {
 /// kReduceLast also applies the operation's divisor: each element passes it exactly once.
 enum class Apply : uint8_t { kCopy, kReduce, kReduceLast };
 
-/// Read `read` on the ranks `from`, apply, write the result to `write` on the ranks `to`. A reduction
-/// adds in the listed order of `from`. A message is from = {peer}, to = {self}.
+/// Read `read` on the ranks `from`, apply, write the result to `write` on the ranks `to`. A
+/// reduction adds in the listed order of `from`. A message is from = {peer}, to = {self}.
 struct Step {
   int phase = 0;
   std::vector<int> from;

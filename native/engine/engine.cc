@@ -69,9 +69,9 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
       size_(size),
       pid_(::getpid()),
       transport_(std::move(transport)),
-      world_(std::make_unique<Group>(
-          "world", all_ranks(size), rank, *transport_, events_, config_.algorithm, deadline,
-          [this](const Request& request) { forget_name(request); })),
+      world_(std::make_unique<Group>("world", all_ranks(size), rank, *transport_, events_,
+                                     config_.algorithm, deadline,
+                                     [this](const Request& request) { forget_name(request); })),
       thread_([this] { serve(); }) {}
 
 Engine::~Engine() {
@@ -149,8 +149,8 @@ void Engine::serve() {
   }
 }
 
-/// With the turn held: works until nothing is in flight, `until` is done or the engine stops (true),
-/// or a signal arrives (false).
+/// With the turn held: works until nothing is in flight, `until` is done or the engine stops
+/// (true), or a signal arrives (false).
 bool Engine::drive(const Handle* until, double spin_us) {
   Waiter& waiter = transport_->waiter();
   Patience patience(spin_us);

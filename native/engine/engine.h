@@ -44,8 +44,8 @@ class Engine {
   /// NotInitializedError after shutdown, ConfigError for an impossible request.
   std::shared_ptr<Handle> submit(Request request);
 
-  /// Like submit, but when nothing else is going on the calling thread does the engine's work itself
-  /// until the request is done or a signal arrives. Any thread.
+  /// Like submit, but when nothing else is going on the calling thread does the engine's work
+  /// itself until the request is done or a signal arrives. Any thread.
   std::shared_ptr<Handle> call(Request request);
 
   /// Registered memory, zeroed. Any thread.
@@ -85,8 +85,8 @@ class Engine {
   /// in a forked child would wait for a thread that is not there.
   std::atomic<uint32_t> is_wanted_{0};
 
-  std::mutex turn_;                     // whoever holds it is the engine
-  std::unique_ptr<Group> world_;        // guarded by turn_
+  std::mutex turn_;               // whoever holds it is the engine
+  std::unique_ptr<Group> world_;  // guarded by turn_
   std::thread thread_;
 };
 

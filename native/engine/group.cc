@@ -48,9 +48,8 @@ std::string seconds_text(int64_t since_ns) {
 
 }  // namespace
 
-Group::Group(const std::string& name, const std::vector<int>& ranks, int rank,
-             Transport& transport, EventLog& events, std::string algorithm, Deadline deadline,
-             OnDone on_done)
+Group::Group(const std::string& name, const std::vector<int>& ranks, int rank, Transport& transport,
+             EventLog& events, std::string algorithm, Deadline deadline, OnDone on_done)
     : size_(static_cast<int>(ranks.size())),
       transport_(transport),
       events_(events),
@@ -161,11 +160,10 @@ std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
 
 std::exception_ptr Group::lost_error(const LostPeer& lost) const {
   const Request& request = operations_.front().request();
-  const std::string message = place_of(request) + "rank " + std::to_string(view_.rank) + " of " +
-                              std::to_string(size_) + " lost rank " + std::to_string(lost.rank) +
-                              " (pid " + std::to_string(lost.pid) + " on " + lost.host +
-                              "): " + lost.cause + ". Read rank " + std::to_string(lost.rank) +
-                              "'s log first.";
+  const std::string message =
+      place_of(request) + "rank " + std::to_string(view_.rank) + " of " + std::to_string(size_) +
+      " lost rank " + std::to_string(lost.rank) + " (pid " + std::to_string(lost.pid) + " on " +
+      lost.host + "): " + lost.cause + ". Read rank " + std::to_string(lost.rank) + "'s log first.";
   return std::make_exception_ptr(PeerLostError(message, lost, request.name));
 }
 

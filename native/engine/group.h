@@ -29,8 +29,8 @@ class Group {
   /// Does what can be done now; kDone when nothing is left to do.
   Progress advance();
 
-  /// After a blocked advance: fails everything if a needed rank is lost or the time is up. True when
-  /// it did.
+  /// After a blocked advance: fails everything if a needed rank is lost or the time is up. True
+  /// when it did.
   bool give_up();
   /// When give_up() has to be asked next.
   Deadline deadline() const;

@@ -12,7 +12,7 @@ namespace {
 
 int64_t divisor_of(const Request& request, int size) {
   return request.collective == Collective::kAllreduce && request.op == ReduceOp::kAverage ? size
-                                                                                           : 1;
+                                                                                          : 1;
 }
 
 /// Memory for a result; aligned for vector loads.
@@ -97,8 +97,11 @@ bool Operation::collect(const GroupView& group) {
 
 void Operation::start_run(const GroupView& group) {
   const Problem problem = make_problem(group);
-  RunContext context{group.rank, request_.dtype, divisor_of(request_, group.size),
-                     make_buffers(group, problem), {}};
+  RunContext context{group.rank,
+                     request_.dtype,
+                     divisor_of(request_, group.size),
+                     make_buffers(group, problem),
+                     {}};
   for (const auto& connection : group.connections) context.connections.push_back(connection.get());
   run_.emplace(group.route_of(problem), std::move(context));
 }

@@ -121,8 +121,8 @@ void LocalServer::handle(Client& client, StoreRequest request, SharedFd fd) {
       return;
     }
     case StoreVerb::kRemove:
-      client.gone = !send_packet(client.socket,
-                                 std::string(1, kReplyOk) + (values_.erase(request.key) ? "1" : "0"));
+      client.gone = !send_packet(
+          client.socket, std::string(1, kReplyOk) + (values_.erase(request.key) ? "1" : "0"));
       return;
   }
   client.gone = !send_packet(client.socket, std::string(1, kReplyOk));

@@ -28,7 +28,7 @@ class LocalStore final : public Store {
                  const OnSignal& on_signal = {});
 
   std::mutex mutex_;  // one request at a time
-  Fd socket_;         // guarded by mutex_; closed after a failure, as a late reply would be mistaken
+  Fd socket_;  // guarded by mutex_; closed after a failure, as a late reply would be mistaken
 };
 
 }  // namespace ringsync

@@ -20,7 +20,7 @@ void make_private_directory(const std::string& directory) {
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
     throw RendezvousError("[rendezvous] cannot create '" + directory + "': " + errno_text() + ".");
   }
-  struct stat status {};
+  struct stat status{};
   // lstat: a symbolic link put there by somebody else must not lead us elsewhere.
   if (::lstat(directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
       status.st_uid != ::geteuid() || (status.st_mode & 077) != 0) {

@@ -113,8 +113,9 @@ std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, Deadline dead
   StoreValue life = store.get(rank_key(rank, "life"), deadline);
   const std::string host = store.get(rank_key(rank, "host"), deadline).bytes;
   SharedFd bell = store.get(rank_key(rank, "bell"), deadline).fd;
-  if (!bell) throw RendezvousError("[" + std::string(name()) + "] no bell of rank " +
-                                   std::to_string(rank) + ".");
+  if (!bell)
+    throw RendezvousError("[" + std::string(name()) + "] no bell of rank " + std::to_string(rank) +
+                          ".");
   Block state = source_->fetch(rank_key(rank, "state"), sizeof(RankState), deadline);
   return std::make_shared<Peer>(rank, host, std::atoi(life.bytes.c_str()), std::move(state),
                                 std::move(bell), std::move(life.fd));
@@ -139,9 +140,9 @@ std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::stri
     Block outbox = source_->fetch(key(ranks[i]), inbox_bytes, deadline);
     const MailboxReader reader(mailbox(inbox, i), layout);
     const MailboxWriter writer(mailbox(outbox, self), layout);
-    connections[i] = std::make_unique<LocalConnection>(peers_[static_cast<size_t>(ranks[i])],
-                                                       *source_, inbox, std::move(outbox), reader,
-                                                       writer, layout.segment_bytes);
+    connections[i] =
+        std::make_unique<LocalConnection>(peers_[static_cast<size_t>(ranks[i])], *source_, inbox,
+                                          std::move(outbox), reader, writer, layout.segment_bytes);
   }
   return connections;
 }

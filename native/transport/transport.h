@@ -39,8 +39,8 @@ class Connection {
   virtual ByteSpan peek(size_t bytes) = 0;
   /// Gives the peeked segment's room back to the peer.
   virtual void release() = 0;
-  /// The peer's registered memory `id` as a whole; empty when it cannot be seen from here. The first
-  /// call for an id asks the store. Throws RendezvousError.
+  /// The peer's registered memory `id` as a whole; empty when it cannot be seen from here. The
+  /// first call for an id asks the store. Throws RendezvousError.
   virtual MutableByteSpan window(uint64_t id) = 0;
   /// Why the peer will never send again; nothing while it lives.
   virtual std::optional<LostPeer> lost() const = 0;

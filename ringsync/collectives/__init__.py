@@ -4,21 +4,21 @@ Every function checks its arguments, so that a mistake of one rank is one senten
 is sent.
 """
 
-from ringsync.collectives.allgather import allgather, allgather_async
-from ringsync.collectives.allreduce import (
-    allreduce,
-    allreduce_,
-    allreduce_async,
-    allreduce_async_,
-)
-from ringsync.collectives.barrier import barrier, barrier_async
-from ringsync.collectives.broadcast import (
+from ringsync.collectives.barriers import barrier, barrier_async
+from ringsync.collectives.broadcasting import (
     broadcast,
     broadcast_,
     broadcast_async,
     broadcast_async_,
 )
+from ringsync.collectives.gathering import allgather, allgather_async
 from ringsync.collectives.reduce_op import Adasum, Average, Max, Min, Product, ReduceOp, Sum
+from ringsync.collectives.reducing import (
+    allreduce,
+    allreduce_,
+    allreduce_async,
+    allreduce_async_,
+)
 
 __all__ = [
     "Adasum",

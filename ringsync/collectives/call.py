@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from ringsync import _native
+from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
 from ringsync.collectives.reduce_op import BUILT_OPS, ReduceOp, Sum
 from ringsync.errors import ConfigError
@@ -27,9 +27,9 @@ class Collective(IntEnum):
 class Call:
     """One checked call on its way through the door."""
 
-    __slots__ = ("_array", "_arguments", "_name", "_runtime")
+    __slots__ = ("_arguments", "_array", "_name", "_runtime")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that distinguishes one call from another
         self,
         place: str,
         collective: Collective,
@@ -41,28 +41,55 @@ class Call:
         root: int = 0,
         codec: str | None = None,
     ) -> None:
+        """Check the arguments and give the call its name.
+
+        Args:
+            place: The public function's name, for messages.
+            collective: Which collective.
+            array: What moves; None for a barrier.
+            name: As the caller gave it.
+            timeout_s: As the caller gave it.
+            op: For reductions.
+            root: For broadcasts.
+            codec: As the caller gave it.
+
+        Raises:
+            ConfigError: An argument cannot be used.
+            NotInitializedError: Before `init`.
+        """
         self._runtime = current()
-        _check(place, self._runtime, op, root, codec)
         limit_s = self._runtime.settings.timeout_s if timeout_s is None else timeout_s
+        _check(place, self._runtime, op, root, codec)
+        if not limit_s > 0:
+            raise ConfigError(
+                f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None."
+            )
         self._array = array
         self._name = f"unnamed.{self._runtime.next_number()}" if name is None else name
         is_named = name is not None
         self._arguments = (collective, array, self._name, is_named, int(op), root, limit_s)
 
     def run(self) -> Array:
+        """Perform the call on this thread.
+
+        Returns:
+            The result.
+        """
         native = self._runtime.engine.call(*self._arguments)
-        if not native.done():
-            self._runtime.keep(native, self._array)
-            native.wait()
+        native.wait()
         native.check()
         return self._finish(native)
 
     def start(self) -> Handle:
+        """Hand the call to the engine's thread.
+
+        Returns:
+            Its handle.
+        """
         native = self._runtime.engine.submit(*self._arguments)
-        self._runtime.keep(native, self._array)
         return Handle(native, self._name, self._finish)
 
-    def _finish(self, native: _native.Handle) -> Array:
+    def _finish(self, native: NativeHandle) -> Array:
         if self._array is None or self._arguments[0] != Collective.ALLGATHER:
             return self._array  # type: ignore[return-value]  # a barrier's result is not looked at
         data, shape = native.result(self._array.itemsize)

@@ -90,6 +90,22 @@ class Dataset:
             raise ConfigError(f"[dataset] split at {k} of {len(self)} samples; expected 0 to that.")
         return Dataset(self.x[:k], self.y[:k]), Dataset(self.x[k:], self.y[k:])
 
+    def shuffled(self, seed: int) -> Dataset:
+        """Put the samples into another order, once and for all, before a split.
+
+        Args:
+            seed: Of the permutation; equal seeds, equal orders.
+
+        Returns:
+            A new set; `batches(shuffle=...)` still draws an order per epoch.
+
+        Raises:
+            ConfigError: This is a shard.
+        """
+        self._require_whole("shuffled")
+        order = np.random.default_rng(seed).permutation(len(self.x))
+        return Dataset(self.x[order], self.y[order])
+
     def shard(self, rank: int, size: int) -> Dataset:
         """Take part number `rank` of `size` of every global batch.
 

@@ -25,6 +25,9 @@ _MNIST_SEED = 0
 def digits() -> Dataset:
     """Load 1,797 handwritten digits of 8 x 8 pixels, which come with this package.
 
+    The order of the file is kept, and it is not random: its end is harder. A small network learns
+    93 % of the last 360 digits, and 98 % of 360 drawn at random (`shuffled(0)` before `split`).
+
     Returns:
         x float32 (1797, 1, 8, 8) from 0 to 1, y int64 from 0 to 9, in the order of the file.
 
@@ -32,7 +35,7 @@ def digits() -> Dataset:
         Repository, doi:10.24432/C50P49, CC BY 4.0; the test part.
 
     Example:
-        >>> train, test = digits().split(1437)
+        >>> train, test = digits().shuffled(0).split(1437)
     """
     with as_file(files("ringsync.data") / "digits.csv.gz") as path:
         table = _read_table(path)

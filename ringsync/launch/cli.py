@@ -16,7 +16,8 @@ from ringsync.errors import ConfigError
 from ringsync.launch.arguments import Arguments, parse_arguments
 from ringsync.launch.command import resolve_command
 from ringsync.launch.directories import (
-    job_directory,
+    make_job_directory,
+    name_job_directory,
     prepare_logs,
     prepare_rank_logs,
     prepare_timeline,
@@ -70,21 +71,25 @@ def _launch(arguments: Arguments) -> int:
     remark = share_cores(environment, size)
     if remark is not None:
         say(remark)
-    with signals_held() as watched, job_directory() as rendezvous:
-        job = Job(
-            command=command,
-            size=size,
-            job_id=secrets.token_hex(8),
-            rendezvous=rendezvous,
-            environment=environment,
-            timeline=timeline,
-            log_dir=log_dir,
-            is_tagged=size > 1 if arguments.is_tagged is None else arguments.is_tagged,
-            grace_s=arguments.grace_s,
-            is_verbose=arguments.is_verbose,
-        )
-        prepare_rank_logs(job)
-        status = run_guarded(partial(_supervise, job, watched), watched)
+    job_id = secrets.token_hex(8)
+    job = Job(
+        command=command,
+        size=size,
+        job_id=job_id,
+        rendezvous=name_job_directory(job_id),
+        environment=environment,
+        timeline=timeline,
+        log_dir=log_dir,
+        is_tagged=size > 1 if arguments.is_tagged is None else arguments.is_tagged,
+        grace_s=arguments.grace_s,
+        is_verbose=arguments.is_verbose,
+    )
+    prepare_rank_logs(job)
+    with signals_held() as watched:
+        try:
+            status = run_guarded(partial(_supervise, job, watched), watched)
+        finally:
+            remove_job_directory(job.rendezvous)
     if timeline is not None:
         _merge(timeline, size)
     return status
@@ -92,6 +97,7 @@ def _launch(arguments: Arguments) -> int:
 
 def _supervise(job: Job, watched: Watched, guard_fd: int) -> int:
     try:
+        make_job_directory(job.rendezvous)
         return supervise(job, watched, guard_fd)
     except ConfigError as error:
         say(str(error))

@@ -5,10 +5,9 @@ Each is made and tried before any rank starts, so that a full training run canno
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ringsync.errors import ConfigError
@@ -18,21 +17,39 @@ from ringsync.launch.job import Job
 _LONGEST_ROOT_BYTES = 60
 
 
-@contextmanager
-def job_directory() -> Iterator[Path]:
-    """Make a directory of mode 0700 for one job and remove it at the end.
+def name_job_directory(job_id: str) -> Path:
+    """Choose the private directory of a job, without making it.
 
-    Yields:
-        Its path; in the usual place for temporary files, or in /tmp if that is too long a path
-        for sockets.
+    The guard knows the name before the supervisor makes the directory, so whichever of them is
+    killed, and whenever, the other one can remove it.
+
+    Args:
+        job_id: Random, so that nobody else can have made the directory.
+
+    Returns:
+        A path in the usual place for temporary files, or in /tmp if that is too long for sockets.
     """
     root = tempfile.gettempdir()
-    is_short = len(root.encode()) <= _LONGEST_ROOT_BYTES
-    path = Path(tempfile.mkdtemp(prefix="ringsync-", dir=root if is_short else "/tmp"))
+    is_short = len(os.fsencode(root)) <= _LONGEST_ROOT_BYTES
+    return Path(root if is_short else "/tmp") / f"ringsync-{job_id}"
+
+
+def make_job_directory(path: Path) -> None:
+    """Make the directory of a job, for its user alone.
+
+    Args:
+        path: What `name_job_directory` gave.
+
+    Raises:
+        ConfigError: It cannot be made, or is there already.
+    """
     try:
-        yield path
-    finally:
-        remove_job_directory(path)
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"[ringsyncrun] the job's directory {path} cannot be made: {error.strerror}. Point "
+            "TMPDIR to a directory that can be written."
+        ) from error
 
 
 def remove_job_directory(path: Path) -> None:

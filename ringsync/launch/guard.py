@@ -66,12 +66,13 @@ def run_guarded(supervise: Callable[[int], int], watched: Watched) -> int:
     """
     spared = children_of()  # a shell may have become this process by exec, and left children
     adopt_orphans()
-    guard = os.getpid()
+    guard_fd = os.pidfd_open(os.getpid())  # made here, so that it cannot name a later process
     sys.stdout.flush()
     sys.stderr.flush()
     supervisor = os.fork()
     if supervisor == 0:
-        _become_supervisor(supervise, guard)
+        _become_supervisor(supervise, guard_fd)
+    os.close(guard_fd)
     end = _wait(supervisor, watched)
     sweep = kill_children(time.monotonic() + _SWEEP_LIMIT_S, spared)
     if end.signal_number is not None:
@@ -94,15 +95,13 @@ def _wait(supervisor: int, watched: Watched) -> ProcessEnd:
             return end
 
 
-def _become_supervisor(supervise: Callable[[int], int], guard: int) -> None:
+def _become_supervisor(supervise: Callable[[int], int], guard_fd: int) -> None:
     """Run to the end of the process; nothing of the guard's own call stack may run here."""
     status = _SOFTWARE_ERROR
     try:
         os.setsid()
-        guard_fd = os.pidfd_open(guard)
         adopt_orphans()
-        # Gone already: then the pidfd may belong to a stranger with the same number.
-        status = supervise(guard_fd) if os.getppid() == guard else 128 + signal.SIGKILL
+        status = supervise(guard_fd)
         sys.stderr.flush()
     except BaseException:  # the border of a process: told in full, code 70
         traceback.print_exc()

@@ -92,6 +92,7 @@ class Supervisor:
         self._ranks: list[RankProcess] = []
         self._ending: Ending | None = None
         self._kill_at_s: float | None = None
+        self._asked: set[int] = set()  # whom SIGTERM or SIGINT was sent
         self._guard_fd = guard_fd
         self._waker, self._wakeup = socket.socketpair()
         self._waker.setblocking(False)
@@ -237,12 +238,16 @@ class Supervisor:
         groups = {rank.process.pid for rank in self._ranks if rank.end is None}
         send_signal_to_groups(groups, number)
         send_signal_to_groups(groups, signal.SIGCONT)  # a stopped process cannot obey
-        send_signal((pid for pid in descendants() if group_of(pid) not in groups), number)
+        self._asked.update(descendants())
+        send_signal((pid for pid in self._asked if group_of(pid) not in groups), number)
 
     def _reap_strays(self) -> None:
         ranks = {rank.process.pid for rank in self._ranks if rank.end is None}
         for pid in children_of() - ranks:
-            reap(pid)
+            is_new = reap(pid) is None and pid not in self._asked
+            if is_new and self._ending is not None:  # born while the others were being asked
+                self._asked.add(pid)
+                send_signal([pid], signal.SIGTERM)
 
     def _record_end(self, rank: RankProcess, end: ProcessEnd) -> None:
         rank.end = end

@@ -73,7 +73,7 @@ class Conv2d(Module):
         >>> maps = Conv2d(1, 6, 5, pad=2)(pictures)      # (n, 1, 28, 28) -> (n, 6, 28, 28)
     """
 
-    def __init__(  # noqa: PLR0913 - a kernel has that many sizes; all but three are named
+    def __init__(
         self,
         cin: int,
         cout: int,

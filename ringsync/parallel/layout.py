@@ -1,4 +1,4 @@
-"""What ranks must have in common before they exchange gradients, and the sentence when they do not."""
+"""What ranks must have in common before they exchange gradients; a sentence when they have not."""
 
 from __future__ import annotations
 
@@ -44,13 +44,18 @@ def check_equal_start(specs: Sequence[TensorSpec], values: Sequence[Array], grou
     Cost: One pass over the values (about 1 GB/s), some 100 bytes sent per parameter; once.
     """
     digests = [
-        hashlib.blake2b(np.ascontiguousarray(value), digest_size=16).digest() for value in values
+        hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=16).digest()
+        for value in values
     ]
     tables = allgather_object(list(zip(specs, digests, strict=True)), name=f"{group}.start")
     for rank, table in enumerate(tables):
         difference = _find_difference(table, tables[0], rank)
         if difference:
             raise MismatchError(f"[{group}] {difference}")
+
+
+def _digest(value: Array) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=16).digest()
 
 
 _Table = list[tuple[TensorSpec, bytes]]

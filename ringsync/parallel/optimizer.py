@@ -32,7 +32,7 @@ class DistributedOptimizer:
         >>> optimizer = DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))
     """
 
-    def __init__(  # noqa: PLR0913 - the public signature
+    def __init__(
         self,
         optimizer: Optimizer,
         *,
@@ -190,7 +190,7 @@ def _watch(parameters: list[Parameter], reducer: GradientReducer) -> None:
         parameter.observer = observer
 
 
-def _check(  # noqa: PLR0913 - the arguments of the constructor above
+def _check(
     optimizer: Optimizer,
     op: ReduceOp,
     codec: str | None,
@@ -215,6 +215,4 @@ def _check(  # noqa: PLR0913 - the arguments of the constructor above
     if bucket_mib is not None and not bucket_mib > 0:
         raise ConfigError(f"{place} bucket_mib={bucket_mib!r}; a number above 0 is expected.")
     if sync is not None and not isinstance(sync, Ring):
-        raise ConfigError(
-            f"{place} sync={sync!r} is not built yet. Leave it None, or pass Ring()."
-        )
+        raise ConfigError(f"{place} sync={sync!r} is not built yet. Leave it None, or pass Ring().")

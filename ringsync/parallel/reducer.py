@@ -74,8 +74,12 @@ class GradientReducer:
         }
         self._is_checked = False
         self._stats = ExchangeStats()
-        self._idle_since_ns = time.monotonic_ns()
-        self._begin_step()
+        self._idle_since_ns = 0
+        self._began_ns = 0
+        self._passes = 0
+        self._handles: list[Handle] = []
+        self._missing: list[set[int]] = []
+        self.reset()
 
     @property
     def views(self) -> list[Array]:
@@ -141,7 +145,9 @@ class GradientReducer:
 
     def reset(self) -> None:
         """Begin a new step: gradients are the optimizer's business until the next backward."""
-        self._begin_step()
+        self._passes = 0
+        self._handles = []
+        self._missing = [set(bucket.members) for bucket in self._arena.buckets]
         self._idle_since_ns = time.monotonic_ns()
 
     def take_stats(self) -> ExchangeStats:
@@ -152,12 +158,6 @@ class GradientReducer:
         """
         stats, self._stats = self._stats, ExchangeStats()
         return stats
-
-    def _begin_step(self) -> None:
-        self._passes = 0
-        self._began_ns = 0
-        self._handles: list[Handle] = []
-        self._missing = [set(bucket.members) for bucket in self._arena.buckets]
 
     def _check_start(self) -> None:
         if not self._is_checked:

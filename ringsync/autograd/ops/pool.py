@@ -29,7 +29,7 @@ def _offsets(kernel: int, stride: int, out: Array) -> Iterator[tuple[slice, slic
             yield slice(None), slice(None), rows, slice(left, left + width, stride)
 
 
-def _max_pool2d_vjp(  # noqa: PLR0913 - three arrays that every vjp takes, and the options
+def _max_pool2d_vjp(
     g: Array, out: Array, x: Array, *, kernel: int, stride: int, pad: int = 0
 ) -> Array:
     picture = _padded(x, pad)

@@ -75,7 +75,9 @@ def allreduce_(
     Cost: 2(n-1)/n * x.nbytes sent per rank.
     """
     array = as_target(x, "allreduce_")
-    return Call("allreduce_", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec).run()
+    return Call(
+        "allreduce_", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec
+    ).run()
 
 
 def allreduce_async(
@@ -103,7 +105,9 @@ def allreduce_async(
         DuplicateNameError: An operation of this name is in flight.
     """
     array = as_source(x, "allreduce_async").copy()
-    return Call("allreduce_async", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec).start()
+    return Call(
+        "allreduce_async", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec
+    ).start()
 
 
 def allreduce_async_(
@@ -131,4 +135,6 @@ def allreduce_async_(
         DuplicateNameError: An operation of this name is in flight.
     """
     array = as_target(x, "allreduce_async_")
-    return Call("allreduce_async_", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec).start()
+    return Call(
+        "allreduce_async_", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec
+    ).start()
