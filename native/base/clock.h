@@ -18,7 +18,9 @@ inline int64_t now_ns() {
       .count();
 }
 
+/// Beyond 30 years there is no deadline, and no overflow either.
 inline Deadline deadline_after(double seconds) {
+  if (!(seconds < 1e9)) return kNever;
   return Clock::now() +
          std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }

@@ -4,6 +4,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <deque>
 #include <optional>
 #include <tuple>
 
@@ -33,8 +34,22 @@ class BoundEngine {
 
   Engine& get() { return *engine_; }
 
+  /// Holds an array until its operation is done, whatever becomes of the caller's references. It is
+  /// done here, in one stroke with the submission, because Ctrl-C may strike between two lines of
+  /// Python. With the interpreter held.
+  void keep(std::shared_ptr<Handle> handle, const std::optional<AnyArray>& array) {
+    while (!kept_.empty() && kept_.front().handle->is_done()) kept_.pop_front();
+    if (array && !handle->is_done()) kept_.push_back({std::move(handle), *array});
+  }
+
  private:
+  struct Kept {
+    std::shared_ptr<Handle> handle;
+    AnyArray array;
+  };
+
   std::shared_ptr<Store> store_;
+  std::deque<Kept> kept_;  // outlives the engine
   std::unique_ptr<Engine> engine_;
 };
 
@@ -61,16 +76,26 @@ std::shared_ptr<Handle> submit(BoundEngine& engine, int collective,
                                const std::optional<AnyArray>& array, std::string name,
                                bool is_named, int op, int root, double timeout_s) {
   Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
-  const nb::gil_scoped_release release;
-  return engine.get().submit(std::move(request));
+  std::shared_ptr<Handle> handle;
+  {
+    const nb::gil_scoped_release release;
+    handle = engine.get().submit(std::move(request));
+  }
+  engine.keep(handle, array);
+  return handle;
 }
 
 std::shared_ptr<Handle> call(BoundEngine& engine, int collective,
                              const std::optional<AnyArray>& array, std::string name, bool is_named,
                              int op, int root, double timeout_s) {
   Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
-  const nb::gil_scoped_release release;
-  return engine.get().call(std::move(request));
+  std::shared_ptr<Handle> handle;
+  {
+    const nb::gil_scoped_release release;
+    handle = engine.get().call(std::move(request));
+  }
+  engine.keep(handle, array);
+  return handle;
 }
 
 /// True once done; false when `timeout_s` passed first. Ctrl-C raises.

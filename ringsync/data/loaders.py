@@ -73,15 +73,17 @@ def load(path: str | Path) -> Dataset:
 
     Raises:
         ConfigError: There is no such file, or x or y is not in it.
+        MismatchError: x and y differ in length.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return Dataset(archive["x"], archive["y"])
-    except (OSError, KeyError, TypeError) as error:
+            x, y = archive["x"], archive["y"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"[data] {path} cannot be read as a data set: {error}. Write one with"
             " numpy.savez(path, x=x, y=y)."
         ) from error
+    return Dataset(x, y)
 
 
 def _find_mnist() -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -67,8 +66,6 @@ def run_guarded(supervise: Callable[[int], int], watched: Watched) -> int:
     spared = children_of()  # a shell may have become this process by exec, and left children
     adopt_orphans()
     guard_fd = os.pidfd_open(os.getpid())  # made here, so that it cannot name a later process
-    sys.stdout.flush()
-    sys.stderr.flush()
     supervisor = os.fork()
     if supervisor == 0:
         _become_supervisor(supervise, guard_fd)
@@ -102,7 +99,6 @@ def _become_supervisor(supervise: Callable[[int], int], guard_fd: int) -> None:
         os.setsid()
         adopt_orphans()
         status = supervise(guard_fd)
-        sys.stderr.flush()
     except BaseException:  # the border of a process: told in full, code 70
         traceback.print_exc()
     finally:

@@ -5,10 +5,10 @@ It works on bytes, so no character is ever split or replaced; it decides nothing
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import selectors
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -28,8 +28,10 @@ _LINE_END = re.compile(rb"\n|\r\n|\r(?=[^\n])")
 
 def say(line: str) -> None:
     """Print one line of the launcher itself on stderr; for the time when no supervisor runs."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    text = f"{line}\n".encode(errors="surrogateescape")
+    with contextlib.suppress(OSError):  # stderr itself is gone: there is nowhere left to say it
+        while text:
+            text = text[os.write(_STDERR, text) :]
 
 
 def open_missing_standard_streams() -> None:

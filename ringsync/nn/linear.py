@@ -9,7 +9,7 @@ import numpy as np
 
 from ringsync.autograd import Parameter, Tensor, TensorLike, apply, as_tensor
 from ringsync.autograd.ops.linalg import linear as rule
-from ringsync.errors import MismatchError
+from ringsync.errors import ConfigError, MismatchError
 from ringsync.nn.init import he_uniform, starting_generator
 from ringsync.nn.module import Module
 
@@ -62,7 +62,14 @@ class Linear(Module):
             bias: Whether to add one.
             seed: Of the starting values. Layers of equal shape and seed start equal: give a whole
                 network its values with `initialize`.
+
+        Raises:
+            ConfigError: A width is not positive.
         """
+        if min(inputs, outputs) < 1:
+            raise ConfigError(
+                f"[linear] inputs={inputs}, outputs={outputs}; expected positive widths."
+            )
         self.weight = Parameter(np.empty((outputs, inputs), np.float32))
         self.bias = Parameter(np.empty(outputs, np.float32)) if bias else None
         self.reset(starting_generator(seed, self.weight.shape))

@@ -48,9 +48,10 @@ class Optimizer(ABC):
     @lr.setter
     def lr(self, value: float) -> None:
         # float(): a NumPy float64 would pull float32 parameters up to float64.
-        self._lr = check_number("lr", value)
-        if self._lr <= 0:
+        number = check_number("lr", value)
+        if number <= 0:
             raise ConfigError(f"[optim] lr={value}; expected a number above 0, for example 0.1.")
+        self._lr = number
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
