@@ -8,6 +8,8 @@ Conv 16@5x5 - ReLU - Flatten - 120 - 84 - 10.
 import argparse
 import time
 
+import numpy as np
+
 import ringsync as rs
 from ringsync import data, models, nn, optim
 
@@ -15,7 +17,7 @@ from ringsync import data, models, nn, optim
 def load(source: str) -> tuple[data.Dataset, data.Dataset]:
     """Return training and test set of "digits", "mnist5k" or an .npz file's path."""
     if source == "digits":
-        return data.digits().split(1437)
+        return data.digits().shuffled(0).split(1437)
     if source == "mnist5k":
         return data.mnist5k().split(4000)
     whole = data.load(source)
@@ -51,7 +53,7 @@ def main() -> None:
     test = test.shard(rs.rank(), rs.size())
 
     for epoch in range(arguments.epochs):
-        mean_loss, accuracy, samples = nn.MeanLoss(), nn.Accuracy(), 0
+        mean_loss, accuracy = nn.MeanLoss(), nn.Accuracy()
         start_s = time.perf_counter()
         for x, y in train.batches(arguments.batch, shuffle=arguments.seed + epoch):
             optimizer.zero_grad()
@@ -76,7 +78,7 @@ def main() -> None:
         if rs.rank() == 0:
             print(report, flush=True)
     if arguments.save and rs.rank() == 0:
-        nn.save(net, arguments.save)
+        np.savez(arguments.save, **net.state_dict())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import io
 import itertools
 import os
 import selectors
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -189,3 +191,19 @@ def test_a_daemon_that_holds_the_pipe_does_not_hold_the_launcher(launcher):
     )
     done = launcher.run("-np", "2", "--grace-period", "0.2", script)
     assert (done.returncode, done.stdout.count("done")) == (0, 2)
+
+
+def test_a_full_disk_ends_the_job_and_is_named(launcher):
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device, not a file
+        done = launcher.run(
+            "-np", "2", "yes", capture_output=False, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 74
+    assert "output closed (No space left on device)" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_streams_are_no_obstacle(launcher, closed):
+    inner = f"{sys.executable} -m ringsync.launch -np 1 sh -c 'echo a; echo b >&2; exit 9' {closed}"
+    done = launcher.run("-np", "1", "sh", "-c", inner)
+    assert done.returncode == 9

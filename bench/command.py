@@ -1,0 +1,171 @@
+"""What the benches' command lines have in common: options, usage errors, exit codes.
+
+It starts no rank; that is world.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from bench.units import parse_size
+
+_USAGE_ERROR = 2
+_ITEM_BYTES = 4  # float32
+MEMORIES = ("private", "registered")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line each."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with one line on stderr and exit code 2.
+
+        Args:
+            message: What is wrong.
+
+        Raises:
+            SystemExit: Always.
+        """
+        sys.stderr.write(f"[{self.prog}] {message}. See python -m {self.prog} --help.\n")
+        raise SystemExit(_USAGE_ERROR)
+
+
+def make_parser(name: str, description: str) -> Parser:
+    """Begin a command line with the options of every bench.
+
+    Args:
+        name: The bench's module, for example `bench.allreduce`.
+        description: What it measures.
+
+    Returns:
+        A parser with --np and --json.
+    """
+    parser = Parser(
+        prog=name, usage=f"python -m {name} [options]", description=description, allow_abbrev=False
+    )
+    parser.add_argument("--np", type=whole, default=2, metavar="N", help="ranks (2)")
+    parser.add_argument(
+        "--json", type=_writable, metavar="FILE", help="write pytest-benchmark's JSON here"
+    )
+    return parser
+
+
+def add_memory(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the option that says where arrays lie.
+
+    Args:
+        parser: The command line.
+        default: Value when it is not given.
+    """
+    parser.add_argument(
+        "--memory",
+        choices=[*MEMORIES, "both"],
+        default=default,
+        help=f"private: NumPy's own; registered: rs.empty's ({default})",
+    )
+
+
+def memories(chosen: str) -> tuple[str, ...]:
+    """Spell out `--memory`.
+
+    Args:
+        chosen: Its value.
+
+    Returns:
+        The kinds of memory to measure.
+    """
+    return MEMORIES if chosen == "both" else (chosen,)
+
+
+def run_command(measure: Callable[[Sequence[str]], int]) -> NoReturn:
+    """Run a bench as a program.
+
+    Args:
+        measure: From the command line's words to an exit code.
+
+    Raises:
+        SystemExit: Always; 130 after Ctrl-C.
+    """
+    try:
+        status = measure(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    raise SystemExit(status)
+
+
+def whole(text: str) -> int:
+    """Read a whole number from 1.
+
+    Args:
+        text: Digits.
+
+    Returns:
+        The number.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """Read a number above 0.
+
+    Args:
+        text: A decimal number.
+
+    Returns:
+        The number.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Read sizes of float32 arrays.
+
+    Args:
+        text: For example `4,1KiB,64MiB`.
+
+    Returns:
+        Bytes, each a positive multiple of 4.
+
+    Raises:
+        ArgumentTypeError: One of them is no such size.
+    """
+    try:
+        found = tuple(parse_size(word) for word in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    wrong = [size for size in found if size < _ITEM_BYTES or size % _ITEM_BYTES]
+    if wrong:
+        raise argparse.ArgumentTypeError(
+            f"{wrong[0]} bytes are no float32 array; a multiple of {_ITEM_BYTES} is expected"
+        )
+    return found
+
+
+def _writable(text: str) -> Path:
+    """Refuse at once what could not be written after a long run."""
+    path = Path(text)
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(place, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written; name a file that can")
+    return path

@@ -1,0 +1,67 @@
+"""Starts a bench's ranks and takes their results; the ranks' own side is rank.py.
+
+The launcher runs inside this process, so a signal or Ctrl-C ends everything as it does for
+`ringsyncrun`; what travels between here and the ranks are files in one temporary directory.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.load import ForeignLoad
+from bench.rank import BARRIER, RESULT, TASK
+from bench.series import Series, read_series
+from bench.spin import make_barrier_file
+from ringsync.launch.cli import main as ringsyncrun
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_MISSING_RESULT = 70  # EX_SOFTWARE of sysexits.h: every rank ended well and none wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the ranks of one run have measured.
+
+    Attributes:
+        series: Their measurements.
+        foreign_cores: How many cores other programs used meanwhile, on average.
+    """
+
+    series: list[Series]
+    foreign_cores: float
+
+
+def run_ranks(module: str, size: int, task: DataclassInstance) -> Outcome:
+    """Run a module of `bench.ranks` on `size` ranks, to its end.
+
+    Args:
+        module: Its last name.
+        size: Number of ranks.
+        task: What they shall do; its fields are numbers, words and sequences of them.
+
+    Returns:
+        What rank 0 delivered.
+
+    Raises:
+        SystemExit: A rank failed, or a signal ended the run; its code is the launcher's.
+    """
+    with tempfile.TemporaryDirectory(prefix="ringsync-bench-") as name:
+        directory = Path(name)
+        (directory / TASK).write_text(json.dumps(asdict(task)))
+        make_barrier_file(directory / BARRIER, size)
+        sys.stdout.flush()
+        load = ForeignLoad()
+        status = ringsyncrun(["-np", str(size), "-m", f"bench.ranks.{module}", name])
+        if status != 0:
+            raise SystemExit(status)
+        result = directory / RESULT
+        if not result.exists():
+            raise SystemExit(_MISSING_RESULT)
+        return Outcome(read_series(result), load.cores())

@@ -1,0 +1,153 @@
+"""Every rule of the table: its gradient, its dtype, its behaviour under broadcasting."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import mutually_broadcastable_shapes
+
+from ringsync.autograd import PRIMITIVES, Tensor, apply, check_grads
+from ringsync.errors import MismatchError
+
+LABELS = np.array([2, 0, 1])
+# For each rule: the shapes of its floating inputs (or integer inputs as they are), and options.
+CASES = {
+    "add": [((3, 4), (3, 4)), ((3, 1), (4,))],
+    "sub": [((3, 4), (3, 4)), ((2, 3), ())],
+    "mul": [((3, 4), (3, 4)), ((1, 4), (3, 1))],
+    "div": [((3, 4), (3, 4)), ((), (2, 2))],
+    "neg": [((3, 4),)],
+    "pow": [((3, 4), {"exponent": 3}), ((3,), {"exponent": -0.5})],
+    "exp": [((3, 4),)],
+    "log": [((3, 4),)],
+    "tanh": [((3, 4),)],
+    "relu": [((3, 4),)],
+    "maximum": [((3, 4), (3, 4)), ((3, 4), (4,))],
+    "sum": [
+        ((3, 4),),
+        ((3, 4), {"axis": 0}),
+        ((2, 3, 4), {"axis": (0, -1)}),
+        ((3, 4), {"axis": 1, "keepdims": True}),
+    ],
+    "mean": [((3, 4),), ((2, 3, 4), {"axis": (-1, 1)}), ((3, 4), {"axis": -1, "keepdims": True})],
+    "max": [((3, 4),), ((3, 4), {"axis": 0}), ((2, 3, 4), {"axis": (0, 2), "keepdims": True})],
+    "reshape": [((3, 4), {"shape": (2, -1)})],
+    "transpose": [((3, 4),), ((2, 3, 4), {"axes": (1, -1, 0)})],
+    "flatten": [((2, 3, 4),)],
+    "matmul": [
+        ((2, 3), (3, 4)),
+        ((3,), (3, 4)),
+        ((2, 3), (3,)),
+        ((3,), (3,)),
+        ((2, 1, 2, 3), (4, 3, 2)),
+        ((3,), (2, 3, 4)),
+        ((2, 2, 3), (3,)),
+    ],
+    "linear": [((2, 3), (4, 3), (4,)), ((2, 2, 3), (4, 3)), ((3,), (4, 3), (4,))],
+    "getitem": [
+        ((3, 4), {"index": 1}),
+        ((3, 4), {"index": (slice(None), slice(None, None, -2))}),
+        ((3, 4), {"index": np.array([0, 2, 0])}),
+        ((3, 4), {"index": (Ellipsis, None, [1, 1])}),
+    ],
+    "take": [
+        ((4, 3), np.array([[0, 3], [0, 1]])),
+        ((2, 4, 3), np.array([1, 1, 0]), {"axis": 1}),
+        ((2, 3), np.array([[2, 0], [2, 1]]), {"axis": -1}),
+    ],
+    "log_softmax": [((3, 4),), ((3, 4), {"axis": 0})],
+    "cross_entropy": [((3, 4), LABELS)],
+    "conv2d": [
+        ((2, 2, 5, 4), (3, 2, 3, 2), (3,)),
+        ((2, 8, 5, 5), (2, 8, 3, 3), (2,), {"pad": 1}),
+        ((2, 2, 7, 6), (2, 2, 3, 3), {"stride": 2, "pad": 1}),
+        ((1, 1, 3, 3), (2, 1, 2, 2), {"stride": 3, "pad": 2}),
+        ((1, 2, 3, 3), (1, 2, 1, 1), {"pad": 2}),
+    ],
+    "max_pool2d": [
+        ((2, 2, 4, 4), {"kernel": 2, "stride": 2}),
+        ((1, 2, 5, 6), {"kernel": 3, "stride": 2, "pad": 1}),
+        ((1, 1, 4, 4), {"kernel": 3, "stride": 1}),
+    ],
+}
+EVERY_CASE = [(name, case) for name, cases in CASES.items() for case in cases]
+SMALL = settings(max_examples=30, deadline=None)
+
+
+def split_case(case, dtype=np.float64):
+    """Inputs and options; values are positive, distinct and away from every kink."""
+    options = case[-1] if isinstance(case[-1], dict) else {}
+    inputs = []
+    for number, one in enumerate(case[: len(case) - bool(options)]):
+        if isinstance(one, np.ndarray):
+            inputs.append(one)
+            continue
+        size = int(np.prod(one))
+        draw = np.random.default_rng(number).permutation(size) / size
+        inputs.append((0.3 + 0.37 * number + 2 * draw).reshape(one).astype(dtype))
+    return inputs, options
+
+
+def test_every_rule_has_a_case():
+    assert CASES.keys() == PRIMITIVES.keys()
+
+
+@pytest.mark.parametrize(("name", "case"), EVERY_CASE)
+def test_the_gradient_of_every_rule_is_that_of_central_differences(name, case):
+    inputs, options = split_case(case)
+    check_grads(lambda *xs: apply(PRIMITIVES[name], *xs, **options), *inputs)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("name", "case"), EVERY_CASE)
+def test_every_rule_keeps_the_dtype_forth_and_back(name, case, dtype):
+    arrays, options = split_case(case, dtype)
+    inputs = [Tensor(one, requires_grad=one.dtype == dtype) for one in arrays]
+    output = apply(PRIMITIVES[name], *inputs, **options)
+    output.backward(np.ones(output.shape))
+    assert output.dtype == dtype
+    assert {one.grad.dtype for one in inputs if one.requires_grad} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize(("name", "case"), EVERY_CASE)
+def test_no_rule_writes_into_what_it_is_given(name, case):
+    arrays, options = split_case(case)
+    for one in arrays:
+        one.flags.writeable = False
+    inputs = [Tensor(one, requires_grad=one.dtype == np.float64) for one in arrays]
+    output = apply(PRIMITIVES[name], *inputs, **options)
+    gradient = np.ones(output.shape)
+    gradient.flags.writeable = False
+    output.backward(gradient)
+
+
+@SMALL
+@given(shapes=mutually_broadcastable_shapes(num_shapes=2, max_dims=3, max_side=3))
+def test_a_broadcast_input_receives_the_sum_over_where_it_was_stretched(shapes):
+    left, right = (Tensor(np.ones(shape), True) for shape in shapes.input_shapes)
+    output = left * right
+    output.backward(np.ones(output.shape))
+    size = int(np.prod(shapes.result_shape))
+    for one in (left, right):
+        assert one.grad.shape == one.shape
+        assert np.all(one.grad == size / one.data.size)
+
+
+@SMALL
+@given(shift=st.floats(-(2.0**100), 2.0**100, width=32), label=st.integers(0, 2))
+def test_cross_entropy_stays_finite_for_any_logits(shift, label):
+    logits = Tensor(np.array([[shift, 0, -shift]], np.float32), True)
+    loss = apply(PRIMITIVES["cross_entropy"], logits, np.array([label]))
+    loss.backward()
+    assert np.isfinite(float(loss))
+    assert np.isfinite(logits.grad).all()
+    assert abs(logits.grad.sum()) < 1e-6
+
+
+def test_relu_lets_nan_through():
+    assert np.isnan(apply(PRIMITIVES["relu"], np.array([np.nan, 1.0])).data[0])
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(MismatchError, match=r"^\[add\] shapes \(2,\), \(3,\) do not fit: .*\.$"):
+        Tensor(np.ones(2)) + Tensor(np.ones(3))

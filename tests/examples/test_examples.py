@@ -1,0 +1,65 @@
+"""The examples do what they say, with and without the launcher."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DEADLINE_S = 100.0
+
+
+def run(*arguments, size=0):
+    launcher = ["-m", "ringsync.launch", "-np", str(size)] if size else []
+    done = subprocess.run(
+        [sys.executable, *launcher, *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_cnn_learns_the_real_digits_on_two_ranks():
+    lines = run(EXAMPLES / "train_cnn.py", size=2).splitlines()
+    last = re.search(
+        r"epoch \d+: loss ([\d.]+), test accuracy ([\d.]+)%, [\d,]+ samples/s, overlap \d+%",
+        lines[-1],
+    )
+    assert last, lines
+    assert float(last[2]) >= 95.0
+
+
+def test_the_same_script_runs_without_the_launcher(tmp_path):
+    saved = tmp_path / "net.npz"
+    output = run(EXAMPLES / "train_cnn.py", "--epochs", 1, "--save", saved)
+    assert "epoch 1: loss" in output
+    assert sum(array.size for array in np.load(saved).values()) > 100_000
+
+
+def test_the_full_size_cnn_trains_on_images_of_28_by_28(tmp_path):
+    random = np.random.default_rng(0)
+    images = random.random((200, 1, 28, 28), np.float32)
+    np.savez(tmp_path / "images.npz", x=images, y=random.integers(0, 10, 200))
+    output = run(
+        EXAMPLES / "train_cnn.py", "--epochs", 1, "--data", tmp_path / "images.npz", size=2
+    )
+    assert "epoch 1: loss" in output
+
+
+def test_the_worked_example_of_five_ranks_gives_its_numbers():
+    output = run(EXAMPLES / "five_nodes.py", size=5)
+    for number in ("35.2", "50.688", "38.8"):
+        assert number in output
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_says_how_to_run_it(example):
+    assert "ringsyncrun -np" in example.read_text()

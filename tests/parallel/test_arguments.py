@@ -1,0 +1,57 @@
+"""Bad arguments are one clear sentence before anything is exchanged."""
+
+import numpy as np
+import pytest
+
+import ringsync as rs
+from ringsync import errors, nn, optim
+
+
+@pytest.fixture
+def optimizer():
+    rs.init()
+    yield optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    rs.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"codec": "fp16"}, "no codec is built yet"),
+        ({"op": rs.Adasum}, "not built yet. Use Average or Sum"),
+        ({"accumulate_steps": 0}, "accumulate_steps=0; a whole number from 1"),
+        ({"bucket_mib": -1.0}, "bucket_mib=-1.0; a number above 0"),
+        ({"sync": "server"}, "not built yet. Leave it None, or pass Ring"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_says_so(optimizer, arguments, sentence):
+    with pytest.raises(errors.ConfigError, match=r"\[DistributedOptimizer\].*") as caught:
+        rs.DistributedOptimizer(optimizer, **arguments)
+    assert sentence in str(caught.value)
+
+
+def test_what_is_no_optimizer_is_named():
+    rs.init()
+    with pytest.raises(errors.ConfigError, match="a list is no optimizer"):
+        rs.DistributedOptimizer([])
+    rs.shutdown()
+
+
+def test_before_init_the_way_out_is_named():
+    with pytest.raises(errors.NotInitializedError, match=r"Call ringsync.init\(\) first"):
+        rs.DistributedOptimizer(optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
+
+
+def test_the_wrapper_passes_learning_rate_and_state_on(optimizer):
+    wrapped = rs.DistributedOptimizer(optimizer)
+    wrapped.lr = 0.5
+    assert optimizer.lr == 0.5
+    wrapped.load_state_dict(wrapped.state_dict())
+    assert wrapped.parameters is optimizer.parameters
+
+
+def test_broadcast_parameters_names_what_is_no_parameter():
+    rs.init()
+    with pytest.raises(errors.ConfigError, match="a ndarray is no Parameter"):
+        rs.broadcast_parameters([np.zeros(3)])
+    rs.shutdown()

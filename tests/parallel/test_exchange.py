@@ -1,0 +1,241 @@
+"""What the reducer promises: when gradients are reduced, which, and what happens when ranks differ."""
+
+import numpy as np
+
+TOY = """
+from ringsync.autograd import Parameter, Tensor
+
+class Toy:
+    def __init__(self, count=4, size=1000):
+        self.all = [Parameter(np.full(size, 1.0 + i, np.float32), name=f"p{i}") for i in range(count)]
+
+toy = Toy()
+optimizer = rs.DistributedOptimizer(optim.SGD(toy.all, lr=0.1), **OPTIONS)
+
+def loss_of(*used):
+    total = toy.all[used[0]].sum() * float(rs.rank() + 1)
+    for i in used[1:]:
+        total = total + toy.all[i].sum() * float(rs.rank() + 1)
+    return total
+"""
+
+
+def toy(body, options="{}"):
+    return TOY.replace("OPTIONS", options) + body
+
+
+def test_gradients_are_averages_when_backward_returns(on_ranks):
+    ran = on_ranks(2, toy("loss_of(0, 1, 2, 3).backward()\nsave(g=toy.all[2].grad)"))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        np.testing.assert_array_equal(rank["g"], np.full(1000, 1.5, np.float32))
+
+
+def test_sum_adds_the_gradients(on_ranks):
+    ran = on_ranks(
+        2, toy("loss_of(0, 1, 2, 3).backward()\nsave(g=toy.all[2].grad)", "dict(op=rs.Sum)")
+    )
+    np.testing.assert_array_equal(ran.ranks[1]["g"], np.full(1000, 3.0, np.float32))
+
+
+def test_a_parameter_unused_on_one_rank_gets_the_others_share(on_ranks):
+    body = "loss_of(*([0, 1, 2, 3] if rs.rank() == 0 else [1, 3])).backward()\n"
+    ran = on_ranks(2, toy(body + "save(unused=toy.all[0].grad, used=toy.all[1].grad)"))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        np.testing.assert_array_equal(rank["unused"], np.full(1000, 0.5, np.float32))
+        np.testing.assert_array_equal(rank["used"], np.full(1000, 1.5, np.float32))
+
+
+def test_a_rank_without_any_backward_still_takes_part_in_step(on_ranks):
+    body = "if rs.rank() == 0:\n    loss_of(0, 1, 2, 3).backward()\noptimizer.step()\n"
+    ran = on_ranks(2, toy(body + "save(p=toy.all[0].data)"))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        np.testing.assert_allclose(rank["p"], np.full(1000, 1 - 0.1 * 0.5, np.float32))
+
+
+def test_a_parameter_unused_everywhere_gets_zero(on_ranks):
+    ran = on_ranks(2, toy("loss_of(1).backward()\nsave(g=toy.all[3].grad)"))
+    np.testing.assert_array_equal(ran.ranks[0]["g"], np.zeros(1000, np.float32))
+
+
+def test_accumulated_passes_are_exchanged_once_and_add_up(on_ranks):
+    body = """
+loss_of(0, 1).backward()
+before = toy.all[0].grad.copy()
+loss_of(0, 2).backward()
+save(before=before, after=toy.all[0].grad, first=toy.all[1].grad, second=toy.all[2].grad,
+     steps=optimizer.take_stats().steps)
+"""
+    ran = on_ranks(2, toy(body, "dict(accumulate_steps=2)"))
+    assert ran.code == 0, ran.output
+    for rank, saved in enumerate(ran.ranks):
+        np.testing.assert_array_equal(saved["before"], np.full(1000, rank + 1.0, np.float32))
+        np.testing.assert_array_equal(saved["after"], np.full(1000, 3.0, np.float32))
+        np.testing.assert_array_equal(saved["first"], np.full(1000, 1.5, np.float32))
+        np.testing.assert_array_equal(saved["second"], np.full(1000, 1.5, np.float32))
+        assert saved["steps"] == 1
+
+
+def test_accumulation_equals_one_pass_over_the_whole_batch(on_ranks):
+    script = """
+train = data.digits().shard(rs.rank(), rs.size())
+net = models.mlp([64, 32, 10], seed=1)
+optimizer = rs.DistributedOptimizer(
+    optim.SGD(net.parameters(), lr=0.1 / PARTS), accumulate_steps=PARTS)
+for step, (x, y) in zip(range(10), train.batches(64, shuffle=0)):
+    optimizer.zero_grad()
+    for part in range(PARTS):
+        rows = slice(part * len(x) // PARTS, (part + 1) * len(x) // PARTS)
+        nn.cross_entropy(net(x[rows].reshape(-1, 64)), y[rows]).backward()
+    optimizer.step()
+save(**parameters_of(net))
+"""
+    whole, parts = (on_ranks(2, script.replace("PARTS", str(n))) for n in (1, 2))
+    assert whole.code == parts.code == 0, parts.output
+    for name, array in whole.ranks[0].items():
+        np.testing.assert_allclose(array, parts.ranks[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_gradient_that_the_user_assigned_is_exchanged_too(on_ranks):
+    body = """
+toy.all[0].grad = np.full(1000, 10.0 * rs.rank(), np.float32)
+optimizer.step()
+save(g=toy.all[0].grad)
+"""
+    ran = on_ranks(2, toy(body))
+    np.testing.assert_array_equal(ran.ranks[0]["g"], np.full(1000, 5.0, np.float32))
+
+
+def test_gradients_of_mixed_dtypes_and_odd_sizes_are_exchanged(on_ranks):
+    body = """
+from ringsync.autograd import Parameter
+mixed = [Parameter(np.ones(shape, dtype), name=f"m{i}") for i, (shape, dtype) in enumerate(
+    [((3, 5), np.float32), ((), np.float64), ((17,), np.float64), ((0, 4), np.float32), ((1,), np.float32)])]
+other = rs.DistributedOptimizer(optim.SGD(mixed, lr=1.0))
+for m in mixed:
+    (m.sum() * float(rs.rank())).backward() if False else None
+total = mixed[0].sum() * float(rs.rank())
+total.backward()
+other.step()
+save(a=mixed[0].grad, b=mixed[2].grad, shape=mixed[3].grad.shape)
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    np.testing.assert_array_equal(ran.ranks[0]["a"], np.full((3, 5), 0.5, np.float32))
+    assert ran.ranks[0]["b"].dtype == np.float64
+    assert tuple(ran.ranks[0]["shape"]) == (0, 4)
+
+
+def test_a_second_backward_before_step_says_what_to_do(on_ranks):
+    body = "loss_of(0).backward()\nloss_of(0).backward()\n"
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 1
+    assert "backward ran 2 times before step(); accumulate_steps=1" in ran.output
+
+
+def test_zero_grad_restores_use_after_a_skipped_step(on_ranks):
+    body = """
+loss_of(0, 1, 2, 3).backward()
+optimizer.zero_grad()
+loss_of(0, 1, 2, 3).backward()
+save(g=toy.all[0].grad)
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    np.testing.assert_array_equal(ran.ranks[0]["g"], np.full(1000, 1.5, np.float32))
+
+
+def test_a_forgotten_broadcast_names_the_first_tensor_that_differs(on_ranks):
+    script = """
+net = models.mlp([64, 16, 10], seed=rs.rank())
+optimizer = rs.DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))
+try:
+    nn.cross_entropy(net(np.ones((4, 64), np.float32)), np.zeros(4, np.int64)).backward()
+except errors.MismatchError as error:
+    save(text=str(error))
+"""
+    ran = on_ranks(2, script)
+    texts = {str(rank["text"]) for rank in ran.ranks}
+    assert len(ran.ranks) == 2
+    assert len(texts) == 1, texts
+    text = texts.pop()
+    assert "weight" in text
+    assert "rank 1 and rank 0" in text
+    assert "broadcast_parameters" in text
+
+
+def test_different_models_are_named_on_every_rank(on_ranks):
+    script = """
+net = models.mlp([64, 16 + rs.rank(), 10], seed=0)
+optimizer = rs.DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))
+try:
+    optimizer.step()
+except errors.MismatchError as error:
+    save(text=str(error))
+rs.barrier()
+"""
+    ran = on_ranks(2, script)
+    assert ran.code == 0, ran.output
+    assert [("(17, 64)" in str(r["text"]), "(16, 64)" in str(r["text"])) for r in ran.ranks] == [
+        (True, True)
+    ] * 2
+
+
+def test_broadcast_parameters_and_optimizer_state_make_equal_starts(on_ranks):
+    script = """
+net = models.mlp([64, 16, 10], seed=rs.rank())
+inner = optim.SGD(net.parameters(), lr=0.1 * (rs.rank() + 1), momentum=0.9)
+for parameter in net.parameters():
+    parameter.grad = np.full(parameter.shape, rs.rank() + 1, np.float32)
+inner.step()
+rs.broadcast_parameters(net, root=1)
+rs.broadcast_optimizer_state(inner, root=1)
+state = inner.state_dict()
+save(**parameters_of(net), **{f"state {k}": np.asarray(v) for k, v in state.items()})
+"""
+    ran = on_ranks(2, script)
+    assert ran.code == 0, ran.output
+    assert ran.ranks[0].keys() == ran.ranks[1].keys()
+    assert float(ran.ranks[0]["state lr"]) == 0.2
+    for name, array in ran.ranks[0].items():
+        np.testing.assert_array_equal(array, ran.ranks[1][name])
+
+
+def test_buckets_are_submitted_while_backward_computes(on_ranks, tmp_path):
+    script = f"""
+net = models.mlp([64, 256, 256, 256, 10], seed=0)
+optimizer = rs.DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))
+rs.start_timeline({str(tmp_path / "timeline")!r})
+for _ in range(3):
+    optimizer.zero_grad()
+    nn.cross_entropy(net(np.ones((512, 64), np.float32)), np.zeros(512, np.int64)).backward()
+    optimizer.step()
+rs.stop_timeline()
+"""
+    ran = on_ranks(2, script)
+    assert ran.code == 0, ran.output
+    import json
+
+    for rank in range(2):
+        file = json.loads((tmp_path / "timeline" / f"rank.{rank:02d}.json").read_text())
+        train = [e for e in file["events"] if e["lane"] == "train"]
+        names = {e["name"] for e in file["events"]}
+        assert {"forward", "backward", "submit", "wait", "step", "agree", "run"} <= names
+        last = [e for e in train if e["name"] == "backward"][-1]
+        inside = [
+            e
+            for e in train
+            if e["name"] == "submit"
+            and last["start_ns"] <= e["start_ns"]
+            and e["end_ns"] <= last["end_ns"]
+        ]
+        assert len(inside) >= 3
+
+
+def test_a_world_of_one_leaves_the_optimizer_alone(on_ranks):
+    body = "loss_of(0).backward()\noptimizer.step()\nsave(p=toy.all[0].data, n=optimizer.take_stats().steps)"
+    ran = on_ranks(1, toy(body))
+    np.testing.assert_allclose(ran.ranks[0]["p"], np.full(1000, 0.9, np.float32))
+    assert ran.ranks[0]["n"] == 0

@@ -1,0 +1,24 @@
+"""Overlap is computed from intervals."""
+
+import pytest
+
+from ringsync.handle import Times
+from ringsync.parallel import ExchangeStats
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("agreed_ms", "done_ms", "overlap"), [(0, 4, 1.0), (8, 12, 0.5), (10, 14, 0.0), (6, 14, 0.5)]
+)
+def test_overlap_is_the_share_of_communication_before_compute_ended(agreed_ms, done_ms, overlap):
+    stats = ExchangeStats()
+    times = Times(0, 0, agreed_ms * MS, done_ms * MS)
+    stats.add_step([times], compute_end_ns=10 * MS, end_ns=max(10, done_ms) * MS)
+    assert stats.overlap == pytest.approx(overlap)
+    assert stats.communication_ms == pytest.approx(done_ms - agreed_ms)
+    assert stats.exposed_ms == pytest.approx(max(0, done_ms - 10))
+
+
+def test_without_communication_there_is_no_overlap():
+    assert ExchangeStats().overlap == 0.0
