@@ -1,4 +1,6 @@
-"""What the reducer promises: when gradients are reduced, which, and what happens when ranks differ."""
+"""What the reducer promises: which gradients are reduced when, and what if ranks differ."""
+
+import json
 
 import numpy as np
 
@@ -7,7 +9,8 @@ from ringsync.autograd import Parameter, Tensor
 
 class Toy:
     def __init__(self, count=4, size=1000):
-        self.all = [Parameter(np.full(size, 1.0 + i, np.float32), name=f"p{i}") for i in range(count)]
+        values = [np.full(size, 1.0 + i, np.float32) for i in range(count)]
+        self.all = [Parameter(value, name=f"p{i}") for i, value in enumerate(values)]
 
 toy = Toy()
 optimizer = rs.DistributedOptimizer(optim.SGD(toy.all, lr=0.1), **OPTIONS)
@@ -111,11 +114,9 @@ save(g=toy.all[0].grad)
 def test_gradients_of_mixed_dtypes_and_odd_sizes_are_exchanged(on_ranks):
     body = """
 from ringsync.autograd import Parameter
-mixed = [Parameter(np.ones(shape, dtype), name=f"m{i}") for i, (shape, dtype) in enumerate(
-    [((3, 5), np.float32), ((), np.float64), ((17,), np.float64), ((0, 4), np.float32), ((1,), np.float32)])]
+kinds = [((3, 5), np.float32), ((), np.float64), ((17,), np.float64), ((0, 4), np.float32)]
+mixed = [Parameter(np.ones(*kind), name=f"m{i}") for i, kind in enumerate(kinds)]
 other = rs.DistributedOptimizer(optim.SGD(mixed, lr=1.0))
-for m in mixed:
-    (m.sum() * float(rs.rank())).backward() if False else None
 total = mixed[0].sum() * float(rs.rank())
 total.backward()
 other.step()
@@ -216,8 +217,6 @@ rs.stop_timeline()
 """
     ran = on_ranks(2, script)
     assert ran.code == 0, ran.output
-    import json
-
     for rank in range(2):
         file = json.loads((tmp_path / "timeline" / f"rank.{rank:02d}.json").read_text())
         train = [e for e in file["events"] if e["lane"] == "train"]
@@ -235,7 +234,11 @@ rs.stop_timeline()
 
 
 def test_a_world_of_one_leaves_the_optimizer_alone(on_ranks):
-    body = "loss_of(0).backward()\noptimizer.step()\nsave(p=toy.all[0].data, n=optimizer.take_stats().steps)"
+    body = """
+loss_of(0).backward()
+optimizer.step()
+save(p=toy.all[0].data, n=optimizer.take_stats().steps)
+"""
     ran = on_ranks(1, toy(body))
     np.testing.assert_allclose(ran.ranks[0]["p"], np.full(1000, 0.9, np.float32))
     assert ran.ranks[0]["n"] == 0

@@ -1,4 +1,4 @@
-"""The same script with the same global batch trains to the same parameters on any number of ranks."""
+"""The same script with the same global batch trains alike on any number of ranks."""
 
 import numpy as np
 import pytest
