@@ -83,7 +83,8 @@ class Runtime:
         """Write the timeline, if one is being recorded, and end the engine.
 
         Args:
-            cause: What peers that still need this rank are told.
+            cause: What peers that still need this rank are told; "" tells them nothing, they will
+                see the process end.
         """
         try:
             self.recorder.stop()
@@ -272,6 +273,16 @@ def _limit_threads(world: World, settings: Settings) -> None:
         )
 
 
+def _close_at_exit() -> None:
+    """Leave without a word: peers notice once the process has really ended.
+
+    If they were told now, they could fail and end before this process does, and whoever watches the
+    job would take the wrong one for the first to fail.
+    """
+    if _current is not None:
+        _current.close("")
+
+
 def _forget_in_child() -> None:
     """A forked child has no engine thread; what it inherited must not act on its behalf."""
     global _current  # noqa: PLW0603 - the one piece of global state
@@ -279,4 +290,4 @@ def _forget_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_in_child)
-atexit.register(shutdown)
+atexit.register(_close_at_exit)

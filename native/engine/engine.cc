@@ -57,7 +57,7 @@ std::vector<int> all_ranks(int size) {
 
 std::exception_ptr shut_down_error(const std::string& cause) {
   return std::make_exception_ptr(NotInitializedError(
-      "[engine] the operation was in flight when this rank shut down: " + cause + "."));
+      "[engine] the operation was in flight when this rank shut down (" + cause + ")."));
 }
 
 }  // namespace
@@ -106,7 +106,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
   }
   wake();
   thread_.join();
-  transport_->leave(cause);
+  if (!cause.empty()) transport_->leave(cause, nullptr);
   const std::lock_guard turn(turn_);
   advance();  // what was still queued joins what is in flight
   world_->fail_all(shut_down_error(cause));

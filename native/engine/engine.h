@@ -51,8 +51,9 @@ class Engine {
   /// Registered memory, zeroed. Any thread.
   std::shared_ptr<std::byte> allocate(size_t bytes) { return transport_->allocate(bytes); }
 
-  /// Tells the peers, ends the thread and fails what is still in flight. In a forked child it does
-  /// nothing. Idempotent; any thread but the engine's own.
+  /// Tells the peers `cause`, ends the thread and fails what is still in flight. Without a cause
+  /// the peers are told nothing: they will see the process end. In a forked child it does nothing.
+  /// Idempotent; any thread but the engine's own.
   void shutdown(const std::string& cause) noexcept;
 
  private:

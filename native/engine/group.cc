@@ -90,7 +90,7 @@ Progress Group::advance_current() {
     finish(std::current_exception());  // on every rank, and no data has moved: the group goes on
     return Progress::kDone;
   } catch (const std::exception& error) {
-    transport_.leave(error.what());
+    transport_.leave(error.what(), nullptr);
     fail_all(std::current_exception());
     return Progress::kDone;
   }
@@ -105,13 +105,13 @@ bool Group::give_up() {
     // What it had sent before it went may have arrived since the last look: look once more.
     if (advance_current() != Progress::kBlocked) return true;
     const std::exception_ptr error = lost_error(*lost);
-    transport_.leave("it lost rank " + std::to_string(lost->rank) + ": " + lost->cause);
+    transport_.leave(lost->cause, &*lost);
     fail_all(error);
     return true;
   }
   if (Clock::now() < operations_.front().request().deadline) return false;
   const std::exception_ptr error = late_error(needed);
-  transport_.leave("it gave up waiting for ranks " + list_of(needed));
+  transport_.leave("it gave up waiting for ranks " + list_of(needed), nullptr);
   fail_all(error);
   return true;
 }

@@ -57,16 +57,16 @@ class LocalConnection final : public Connection {
   }
 
   std::optional<LostPeer> lost() const override {
-    std::string cause;
-    if (peer_->state().has_left.load(std::memory_order_acquire) != 0) {
-      const char* const text = peer_->state().cause;
-      cause.assign(text, ::strnlen(text, sizeof(RankState::cause)));
-    } else if (peer_->is_dead()) {
-      cause = "its process has ended";
-    } else {
-      return std::nullopt;
+    const RankState& state = peer_->state();
+    if (state.has_left.load(std::memory_order_acquire) != 0) {
+      const std::string cause(state.cause, ::strnlen(state.cause, sizeof(RankState::cause)));
+      // All ranks of this transport are on one host.
+      if (state.lost_rank >= 0)
+        return LostPeer{state.lost_rank, peer_->host(), state.lost_pid, cause};
+      return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), cause};
     }
-    return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), cause};
+    if (!peer_->is_dead()) return std::nullopt;
+    return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), "its process has ended"};
   }
 
  private:
@@ -147,9 +147,11 @@ std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::stri
   return connections;
 }
 
-void LocalTransport::leave(const std::string& cause) noexcept {
+void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexcept {
   RankState& state = peers_[static_cast<size_t>(rank_)]->state();
   if (state.has_left.load(std::memory_order_relaxed) != 0) return;
+  state.lost_rank = lost == nullptr ? -1 : lost->rank;
+  state.lost_pid = lost == nullptr ? -1 : lost->pid;
   const size_t length = std::min(cause.size(), sizeof(state.cause) - 1);
   std::memcpy(state.cause, cause.data(), length);
   state.cause[length] = '\0';

@@ -27,7 +27,7 @@ class LocalTransport final : public Transport {
   std::shared_ptr<std::byte> allocate(size_t bytes) override { return pool_->allocate(bytes); }
   Registration locate(ByteSpan bytes) const override { return pool_->locate(bytes); }
   Waiter& waiter() override { return *waiter_; }
-  void leave(const std::string& cause) noexcept override;
+  void leave(const std::string& cause, const LostPeer* lost) noexcept override;
 
  private:
   void introduce(Store& store);

@@ -42,7 +42,7 @@ class Connection {
   /// The peer's registered memory `id` as a whole; empty when it cannot be seen from here. The
   /// first call for an id asks the store. Throws RendezvousError.
   virtual MutableByteSpan window(uint64_t id) = 0;
-  /// Why the peer will never send again; nothing while it lives.
+  /// Why the peer will never send again, and which rank is to blame; nothing while it takes part.
   virtual std::optional<LostPeer> lost() const = 0;
 };
 
@@ -63,8 +63,9 @@ class Transport {
   virtual Registration locate(ByteSpan bytes) const = 0;
   /// What this rank's threads sleep on.
   virtual Waiter& waiter() = 0;
-  /// Tells all peers that this rank takes no further part, and why. Any thread.
-  virtual void leave(const std::string& cause) noexcept = 0;
+  /// Tells all peers that this rank takes no further part, and why; if that is because it `lost`
+  /// another, they can name the other. Only the first call counts. Any thread.
+  virtual void leave(const std::string& cause, const LostPeer* lost) noexcept = 0;
 };
 
 }  // namespace ringsync

@@ -20,7 +20,10 @@ namespace ringsync {
 struct RankState {
   std::atomic<uint32_t> is_asleep;
   std::atomic<uint32_t> has_left;
-  /// Why it left, cut to fit and zero-terminated; written before has_left.
+  /// All below is written before has_left. The rank that it lost, and that rank's process; else -1.
+  int32_t lost_rank;
+  int32_t lost_pid;
+  /// Why it left, or what it saw of the lost rank's end; cut to fit and zero-terminated.
   char cause[1024];
 };
 
