@@ -72,7 +72,7 @@ class Runtime:
             self.recorder.start(settings.timeline)
 
     def next_number(self) -> int:
-        """Number the next unnamed operation; ranks that submit alike count alike.
+        """Number the next set of parameters; ranks that run one script count alike.
 
         Returns:
             0, 1, 2, ...

@@ -113,20 +113,19 @@ void Engine::shutdown(const std::string& cause) noexcept {
 }
 
 std::shared_ptr<Handle> Engine::enqueue(Request request) {
-  if (request.collective == Collective::kAllreduce && !is_summable(request.dtype)) {
-    throw ConfigError("[allreduce] '" + request.name + "': " + std::string(name(request.dtype)) +
-                      " cannot be summed. Use int32, int64, float32 or float64.");
-  }
+  check_request(request);
   const std::lock_guard lock(queue_mutex_);
   if (is_stopping_) {
-    throw NotInitializedError("[engine] '" + request.name +
-                              "' was submitted after shutdown. Call init() first.");
+    throw NotInitializedError("[engine] " + to_string(request.collective) +
+                              " was called after shutdown. Call init() first.");
   }
   if (request.is_named && !names_.insert(request.name).second) {
     throw DuplicateNameError("[" + to_string(request.collective) + "] '" + request.name +
                              "' is still in flight on rank " + std::to_string(rank_) +
                              ". Wait for its handle, or use another name.");
   }
+  // Numbered last: a refused call must not shift the names of those that follow.
+  if (!request.is_named) request.name = "unnamed " + std::to_string(unnamed_++);
   auto handle = std::make_shared<Handle>(Times{.submitted_ns = now_ns()});
   queue_.push_back({std::move(request), handle});
   return handle;

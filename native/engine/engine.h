@@ -80,6 +80,7 @@ class Engine {
   std::mutex queue_mutex_;
   std::deque<Queued> queue_;              // guarded by queue_mutex_
   std::set<std::string> names_;           // chosen names in flight; guarded by queue_mutex_
+  uint64_t unnamed_ = 0;                  // calls numbered so far; guarded by queue_mutex_
   std::atomic<bool> is_stopping_{false};  // written under queue_mutex_
 
   /// 1: the thread has something to do. A futex, not a condition variable: destroying one of those

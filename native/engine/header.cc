@@ -106,12 +106,20 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
 
 }  // namespace
 
-Header make_header(const Request& request, uint64_t sequence, Registration registration) {
+void check_request(const Request& request) {
+  const std::string place = "[" + to_string(request.collective) + "] ";
   if (request.shape.size() > kMaxDimensions) {
-    throw ConfigError("[" + to_string(request.collective) + "] '" + request.name + "' has " +
-                      std::to_string(request.shape.size()) + " dimensions; at most " +
-                      std::to_string(kMaxDimensions) + " are supported. Reshape it.");
+    throw ConfigError(place + "the array has " + std::to_string(request.shape.size()) +
+                      " dimensions; at most " + std::to_string(kMaxDimensions) +
+                      " are supported. Reshape it.");
   }
+  if (request.collective == Collective::kAllreduce && !is_summable(request.dtype)) {
+    throw ConfigError(place + std::string(name(request.dtype)) +
+                      " cannot be summed. Use int32, int64, float32 or float64.");
+  }
+}
+
+Header make_header(const Request& request, uint64_t sequence, Registration registration) {
   Header header;
   header.sequence = sequence;
   header.name_hash = hash_of(request.name);

@@ -33,7 +33,10 @@ struct Header {
 };
 static_assert(std::is_trivially_copyable_v<Header>);
 
-/// Throws ConfigError when the shape has too many dimensions.
+/// Throws ConfigError for a request that no rank could serve, whatever the others ask for.
+void check_request(const Request& request);
+
+/// `request` has passed check_request.
 Header make_header(const Request& request, uint64_t sequence, Registration registration);
 
 /// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers` by

@@ -19,8 +19,9 @@ enum class ReduceOp : uint8_t { kAverage = 0, kSum = 1 };
 /// One collective call of one rank. The spans stay valid until its handle is done.
 struct Request {
   Collective collective = Collective::kBarrier;
+  /// Key under which ranks meet, unique among what is in flight; given by the engine, in order of
+  /// submission, unless the caller chose it.
   std::string name;
-  /// Generated names may repeat; a name that the caller chose may not while it is in flight.
   bool is_named = false;
   Dtype dtype = Dtype::kUint8;
   ReduceOp op = ReduceOp::kSum;

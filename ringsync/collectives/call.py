@@ -65,9 +65,8 @@ class Call:
                 f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None."
             )
         self._array = array
-        self._name = f"unnamed.{self._runtime.next_number()}" if name is None else name
-        is_named = name is not None
-        self._arguments = (collective, array, self._name, is_named, int(op), root, limit_s)
+        self._name = place if name is None else name
+        self._arguments = (collective, array, self._name, name is not None, int(op), root, limit_s)
 
     def run(self) -> Array:
         """Perform the call on this thread.
