@@ -5,6 +5,7 @@ What each collective asks of its arrays is its own file's matter.
 
 from __future__ import annotations
 
+import time
 from enum import IntEnum
 
 from ringsync._native import Handle as NativeHandle
@@ -13,6 +14,7 @@ from ringsync.collectives.reduce_op import BUILT_OPS, ReduceOp, Sum
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
 from ringsync.runtime import Runtime, current
+from ringsync.timeline import mark
 
 
 class Collective(IntEnum):
@@ -74,8 +76,11 @@ class Call:
         Returns:
             The result.
         """
+        start_ns = time.monotonic_ns()
         native = self._runtime.engine.call(*self._arguments)
         native.wait()
+        # Whoever stands still in a blocking call does not compute, wherever the call is made.
+        mark("wait", start_ns, None, self._name)
         native.check()
         return self._finish(native)
 

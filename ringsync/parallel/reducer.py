@@ -99,9 +99,9 @@ class GradientReducer:
                 f"accumulate_steps={self._accumulate_steps} passes are exchanged at once. Call "
                 "step() or zero_grad() first, or pass a larger accumulate_steps."
             )
+        mark("forward", self._idle_since_ns)
         self._check_start()
         self._began_ns = time.monotonic_ns()
-        mark("forward", self._idle_since_ns, self._began_ns)
 
     def final(self, index: int) -> None:
         """Note that a gradient of the pass under way will not change any more.

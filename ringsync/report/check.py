@@ -37,11 +37,25 @@ def check_merged(path: Path) -> list[str]:
             f"[timeline] {path} has no list traceEvents, so it is not a merged timeline. Make one "
             "with: ringsync timeline merge DIR."
         )
-    problems = list(_problems(events))
+    problems = [*_problems(events), *_gaps(document)]
     if len(problems) > _MOST_PROBLEMS:
         rest = len(problems) - _MOST_PROBLEMS
         problems[_MOST_PROBLEMS:] = [f"and {rest} more"]
     return problems
+
+
+def _gaps(document: dict[str, Any]) -> Iterator[str]:
+    """What the file itself says is not in it."""
+    facts = document.get("metadata", {}).get("ringsync", {})
+    ranks = facts.get("ranks", {})
+    missing = sorted(set(range(facts.get("size", 0))) - {int(rank) for rank in ranks})
+    if missing:
+        yield f"ranks {missing} of {facts['size']} left no file"
+    for rank, known in ranks.items():
+        if known.get("dropped"):
+            yield f"rank {rank} had no room for {known['dropped']} events"
+    if not any(isinstance(e, dict) and e.get("ph") == "X" for e in document["traceEvents"]):
+        yield "there is no complete event in it"
 
 
 def _problems(events: list[Any]) -> Iterator[str]:
@@ -52,17 +66,19 @@ def _problems(events: list[Any]) -> Iterator[str]:
             yield f"event {index} is not an object with a name"
         elif not all(_is_whole(event.get(key)) for key in ("pid", "tid")):
             yield f"event {index} ({event['name']}) has no whole-number pid and tid"
-        elif event.get("ph") == "M":
+        elif event.get("ph") not in {"M", "X"}:
+            yield f"event {index} ({event['name']}) is of an unexpected kind {event.get('ph')!r}"
+        elif event["ph"] == "M":
             named.add((event["name"], event["pid"], event["tid"]))
-        elif event.get("ph") == "X":
-            if not (_is_number(event.get("ts")) and _is_number(event.get("dur"))):
-                yield f"event {index} ({event['name']}) has no numbers ts and dur"
-            elif event["dur"] < 0:
-                yield f"event {index} ({event['name']}) ends {-event['dur']} us before it starts"
-            else:
-                start_ns = round(event["ts"] * 1000)
-                span = (start_ns, start_ns + round(event["dur"] * 1000), event["name"])
-                tracks.setdefault((event["pid"], event["tid"]), []).append(span)
+        elif not (_is_number(event.get("ts")) and _is_number(event.get("dur"))):
+            yield f"event {index} ({event['name']}) has no numbers ts and dur"
+        elif event["ts"] < 0 or event["dur"] < 0:
+            times = f"starts at {event['ts']}, lasts {event['dur']} us"
+            yield f"event {index} ({event['name']}) {times}"
+        else:
+            start_ns = round(event["ts"] * 1000)
+            span = (start_ns, start_ns + round(event["dur"] * 1000), event["name"])
+            tracks.setdefault((event["pid"], event["tid"]), []).append(span)
     for (pid, tid), spans in sorted(tracks.items()):
         if ("thread_name", pid, tid) not in named:
             yield f"pid {pid} tid {tid} has no thread_name"

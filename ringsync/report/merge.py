@@ -8,6 +8,7 @@ Source: Trace Event Format, "Complete Events" and "Metadata Events" (Chromium pr
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -158,11 +159,19 @@ def _has_room(enclosing: list[Event], event: Event) -> bool:
 
 
 def _records(timelines: Sequence[RankTimeline], base_ns: int) -> Iterator[dict[str, object]]:
+    size = timelines[0].size
+    # Perfetto sorts processes by name, so numbers are of equal width; takes process 0 for the idle
+    # one; and puts a thread whose number is its process's first. Other threads get numbers that no
+    # process has.
+    width = len(str(size - 1))
+    other_tids = itertools.count(size + 1)
     for timeline in timelines:
-        pid = timeline.rank
-        yield _name_record("process_name", pid, 0, f"rank {pid} ({timeline.host})")
+        pid = timeline.rank + 1
+        name = f"rank {timeline.rank:0{width}} ({timeline.host})"
+        yield _name_record("process_name", pid, 0, name)
         yield {**_record("process_sort_index", "M", pid, 0), "args": {"sort_index": pid}}
-        for tid, track in enumerate(_tracks(timeline), start=1):
+        for number, track in enumerate(_tracks(timeline)):
+            tid = next(other_tids) if number else pid
             yield _name_record("thread_name", pid, tid, track.name)
             yield {**_record("thread_sort_index", "M", pid, tid), "args": {"sort_index": tid}}
             for event in track.events:

@@ -32,8 +32,11 @@ def test_json_answers_are_json(write_rank, tmp_path, capsys):
     write_rank(0, SPANS, size=2, dropped=4)
     assert main(["timeline", "merge", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["missing"] == [1]
-    assert main(["timeline", "check", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["problems"] == []
+    assert main(["timeline", "check", str(tmp_path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["problems"] == [
+        "ranks [1] of 2 left no file",
+        "rank 0 had no room for 4 events",
+    ]
     assert main(["timeline", "summary", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["size"], document["ranks"][0]["overlap"]) == (2, 1.0)

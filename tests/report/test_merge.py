@@ -24,8 +24,8 @@ def event_of(span: tuple) -> Event:
     return Event(lane, name, start, start + duration, {})
 
 
-def timeline_of(rank: int, events: list[Event]) -> RankTimeline:
-    return RankTimeline(rank, 4, "h", 1, 0, tuple(events))
+def timeline_of(rank: int, size: int, events: list[Event]) -> RankTimeline:
+    return RankTimeline(rank, size, "h", 1, 0, tuple(events))
 
 
 def is_allowed(a: Event, b: Event) -> bool:
@@ -54,6 +54,7 @@ def test_every_merge_passes_the_check_and_keeps_every_nanosecond(tmp_path_factor
     timelines = [
         timeline_of(
             rank,
+            len(ranks),
             [
                 Event(lane, name, boot_ns + start, boot_ns + start + duration, {})
                 for lane, name, start, duration in spans
@@ -63,12 +64,12 @@ def test_every_merge_passes_the_check_and_keeps_every_nanosecond(tmp_path_factor
     ]
     path = tmp_path_factory.mktemp("merged") / "timeline.json"
     path.write_text("".join(merged_text(timelines)))
-    assert check_merged(path) == []
+    assert check_merged(path) == ([] if any(ranks) else ["there is no complete event in it"])
     document = json.loads(path.read_text())
     base_ns = document["metadata"]["ringsync"]["base_ns"]
     found = Counter(
         (
-            event["pid"],
+            event["pid"] - 1,
             event["cat"],
             base_ns + round(event["ts"] * 1000),
             round(event["dur"] * 1000),
@@ -113,19 +114,19 @@ def test_ranks_and_lanes_have_names_and_an_order(write_rank, tmp_path):
         if event["name"] in {"thread_name", "process_name"}
     }
     assert names == {
-        (0, 0): "rank 0 (h)",
-        (0, 1): "train",
-        (0, 2): "engine",
-        (0, 3): "engine 2",
-        (1, 0): "rank 1 (h)",
-        (1, 1): "engine",
+        (1, 0): "rank 0 (h)",
+        (1, 1): "train",
+        (1, 3): "engine",
+        (1, 4): "engine 2",
+        (2, 0): "rank 1 (h)",
+        (2, 2): "engine",
     }
     agree = next(event for event in document["traceEvents"] if event["name"] == "agree")
     assert (agree["ts"], agree["dur"]) == (3.999, 1.001)
 
 
 def test_a_merge_leaves_no_draft_and_replaces_the_last_one(write_rank, tmp_path):
-    write_rank(0, [], size=1)
+    write_rank(0, [("train", "step", 0, 1)], size=1)
     (tmp_path / "timeline.json").write_text("old")
     merge_directory(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rank.00.json", "timeline.json"]
@@ -149,7 +150,10 @@ def complete(name: str, ts: float, dur: float, **changes) -> dict:
             [*NAMES, complete("a", 0, 10), complete("b", 5, 10)],
             "b [5000, 15000) ns partly overlaps",
         ),
-        ([*NAMES, complete("a", 0, -1)], "(a) ends 1 us before it starts"),
+        ([*NAMES, complete("a", 0, -1)], "(a) starts at 0, lasts -1 us"),
+        ([*NAMES, complete("a", -3, 1)], "(a) starts at -3, lasts 1 us"),
+        ([*NAMES, complete("a", 0, 1, ph="B")], "(a) is of an unexpected kind 'B'"),
+        (NAMES, "there is no complete event in it"),
         ([*NAMES, complete("a", "0", 1)], "has no numbers ts and dur"),
         ([*NAMES, complete("a", 0, 1, pid=None)], "has no whole-number pid and tid"),
         ([complete("a", 0, 1)], "pid 0 tid 1 has no thread_name"),
@@ -162,8 +166,24 @@ def test_the_check_finds_what_is_wrong(tmp_path, events, part):
     assert part in check_merged(path)[0]
 
 
+def test_twelve_ranks_sort_by_name_and_no_other_lane_is_taken_for_a_main_thread(
+    write_rank, tmp_path
+):
+    for rank in range(12):
+        write_rank(rank, [("train", "step", 0, 9), ("engine", "run", 1, 2)], size=12)
+    records = json.loads(merge_directory(tmp_path).path.read_text())["traceEvents"]
+    names = [r["args"]["name"] for r in records if r["name"] == "process_name"]
+    assert names == sorted(names)
+    pids = {r["pid"] for r in records}
+    assert 0 not in pids
+    for record in records:
+        if record["name"] == "thread_name":
+            assert (record["tid"] == record["pid"]) == (record["args"]["name"] == "train")
+            assert record["args"]["name"] == "train" or record["tid"] not in pids
+
+
 def test_the_check_does_not_list_problems_without_end(tmp_path):
     path = tmp_path / "timeline.json"
     path.write_text(json.dumps({"traceEvents": [7] * 500}))
     assert len(check_merged(path)) == 101
-    assert check_merged(path)[-1] == "and 400 more"
+    assert check_merged(path)[-1] == "and 401 more"
