@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import ringsync as rs
+from bench.load import LoadMeter
 from bench.series import Series, write_series
 from bench.spin import SpinBarrier
 
@@ -59,6 +61,26 @@ class Rank:
         slowest: list[float] = (gathered.max(axis=0) / _NS_PER_S).tolist()
         return slowest
 
+    def watch_load(self) -> LoadMeter:
+        """Begin to watch what others take of the machine.
+
+        Returns:
+            A meter for `foreign_cores`.
+        """
+        return LoadMeter(self._own_s())
+
+    def foreign_cores(self, meter: LoadMeter) -> float:
+        """Tell what others have taken since.
+
+        Args:
+            meter: What `watch_load` gave.
+
+        Returns:
+            Cores, programs' and stolen ones, on average.
+        """
+        load = meter.read(self._own_s())
+        return load.programs + load.stolen
+
     def deliver(self, series: Sequence[Series]) -> None:
         """Hand the results over; those of rank 0 count.
 
@@ -67,3 +89,7 @@ class Rank:
         """
         if self.rank == 0:
             write_series(self._directory / RESULT, series)
+
+    def _own_s(self) -> float:
+        """Processor time of all ranks."""
+        return float(rs.allreduce(np.array(time.process_time()), op=rs.Sum))

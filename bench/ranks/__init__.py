@@ -1,0 +1,1 @@
+"""What runs on the ranks: one module per measurement, started by its bench, never by hand."""
