@@ -62,10 +62,10 @@ def exchange(reducer: GradientReducer, count: int) -> None:
     reducer.reset()
 
 
-def make_reducer(gradients: Gradients, group: str) -> GradientReducer:
+def make_reducer(gradients: Gradients, name: str) -> GradientReducer:
     """Make a reducer that has checked the ranks' start."""
     reducer = GradientReducer(
-        gradients, op=rs.Average, bucket_bytes=_BUCKET_BYTES, accumulate_steps=1, group=group
+        gradients, op=rs.Average, bucket_bytes=_BUCKET_BYTES, accumulate_steps=1, name=name
     )
     exchange(reducer, len(gradients.own))
     return reducer

@@ -50,14 +50,14 @@ class Arena:
     buckets: list[Bucket]
 
 
-def make_arena(specs: Sequence[TensorSpec], limit_bytes: int, group: str) -> Arena:
+def make_arena(specs: Sequence[TensorSpec], limit_bytes: int, name: str) -> Arena:
     """Lay out gradients for `specs` in registered memory.
 
     Args:
         specs: The parameters, in registration order. Backward finishes the last ones first, so
             buckets follow the reverse order.
         limit_bytes: Most bytes in a bucket of more than one tensor.
-        group: Prefix of the buckets' names.
+        name: Prefix of the buckets' names.
 
     Returns:
         The arena; all zero.
@@ -81,7 +81,7 @@ def make_arena(specs: Sequence[TensorSpec], limit_bytes: int, group: str) -> Are
             slices.append((members, flat[begin:offset]))
     # A bucket is ready with its first-registered member, whatever its dtype.
     slices.sort(key=lambda item: -min(item[0]))
-    buckets = [Bucket(f"{group}.{k}", *item) for k, item in enumerate(slices)]
+    buckets = [Bucket(f"{name}.{k}", *item) for k, item in enumerate(slices)]
     return Arena([views[i] for i in range(len(specs))], buckets)
 
 

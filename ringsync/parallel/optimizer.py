@@ -70,7 +70,7 @@ class DistributedOptimizer:
                 op=op,
                 bucket_bytes=max(1, int(mib * 2**20)),
                 accumulate_steps=accumulate_steps,
-                group=f"gradients.{runtime.next_number()}",
+                name=f"gradients.{runtime.next_number()}",
             )
             _watch(optimizer.parameters, self._reducer)
 

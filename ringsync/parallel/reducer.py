@@ -49,7 +49,7 @@ class GradientReducer:
         op: ReduceOp,
         bucket_bytes: int,
         accumulate_steps: int,
-        group: str,
+        name: str,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -58,7 +58,7 @@ class GradientReducer:
             op: How gradients of several ranks become one.
             bucket_bytes: Most bytes in a bucket of more than one tensor.
             accumulate_steps: Backward passes per exchange.
-            group: Name of this set of parameters, equal on all ranks.
+            name: Name of this set of parameters, equal on all ranks.
 
         Raises:
             RingsyncError: There is no room.
@@ -66,9 +66,9 @@ class GradientReducer:
         self._source = source
         self._op = op
         self._accumulate_steps = accumulate_steps
-        self._group = group
+        self._name = name
         specs = source.specs()
-        self._arena: Arena = make_arena(specs, bucket_bytes, group)
+        self._arena: Arena = make_arena(specs, bucket_bytes, name)
         self._bucket_of = {
             index: k for k, bucket in enumerate(self._arena.buckets) for index in bucket.members
         }
@@ -95,7 +95,7 @@ class GradientReducer:
         """
         if self._passes == self._accumulate_steps:
             raise ConfigError(
-                f"[{self._group}] backward ran {self._passes + 1} times before step(); "
+                f"[{self._name}] backward ran {self._passes + 1} times before step(); "
                 f"accumulate_steps={self._accumulate_steps} passes are exchanged at once. Call "
                 "step() or zero_grad() first, or pass a larger accumulate_steps."
             )
@@ -161,7 +161,7 @@ class GradientReducer:
 
     def _check_start(self) -> None:
         if not self._is_checked:
-            check_equal_start(self._source.specs(), self._source.values(), self._group)
+            check_equal_start(self._source.specs(), self._source.values(), self._name)
             self._is_checked = True
 
     def _submit(self, bucket: Bucket) -> None:

@@ -40,7 +40,7 @@ class ExchangeStats:
         """Account for one exchange.
 
         Args:
-            times: Stages of each bucket; a group runs one at a time, so they never overlap.
+            times: Stages of each bucket; one runs at a time, so they never overlap.
             compute_end_ns: When backward had computed its last gradient.
             end_ns: When the last bucket was complete.
         """
