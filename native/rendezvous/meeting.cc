@@ -59,10 +59,8 @@ Fd connect_when_served(const std::string& directory, const std::string& path, in
   }
 }
 
-}  // namespace
-
-Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
-             const OnSignal& on_signal) {
+Meeting connect_and_join(const std::string& directory, int rank, int size, double timeout_s,
+                         const OnSignal& on_signal) {
   const std::string path = directory + "/store";
   Meeting meeting;
   if (rank == 0) {
@@ -75,8 +73,27 @@ Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
   }
   meeting.store = std::make_unique<LocalStore>(
       std::move(socket), rank, size, deadline_after(timeout_s + kAnswerSeconds), on_signal);
-  if (rank == 0) ::rmdir(directory.c_str());  // empty by now; the launcher's may hold more
   return meeting;
+}
+
+/// Removes the directory when a rank is done with it, met or not; only the last one finds it empty.
+class DirectoryRemover {
+ public:
+  explicit DirectoryRemover(const std::string& directory) : directory_(directory) {}
+  DirectoryRemover(const DirectoryRemover&) = delete;
+  DirectoryRemover& operator=(const DirectoryRemover&) = delete;
+  ~DirectoryRemover() { ::rmdir(directory_.c_str()); }
+
+ private:
+  const std::string& directory_;
+};
+
+}  // namespace
+
+Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
+             const OnSignal& on_signal) {
+  const DirectoryRemover remover(directory);
+  return connect_and_join(directory, rank, size, timeout_s, on_signal);
 }
 
 }  // namespace ringsync
