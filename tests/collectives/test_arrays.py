@@ -1,0 +1,241 @@
+"""The one door for arrays: what comes in, what is refused and in which words."""
+
+import array
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+import ringsync as rs
+from ringsync.errors import ConfigError
+
+OUT_OF_PLACE = {
+    "allreduce": rs.allreduce,
+    "allreduce_async": rs.allreduce_async,
+    "broadcast": rs.broadcast,
+    "broadcast_async": rs.broadcast_async,
+    "allgather": rs.allgather,
+    "allgather_async": rs.allgather_async,
+}
+IN_PLACE = {
+    "allreduce_": rs.allreduce_,
+    "allreduce_async_": rs.allreduce_async_,
+    "broadcast_": rs.broadcast_,
+    "broadcast_async_": rs.broadcast_async_,
+}
+ALL = OUT_OF_PLACE | IN_PLACE
+SUMMABLE = ["float32", "float64", "int32", "int64"]
+
+anywhere = pytest.mark.parametrize("place", ALL)
+in_place = pytest.mark.parametrize("place", IN_PLACE)
+out_of_place = pytest.mark.parametrize("place", OUT_OF_PLACE)
+
+
+def result_of(outcome):
+    return outcome.result() if isinstance(outcome, rs.Handle) else outcome
+
+
+class Tensor:
+    """A foreign array: it speaks DLPack as of today, and nothing else."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __dlpack__(self, **options):
+        return self.values.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.values.__dlpack_device__()
+
+
+class OldTensor(Tensor):
+    """As libraries were before DLPack 1.0: a capsule without a version."""
+
+    def __dlpack__(self, stream=None):
+        return self.values.__dlpack__(stream=stream)
+
+
+class DeviceArray:
+    __cuda_array_interface__ = {}  # noqa: RUF012 - its presence is all that counts
+
+
+@anywhere
+@pytest.mark.parametrize(
+    "dtype", ["float16", "complex64", "bool", "int8", "int16", "uint32", "uint64", "S3", "U2",
+              "datetime64[s]", "longdouble", [("a", "f4")]], ids=str,
+)  # fmt: skip
+def test_an_unsupported_dtype_is_named_with_those_supported(place, dtype):
+    with pytest.raises(ConfigError, match=rf"^\[{place}\] dtype .* is not supported; .*float32"):
+        ALL[place](np.zeros(3, dtype))
+
+
+@anywhere
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4", ">i8"])
+def test_a_foreign_byte_order_is_refused(place, dtype):
+    with pytest.raises(ConfigError, match=rf"\[{place}\] dtype {dtype} is not supported"):
+        ALL[place](np.zeros(3, dtype))
+
+
+@anywhere
+@pytest.mark.parametrize("x", [None, [1.0, 2.0], (1,), 1.0, 3, "text", {}, object()], ids=repr)
+def test_what_is_no_array_is_named_by_its_type(place, x):
+    with pytest.raises(ConfigError, match=rf"^\[{place}\] '{type(x).__name__}' is no array"):
+        ALL[place](x)
+
+
+@anywhere
+def test_a_device_array_is_refused_in_words(place):
+    with pytest.raises(ConfigError, match=rf"\[{place}\] a DeviceArray on a CUDA device"):
+        ALL[place](DeviceArray())
+
+
+@in_place
+@pytest.mark.parametrize(
+    "cut", [np.s_[::2], np.s_[::-1], np.s_[:, 1:2], np.s_[1:, 1:]], ids=["2", "-1", "column", "box"]
+)
+def test_strides_are_refused_in_place_with_their_values(place, cut):
+    x = np.ones((4, 3))[cut]
+    with pytest.raises(ConfigError, match=rf"\[{place}\] .*has strides .*ascontiguousarray"):
+        IN_PLACE[place](x)
+
+
+@in_place
+def test_fortran_order_is_refused_in_place(place):
+    with pytest.raises(ConfigError, match="has strides"):
+        IN_PLACE[place](np.asfortranarray(np.ones((2, 3))))
+
+
+@in_place
+@pytest.mark.parametrize(
+    "x", [np.frombuffer(b"12345678", np.float32), b"abcd"], ids=["array", "bytes"]
+)
+def test_read_only_memory_is_refused_in_place_with_a_way_out(place, x):
+    way_out = place.rstrip("_")
+    with pytest.raises(ConfigError, match=rf"\[{place}\] .*read-only.* use {way_out}\(\)"):
+        IN_PLACE[place](x)
+
+
+@out_of_place
+@given(values=npst.arrays(
+    st.sampled_from(SUMMABLE), npst.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5),
+    elements=st.integers(-9, 9),
+))  # fmt: skip
+def test_a_world_of_one_returns_equal_values_in_memory_of_their_own(place, values):
+    before = values.copy()
+    found = result_of(OUT_OF_PLACE[place](values))
+    assert (found.shape, found.dtype) == (before.shape, before.dtype)
+    np.testing.assert_array_equal(found, before)
+    assert not np.shares_memory(found, values)
+    found += 1
+    np.testing.assert_array_equal(values, before)
+
+
+@out_of_place
+@pytest.mark.parametrize(
+    "view",
+    [np.s_[::2], np.s_[::-1], np.s_[:, 1], np.s_[1:3, ::2], np.s_[..., None]],
+    ids=["2", "-1", "column", "box", "new axis"],
+)
+def test_strided_and_read_only_arrays_may_be_read(place, view):
+    values = np.arange(12.0).reshape(4, 3)
+    values.flags.writeable = False
+    found = result_of(OUT_OF_PLACE[place](values[view]))
+    np.testing.assert_array_equal(found, values[view])
+    assert found.flags.c_contiguous
+    assert found.flags.writeable
+
+
+@in_place
+def test_in_place_returns_the_array_itself(place):
+    x = np.arange(6.0).reshape(2, 3)
+    assert result_of(IN_PLACE[place](x)) is x
+
+
+@pytest.mark.parametrize("place", [name for name in ALL if "allgather" not in name])
+def test_a_scalar_array_keeps_its_shape(place):
+    found = result_of(ALL[place](np.array(2.5)))
+    assert found.shape == ()
+    assert found == 2.5
+
+
+@pytest.mark.parametrize("place", ["allgather", "allgather_async"])
+def test_a_scalar_cannot_be_gathered_and_is_told_how(place):
+    with pytest.raises(ConfigError, match=rf"\[{place}\] a scalar .*reshape\(1\)"):
+        ALL[place](np.array(2.5))
+
+
+@anywhere
+@pytest.mark.parametrize("kind", [Tensor, OldTensor])
+def test_arrays_of_other_libraries_come_in_through_dlpack(place, kind):
+    values = np.arange(5, dtype=np.float32)
+    np.testing.assert_array_equal(result_of(ALL[place](kind(values))), np.arange(5))
+
+
+@in_place
+def test_a_foreign_array_is_written_in_its_own_memory(place):
+    values = np.arange(5, dtype=np.float32)
+    assert np.shares_memory(result_of(IN_PLACE[place](Tensor(values))), values)
+
+
+@anywhere
+def test_buffers_come_in_as_arrays(place):
+    for buffer in (array.array("f", [1, 2]), memoryview(array.array("q", [1, 2]))):
+        np.testing.assert_array_equal(result_of(ALL[place](buffer)), [1, 2])
+
+
+@pytest.mark.parametrize("place", [name for name in ALL if "allreduce" not in name])
+def test_bytes_move(place):
+    assert result_of(ALL[place](bytearray(b"abc"))).tobytes() == b"abc"
+
+
+@pytest.mark.parametrize("place", [name for name in ALL if "allreduce" in name])
+def test_bytes_cannot_be_summed(place):
+    with pytest.raises(ConfigError, match="uint8 cannot be summed"):
+        ALL[place](bytearray(b"abc"))
+    assert rs.allreduce(np.ones(2))[0] == 1
+
+
+@anywhere
+def test_a_subclass_of_ndarray_is_its_plain_values(place):
+    class Special(np.ndarray):
+        pass
+
+    found = result_of(ALL[place](np.ones(3).view(Special)))
+    assert type(found) is np.ndarray
+
+
+@in_place
+def test_memory_at_an_odd_address_is_as_good_as_any(place):
+    x = np.frombuffer(bytearray(8 * 1000 + 1), np.uint8)[1:].view(np.float64)
+    x[...] = 3.0
+    assert set(result_of(IN_PLACE[place](x)).tolist()) == {3.0}
+
+
+@anywhere
+def test_more_dimensions_than_supported_is_one_clear_error(place):
+    with pytest.raises(ConfigError, match="9 dimensions; at most 8"):
+        ALL[place](np.ones((1,) * 9))
+    assert rs.allreduce(np.ones(2))[0] == 1
+
+
+@pytest.mark.parametrize("shape", [3, (), (0,), (2, 3), [4, 1]], ids=repr)
+@pytest.mark.parametrize("dtype", [*SUMMABLE, "uint8", "float16"])
+def test_empty_makes_zeroed_contiguous_arrays_of_any_shape(shape, dtype):
+    found = rs.empty(shape, dtype)
+    expected = np.zeros(shape, dtype)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    assert found.flags.c_contiguous
+    assert found.flags.writeable
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_empty_takes_numpy_s_own_integers():
+    assert rs.empty(np.int64(3)).shape == (3,)
+    assert rs.empty((np.int64(2), np.int32(3))).shape == (2, 3)
+
+
+def test_empty_refuses_a_negative_shape():
+    with pytest.raises((ValueError, TypeError)):
+        rs.empty((-1, 3))

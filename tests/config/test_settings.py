@@ -1,0 +1,74 @@
+"""Tuning: plain numbers, ringsync's own names before Horovod's, one sentence for a mistake."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringsync.config import Settings, read_settings
+from ringsync.errors import ConfigError
+
+NUMBERS = {
+    "RINGSYNC_TIMEOUT_S": "timeout_s",
+    "RINGSYNC_START_TIMEOUT_S": "start_timeout_s",
+    "RINGSYNC_BUCKET_MIB": "bucket_mib",
+    "HOROVOD_START_TIMEOUT": "start_timeout_s",
+}
+
+
+def test_nothing_set_means_the_defaults():
+    assert read_settings({}) == Settings()
+    assert read_settings(dict.fromkeys(NUMBERS, "")) == Settings()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@given(value=st.floats(1e-6, 1e12))
+def test_a_number_is_taken_as_it_is_written(name, value):
+    assert getattr(read_settings({name: repr(value)}), NUMBERS[name]) == value
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "HOROVOD_FUSION_THRESHOLD"])
+@pytest.mark.parametrize(
+    "text", ["64MB", "soon", "-1", "nan", "inf", "-inf", "1e999", "1,5", "0x10"]
+)
+def test_what_is_no_number_above_zero_is_named_with_its_value(name, text):
+    with pytest.raises(ConfigError) as caught:
+        read_settings({name: text})
+    assert f"[config] {name}={text!r} is not a number above 0. Write " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_zero_is_refused(name):
+    with pytest.raises(ConfigError, match=f"{name}='0'"):
+        read_settings({name: "0"})
+
+
+def test_horovod_s_fusion_threshold_is_in_bytes():
+    assert read_settings({"HOROVOD_FUSION_THRESHOLD": str(16 * 2**20)}).bucket_mib == 16.0
+
+
+def test_horovod_s_way_to_switch_fusion_off_is_no_error():
+    # HOROVOD_FUSION_THRESHOLD=0 disables fusion there, and stands in many job scripts.
+    assert read_settings({"HOROVOD_FUSION_THRESHOLD": "0"}).bucket_mib > 0
+
+
+def test_ringsync_s_own_names_come_first():
+    settings = read_settings(
+        {
+            "RINGSYNC_BUCKET_MIB": "3",
+            "HOROVOD_FUSION_THRESHOLD": str(2**20),
+            "RINGSYNC_START_TIMEOUT_S": "4",
+            "HOROVOD_START_TIMEOUT": "5",
+        }
+    )
+    assert (settings.bucket_mib, settings.start_timeout_s) == (3.0, 4.0)
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
+def test_a_thread_count_of_the_user_s_is_noticed(name):
+    assert read_settings({name: "1"}).has_thread_count
+    assert not read_settings({name: ""}).has_thread_count
+
+
+def test_the_algorithm_and_the_timeline_are_read():
+    settings = read_settings({"RINGSYNC_ALGORITHM": "ring", "RINGSYNC_TIMELINE": "out"})
+    assert (settings.algorithm, settings.timeline) == ("ring", "out")

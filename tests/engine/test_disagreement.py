@@ -1,0 +1,236 @@
+"""Ranks that disagree: one sentence with both ranks, the same on all, and work goes on."""
+
+import numpy as np
+import pytest
+
+from ringsync import _native
+from ringsync.errors import ConfigError, MismatchError
+
+from ..ranks import TRANSPORTS, Collective, Op, Rank, World, finish, world
+
+F32 = np.float32
+
+
+def require_mismatch(ranks: World, work, *parts: str) -> None:
+    errors = ranks.errors(work, MismatchError)
+    message = str(errors[0])
+    assert {str(error) for error in errors} == {message}, "ranks tell different stories"
+    for part in parts:
+        assert part in message
+    ranks.require_usable()
+
+
+def odd_one(rank, usual, odd):
+    """`odd` on rank 2, `usual` elsewhere."""
+    return odd if rank.rank == 2 else usual
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("memory", ["private", "registered"])
+def test_a_shape_mismatch_names_both_ranks_and_shapes_and_moves_nothing(transport, memory):
+    with world(3, transport) as ranks:
+
+        def work(rank):
+            array = np.full(odd_one(rank, (4, 3), (3, 4)), rank.rank, F32)
+            array = rank.registered(array) if memory == "registered" else array
+            try:
+                rank.allreduce(array, name="fc1.weight")
+            finally:
+                assert (array == rank.rank).all()
+
+        require_mismatch(
+            ranks, work, "[allreduce] 'fc1.weight'", "rank 2 sent shape (3, 4)", "rank 0 (4, 3)"
+        )
+
+
+@pytest.mark.parametrize(
+    ("usual", "odd", "parts"),
+    [
+        (np.zeros(4, F32), np.zeros(4), ("rank 2 sent float64", "rank 0 float32")),
+        (np.zeros(4, F32), np.zeros(4, np.int32), ("rank 2 sent int32", "rank 0 float32")),
+        (np.zeros(4, F32), np.zeros(5, F32), ("(5,)", "(4,)")),
+        (np.zeros(4, F32), np.zeros((4, 1), F32), ("(4, 1)", "(4,)")),
+        (np.zeros((), F32), np.zeros(1, F32), ("(1,)", "()")),
+        (np.zeros(0, F32), np.zeros((0, 3), F32), ("(0, 3)", "(0,)")),
+    ],
+    ids=["width", "kind", "length", "dimensions", "scalar", "empty"],
+)
+def test_an_array_that_differs_is_described_on_every_rank(usual, odd, parts):
+    with world(3) as ranks:
+        require_mismatch(
+            ranks,
+            lambda rank: rank.allreduce(odd_one(rank, usual, odd).copy(), name="w"),
+            "'w'",
+            "rank 2",
+            "rank 0",
+            *parts,
+        )
+
+
+def test_ops_that_differ_are_named():
+    with world(3) as ranks:
+        require_mismatch(
+            ranks,
+            lambda rank: rank.allreduce(np.ones(3), op=odd_one(rank, Op.SUM, Op.AVERAGE), name="w"),
+            "'w'",
+            "rank 2 asked for Average",
+            "rank 0 Sum",
+        )
+
+
+def test_roots_that_differ_are_named():
+    with world(3) as ranks:
+        require_mismatch(
+            ranks,
+            lambda rank: rank.broadcast(np.ones(3), root=odd_one(rank, 0, 1), name="w"),
+            "[broadcast] 'w'",
+            "rank 2 named root 1",
+            "rank 0 0",
+        )
+
+
+def test_names_that_differ_are_named_with_advice_on_order():
+    with world(3) as ranks:
+        require_mismatch(
+            ranks,
+            lambda rank: rank.allreduce(np.ones(3), name=odd_one(rank, "fc1", "fc2")),
+            "rank 2 submitted allreduce 'fc2'",
+            "rank 0 allreduce 'fc1'",
+            "same order on all ranks",
+        )
+
+
+def test_collectives_that_differ_are_named():
+    def work(rank):
+        if rank.rank == 2:
+            rank.barrier(name="b")
+        else:
+            rank.allreduce(np.ones(3), name="w")
+
+    with world(3) as ranks:
+        require_mismatch(ranks, work, "rank 2 submitted barrier 'b'", "rank 0 allreduce 'w'")
+
+
+def test_an_allgather_may_differ_in_its_first_dimension_only():
+    with world(3) as ranks:
+        require_mismatch(
+            ranks,
+            lambda rank: rank.allgather(np.ones(odd_one(rank, (2, 3), (5, 4))), name="rows"),
+            "[allgather] 'rows'",
+            "rank 2 sent shape (5, 4)",
+            "rank 0 (2, 3)",
+            "first dimension",
+        )
+
+
+def test_operations_in_another_order_are_two_errors_and_then_all_is_well():
+    def work(rank):
+        arrays = {name: np.ones(3) for name in odd_one(rank, ["a", "b"], ["b", "a"])}
+        handles = [
+            rank.submit(Collective.ALLREDUCE, array, name=name) for name, array in arrays.items()
+        ]
+        for handle in handles:
+            with pytest.raises(MismatchError, match="same order"):
+                finish(handle)
+
+    with world(3) as ranks:
+        ranks.each(work)
+        ranks.require_usable()
+
+
+def test_a_mismatch_in_the_middle_fails_that_operation_alone():
+    def work(rank):
+        arrays = [np.ones(2 if turn == 5 and rank.rank == 1 else 3) for turn in range(10)]
+        handles = [rank.submit(Collective.ALLREDUCE, array) for array in arrays]
+        failed = []
+        for turn, handle in enumerate(handles):
+            try:
+                finish(handle)
+            except MismatchError:
+                failed.append(turn)
+        assert all(array[0] == 3.0 for turn, array in enumerate(arrays) if turn != 5)
+        return failed
+
+    with world(3) as ranks:
+        assert ranks.each(work) == [[5]] * 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["layer." * 40, "é" * 60, "重み" * 30, ""],
+    ids=["long", "of two bytes", "of three", "empty"],
+)
+def test_any_name_can_be_told_in_a_mismatch(name):
+    with world(2) as ranks:
+        require_mismatch(
+            ranks, lambda rank: rank.allreduce(np.ones(2 + rank.rank), name=name), name[:30]
+        )
+
+
+def test_names_that_differ_only_far_behind_are_told_apart():
+    def work(rank):
+        rank.allreduce(np.ones(3), name="layer." * 40 + str(rank.rank))
+
+    with world(2) as ranks:
+        ranks.errors(work, MismatchError)
+        ranks.require_usable()
+
+
+def test_more_dimensions_than_supported_is_an_error_that_spares_the_engine():
+    def work(rank):
+        with pytest.raises(ConfigError, match="9 dimensions; at most 8"):
+            rank.allreduce(np.ones((1,) * 9), name="w")
+
+    with world(2) as ranks:
+        ranks.each(work)
+        ranks.require_usable()
+
+
+def test_summing_bytes_is_an_error_that_spares_the_engine():
+    def work(rank):
+        with pytest.raises(ConfigError, match="uint8 cannot be summed"):
+            rank.allreduce(np.ones(3, np.uint8), name="w")
+
+    with world(2) as ranks:
+        ranks.each(work)
+        ranks.require_usable()
+
+
+def test_an_empty_array_with_large_dimensions_is_as_good_as_any():
+    with world(2) as ranks:
+        assert (
+            ranks.each(lambda rank: rank.allreduce(np.empty((2**22, 2**21, 0), F32)).shape)
+            == [(2**22, 2**21, 0)] * 2
+        )
+
+
+def test_ranks_that_prefer_other_algorithms_are_told_or_get_right_values_all_the_same():
+    # Settings come from each process's own environment.
+    def work(rank):
+        array = np.arange(1000.0) * (rank.rank + 1)
+        try:
+            rank.allreduce(array)
+        except MismatchError:
+            return "told"
+        np.testing.assert_array_equal(array, np.arange(1000.0) * 3)
+        return "right"
+
+    with world(2, algorithm=["ring", "direct"]) as ranks:
+        assert len(set(ranks.each(work))) == 1
+
+
+def test_an_unknown_algorithm_is_refused():
+    with pytest.raises(ConfigError, match="'rnig' is unknown"):
+        Rank(_native.memory_store(), 0, 1, "inproc", "rnig")
+
+
+@pytest.mark.parametrize("n", [2, 8])
+def test_a_thousand_mismatches_leave_no_trace(n):
+    def work(rank):
+        for turn in range(1000 // n):
+            with pytest.raises(MismatchError):
+                rank.allreduce(np.ones(3 + rank.rank), name=f"t{turn}")
+
+    with world(n) as ranks:
+        ranks.each(work)
+        ranks.require_usable()

@@ -1,0 +1,201 @@
+"""Starts the ranks of a job by hand, as processes, and ends whatever is left of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+DEADLINE_S = 30.0
+MARK = "RINGSYNC_TEST_MARK"
+
+# Where rank scripts begin. `tell` and `await_word` order what ranks do without a clock.
+PREAMBLE = """
+import os, signal, sys, time
+from pathlib import Path
+import numpy as np
+import ringsync as rs
+from ringsync import errors
+
+BOARD = Path(os.environ["BOARD"])
+RANK = int(os.environ["RANK"]) if os.environ.get("RANK", "").isdigit() else None
+
+def tell(word):
+    (BOARD / word).touch()
+    os.write(int(os.environ["TELL"]), f"{word} {os.getpid()}\\n".encode())
+
+def await_word(word, limit_s=20.0):
+    until = time.monotonic() + limit_s
+    while not (BOARD / word).exists():
+        if time.monotonic() > until:
+            sys.exit(f"nobody told {word!r}")
+        time.sleep(0.002)
+"""
+
+# Whatever the test's own surroundings say of ranks must not reach the ranks under test.
+FOREIGN = (
+    "RINGSYNC_", "RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "TORCHELASTIC_", "HOROVOD_", "OMPI_",
+    "PMI_", "PMIX_", "MPI_", "SLURM_", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GROUP_RANK",
+)  # fmt: skip
+
+
+@dataclass
+class Ended:
+    """What came of one process."""
+
+    code: int | None
+    out: str
+    err: str
+
+    @property
+    def said(self) -> list[str]:
+        return self.out.splitlines()
+
+
+class Job:
+    """Processes that run one script as ranks of one world."""
+
+    def __init__(self, directory: Path, size: int):
+        self.board = directory / "board"
+        self.board.mkdir(parents=True)
+        self.directory = directory
+        self.size = size
+        self.started: list[subprocess.Popen] = []
+        self.ear, self.mouth = os.pipe()
+        self._heard = b""
+
+    def word(self, word: str) -> int:
+        """Wait until a rank has told `word`; the process id of the teller."""
+        until = time.monotonic() + DEADLINE_S
+        while True:
+            told = dict(line.split() for line in self._heard.decode().splitlines())
+            if word in told:
+                return int(told[word])
+            # Not select(): tests of descriptors may have opened more than a thousand.
+            ready = select.poll()
+            ready.register(self.ear, select.POLLIN)
+            if not ready.poll(max(0.0, 1000 * (until - time.monotonic()))):
+                raise AssertionError(f"nobody told {word!r}: {self.errors()}")
+            self._heard += os.read(self.ear, 4096)
+
+    def tell(self, word: str) -> None:
+        (self.board / word).touch()
+
+    def kill(self, rank: int, number: int = signal.SIGKILL) -> None:
+        self.started[rank].send_signal(number)
+
+    def end(self, limit_s: float = DEADLINE_S) -> list[Ended]:
+        """Wait for all ranks, at most until the deadline; the code of one that hangs is None."""
+        until = time.monotonic() + limit_s
+        for process in self.started:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.05, until - time.monotonic()))
+        return [
+            Ended(process.poll(), *(self.text(kind, index) for kind in ("out", "err")))
+            for index, process in enumerate(self.started)
+        ]
+
+    def text(self, kind: str, index: int) -> str:
+        return (self.directory / f"{kind}.{index}").read_text(errors="replace")
+
+    def errors(self) -> str:
+        return "\n".join(self.text("err", index)[-2000:] for index in range(len(self.started)))
+
+    def close(self) -> None:
+        for process in self.started:
+            process.wait()
+        os.close(self.ear)
+        os.close(self.mouth)
+
+
+class Jobs:
+    """Makes jobs; whatever they start inherits a mark by which it is found and ended."""
+
+    def __init__(self) -> None:
+        # A path short enough for sockets, unlike pytest's own.
+        self.temporary = Path(tempfile.mkdtemp(prefix="rs-"))
+        self.tmpdir = self.temporary / "tmp"
+        self.tmpdir.mkdir()
+        self.mark = uuid.uuid4().hex
+        self._jobs: list[Job] = []
+        self._before = self._shared_memory()
+
+    def start(self, size: int, script: str, *, start: int | None = None, **variables: str) -> Job:
+        """Start ranks 0 to `start` - 1, by default all, of a job that meets by hand."""
+        directory = self.temporary / f"job.{len(self._jobs)}"
+        job = Job(directory, size)
+        self._jobs.append(job)
+        (directory / "script.py").write_text(PREAMBLE + textwrap.dedent(script))
+        for rank in range(size if start is None else start):
+            self.add(job, rank, **variables)
+        return job
+
+    def add(self, job: Job, rank: int, **variables: str) -> None:
+        own = {
+            "RANK": str(rank),
+            "WORLD_SIZE": str(job.size),
+            "LOCAL_WORLD_SIZE": str(job.size),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": "29517",
+            "OMP_NUM_THREADS": "1",
+            "TMPDIR": str(self.tmpdir),
+            "BOARD": str(job.board),
+            "TELL": str(job.mouth),
+            MARK: self.mark,
+        }
+        environment = {n: v for n, v in os.environ.items() if not n.startswith(FOREIGN)}
+        merged = environment | own | variables
+        index = len(job.started)
+        with (
+            (job.directory / f"out.{index}").open("wb") as out,
+            (job.directory / f"err.{index}").open("wb") as err,
+        ):
+            job.started.append(
+                subprocess.Popen(
+                    [sys.executable, str(job.directory / "script.py")],
+                    env={name: value for name, value in merged.items() if value},
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    pass_fds=[job.mouth],
+                )
+            )
+
+    def run(self, size: int, script: str, limit_s: float = DEADLINE_S, **variables: str):
+        return self.start(size, script, **variables).end(limit_s)
+
+    def remains(self) -> list[str]:
+        """Files in the ranks' temporary directory and new ones in /dev/shm."""
+        mine = [path.name for path in self.tmpdir.iterdir()]
+        return sorted([*mine, *(self._shared_memory() - self._before)])
+
+    def members(self) -> set[int]:
+        wanted = f"{MARK}={self.mark}".encode()
+        found = set()
+        for directory in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if wanted in (directory / "environ").read_bytes().split(b"\0"):
+                    found.add(int(directory.name))
+        return found
+
+    def close(self) -> None:
+        for pid in self.members():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for job in self._jobs:
+            job.close()
+        shutil.rmtree(self.temporary)
+
+    @staticmethod
+    def _shared_memory() -> set[str]:
+        return {path.name for path in Path("/dev/shm").iterdir()}

@@ -1,0 +1,183 @@
+"""Ranks as threads of one process: how most tests make a world, run it and take it down again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from ringsync import _native
+
+# No test waits longer for anything; whatever takes longer hangs.
+DEADLINE_S = 30.0
+
+TRANSPORTS = tuple(_native.transport_names())
+ALGORITHMS = ("", "ring")
+
+
+class Collective(IntEnum):
+    ALLREDUCE = 0
+    ALLGATHER = 1
+    BROADCAST = 2
+    BARRIER = 3
+
+
+class Op(IntEnum):
+    AVERAGE = 0
+    SUM = 1
+
+
+def side_by_side(size: int, work: Callable[[int], Any]) -> list[Any]:
+    """Run `work(0)` to `work(size - 1)` in threads; an exception takes the place of a result."""
+    outcomes: list[Any] = [AssertionError("still runs at the deadline")] * size
+
+    def run(index: int) -> None:
+        try:
+            outcomes[index] = work(index)
+        except BaseException as error:
+            outcomes[index] = error
+
+    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    return outcomes
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Return once `condition()` holds, which another thread or process is about to bring about."""
+    limit = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < limit, "it did not come about"
+        os.sched_yield()
+
+
+def values_of(outcomes: list[Any]) -> list[Any]:
+    """The outcomes, if none of them is an exception."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if failures:
+        raise AssertionError(f"a rank failed: {outcomes!r}") from failures[0]
+    return outcomes
+
+
+class Rank:
+    """One engine and the few words in which tests speak to it."""
+
+    def __init__(self, store: Any, rank: int, size: int, transport: str, algorithm: str = ""):
+        self.rank = rank
+        self.size = size
+        self.engine = _native.Engine(
+            store, rank, size, transport, algorithm=algorithm, timeout_s=DEADLINE_S
+        )
+
+    def submit(self, collective, array=None, **how):
+        return self.engine.submit(*self._arguments(collective, array, **how))
+
+    def call(self, collective, array=None, **how):
+        return self.engine.call(*self._arguments(collective, array, **how))
+
+    def allreduce(self, array, **how):
+        finish(self.call(Collective.ALLREDUCE, array, **how))
+        return array
+
+    def broadcast(self, array, **how):
+        finish(self.call(Collective.BROADCAST, array, **how))
+        return array
+
+    def allgather(self, array, **how):
+        handle = self.call(Collective.ALLGATHER, array, **how)
+        finish(handle)
+        data, shape = handle.result(array.itemsize)
+        return data.view(array.dtype).reshape(shape)
+
+    def barrier(self, **how):
+        finish(self.call(Collective.BARRIER, **how))
+
+    def registered(self, array):
+        """A copy of `array` in memory that the other ranks see."""
+        copy = self.engine.allocate(array.nbytes).view(array.dtype).reshape(array.shape)
+        copy[...] = array
+        return copy
+
+    @staticmethod
+    def _arguments(collective, array=None, *, name=None, op=Op.SUM, root=0, timeout_s=DEADLINE_S):
+        named = ("unnamed" if name is None else name, name is not None)
+        return (int(collective), array, *named, int(op), root, timeout_s)
+
+
+def finish(handle) -> None:
+    """Wait for a native handle and raise its error, if it has one."""
+    if not handle.wait(DEADLINE_S):
+        raise AssertionError("the operation is not complete at the deadline")
+    handle.check()
+
+
+class World:
+    """All ranks of one world, in this process."""
+
+    def __init__(self, size: int, transport: str = "inproc", algorithm: str | list[str] = ""):
+        store = _native.memory_store()
+        names = [algorithm] * size if isinstance(algorithm, str) else algorithm
+        self.ranks: list[Rank] = values_of(
+            side_by_side(size, lambda i: Rank(store, i, size, transport, names[i]))
+        )
+
+    def outcomes(self, work: Callable[[Rank], Any]) -> list[Any]:
+        return side_by_side(len(self.ranks), lambda i: work(self.ranks[i]))
+
+    def each(self, work: Callable[[Rank], Any]) -> list[Any]:
+        return values_of(self.outcomes(work))
+
+    def errors(self, work: Callable[[Rank], Any], kind: type[BaseException]) -> list[Any]:
+        """What `work` raises on every rank; all of it must be of `kind`."""
+        outcomes = self.outcomes(work)
+        for rank, outcome in enumerate(outcomes):
+            assert isinstance(outcome, kind), f"rank {rank}: {outcome!r} is no {kind.__name__}"
+        return outcomes
+
+    def require_usable(self) -> None:
+        """An allreduce and a barrier work, whatever happened before."""
+        total = len(self.ranks) * (len(self.ranks) + 1) // 2
+
+        def work(rank: Rank) -> float:
+            rank.barrier(name="usable.barrier")
+            return float(rank.allreduce(np.full(3, rank.rank + 1.0), name="usable.sum")[2])
+
+        assert self.each(work) == [total] * len(self.ranks)
+
+    def close(self) -> None:
+        for rank in self.ranks:
+            rank.engine.shutdown("the test is over")
+
+
+@contextlib.contextmanager
+def world(size: int, transport: str = "inproc", algorithm: str | list[str] = "") -> Iterator[World]:
+    made = World(size, transport, algorithm)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Worlds:
+    """Worlds that many examples share, made once each."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, str, str], World] = {}
+
+    def of(self, size: int, transport: str, algorithm: str = "") -> World:
+        key = (size, transport, algorithm)
+        if key not in self._made:
+            self._made[key] = World(*key)
+        return self._made[key]
+
+    def close(self) -> None:
+        for made in self._made.values():
+            made.close()
