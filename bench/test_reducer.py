@@ -40,9 +40,9 @@ class Gradients:
         """Give a gradient."""
         return self.current[index]
 
-    def adopt(self, index: int, view: Array) -> None:
+    def adopt(self, index: int, gradient: Array | None) -> None:
         """Take a gradient's new place."""
-        self.current[index] = view
+        self.current[index] = gradient
 
 
 @pytest.fixture(autouse=True, scope="module")

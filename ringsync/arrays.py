@@ -55,13 +55,19 @@ def as_target(x: object, place: str) -> Array:
         `x` itself, or a view of its memory.
 
     Raises:
-        ConfigError: As for `as_view`, or `x` is read-only or has strides.
+        ConfigError: As for `as_view`, or `x` is read-only, unaligned or has strides.
     """
     array = as_view(x, place)
     if not array.flags.writeable:
+        # An exporter of DLPack before 1.0 cannot say that its memory may be written.
         raise ConfigError(
-            f"[{place}] the array of shape {array.shape} is read-only, and this call writes its "
-            f"result into it. Pass a copy, or use {place.rstrip('_')}()."
+            f"[{place}] the {type(x).__name__} of shape {array.shape} is read-only, and this call "
+            f"writes its result into it. Pass a writable NumPy array, or use {place.rstrip('_')}()."
+        )
+    if not array.flags.aligned:
+        raise ConfigError(
+            f"[{place}] the array of shape {array.shape} does not lie on a multiple of its item "
+            "size. Pass a copy."
         )
     if not array.flags.c_contiguous:
         raise ConfigError(
@@ -85,7 +91,7 @@ def as_source(x: object, place: str) -> Array:
         ConfigError: As for `as_view`.
     """
     array = as_view(x, place)
-    return array if array.flags.c_contiguous else array.copy(order="C")
+    return array if array.flags.c_contiguous and array.flags.aligned else array.copy(order="C")
 
 
 def _import(x: object, place: str) -> Array:

@@ -192,8 +192,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     variables = os.environ if environ is None else environ
     bucket_mib = _number(variables, "RINGSYNC_BUCKET_MIB", 0.0, "MiB as a plain number, like 8")
     if not bucket_mib:
-        threshold_bytes = _number(variables, "HOROVOD_FUSION_THRESHOLD", 0.0, "a number of bytes")
-        bucket_mib = threshold_bytes / 2**20 or _DEFAULTS.bucket_mib
+        bucket_mib = _fusion_threshold_mib(variables)
     start_timeout_s = _number(variables, "RINGSYNC_START_TIMEOUT_S", 0.0, "seconds") or _number(
         variables, "HOROVOD_START_TIMEOUT", _DEFAULTS.start_timeout_s, "seconds"
     )
@@ -227,6 +226,11 @@ def _world_of(family: _Family, variables: Mapping[str, str]) -> World:
             f"{size} ranks on one host."
         )
     local_rank = _whole(variables, family.local_rank, rank)
+    if local_rank >= local_size:
+        raise ConfigError(
+            f"[config] {family.local_rank}={local_rank} is none of {local_size} ranks on this "
+            "host. Correct the launcher's environment."
+        )
     return World(
         rank=rank,
         size=size,
@@ -249,6 +253,14 @@ def _meeting_place(family: _Family, variables: Mapping[str, str]) -> str:
         parts.append(str(os.getppid()))
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     return str(Path(tempfile.gettempdir()) / f"ringsync-{os.geteuid()}-{key}")
+
+
+def _fusion_threshold_mib(variables: Mapping[str, str]) -> float:
+    """Horovod's limit in bytes, where 0 means that each tensor travels alone."""
+    if variables.get("HOROVOD_FUSION_THRESHOLD", "") == "0":
+        return 2**-20
+    threshold_bytes = _number(variables, "HOROVOD_FUSION_THRESHOLD", 0.0, "a number of bytes")
+    return threshold_bytes / 2**20 or _DEFAULTS.bucket_mib
 
 
 def _whole(variables: Mapping[str, str], name: str, default: int | None = None) -> int:

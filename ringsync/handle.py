@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
-from ringsync.errors import TimedOutError
+from ringsync.errors import ConfigError, NotInitializedError, RingsyncError, TimedOutError
+from ringsync.runtime import Runtime
 
 
 class Times(NamedTuple):
@@ -22,19 +24,25 @@ class Times(NamedTuple):
 class Handle:
     """One operation in flight. Dropping it neither cancels nor frees anything early."""
 
-    __slots__ = ("_finish", "_name", "_native")
+    __slots__ = ("_finish", "_name", "_native", "_runtime")
 
     def __init__(
-        self, native: NativeHandle, name: str, finish: Callable[[NativeHandle], Array]
+        self,
+        native: NativeHandle,
+        runtime: Runtime,
+        name: str,
+        finish: Callable[[NativeHandle], Array],
     ) -> None:
         """Wrap `native`.
 
         Args:
             native: The operation's completion below the door.
+            runtime: Whose operation it is.
             name: The operation's name, for messages.
             finish: Makes the result once the operation is done.
         """
         self._native = native
+        self._runtime = runtime
         self._name = name
         self._finish = finish
 
@@ -56,7 +64,15 @@ class Handle:
             TimedOutError: Not complete within `timeout_s`; the operation goes on.
             MismatchError: Ranks disagree about the operation.
             PeerLostError: A rank that takes part is gone.
+            ConfigError: `timeout_s` is below 0.
+            NotInitializedError: This is a forked child; nobody here will complete it.
         """
+        if timeout_s is not None and not timeout_s >= 0:
+            raise ConfigError(f"[wait] timeout_s={timeout_s!r}; seconds from 0 are expected.")
+        if os.getpid() != self._runtime.pid:
+            raise NotInitializedError(
+                f"[wait] '{self._name}' belongs to the process that forked this one. Wait there."
+            )
         if not self._native.wait(timeout_s):
             raise TimedOutError(
                 f"[wait] '{self._name}' is not complete after {timeout_s} s; it goes on. Wait "
@@ -85,3 +101,22 @@ class Handle:
             Submission, start, agreement and completion in nanoseconds.
         """
         return Times(*self._native.times())
+
+
+def wait_all(handles: Iterable[Handle]) -> None:
+    """Block until every operation is complete, whatever becomes of single ones.
+
+    Args:
+        handles: Operations in flight.
+
+    Raises:
+        RingsyncError: The first failure, once none is in flight any more.
+    """
+    first: RingsyncError | None = None
+    for handle in handles:
+        try:
+            handle.wait()
+        except RingsyncError as error:
+            first = first or error
+    if first is not None:
+        raise first

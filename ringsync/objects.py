@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from ringsync.collectives import allgather
+from ringsync.collectives.gathering import gather_call
 from ringsync.errors import ConfigError
 from ringsync.runtime import current
 
@@ -30,22 +31,27 @@ def broadcast_object(obj: T, root: int = 0, *, name: str | None = None) -> T:
         `obj` itself on `root`, an equal object elsewhere.
 
     Raises:
-        ConfigError: There is no rank `root`.
+        ConfigError: There is no rank `root`, or its object cannot be pickled (on every rank).
+        MismatchError: Ranks named different roots.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
     Cost: (n-1) * the pickled size sent by `root`.
     """
-    runtime = current()
-    if not 0 <= root < runtime.world.size:
-        raise ConfigError(
-            f"[broadcast_object] root={root} is no rank of this world; 0 <= root < "
-            f"{runtime.world.size} is expected."
-        )
-    is_root = runtime.world.rank == root
-    payload = pickle.dumps(obj) if is_root else b""
+    is_root = current().world.rank == root
+    payload, failure = b"", None
+    if is_root:
+        try:
+            payload = pickle.dumps(obj)
+        except Exception as error:
+            failure = error
     # The others contribute nothing, so what is gathered is the root's bytes, whatever their number.
-    data = allgather(np.frombuffer(payload, np.uint8), name=name)
+    source = np.frombuffer(payload, np.uint8)
+    data = gather_call("broadcast_object", source, name, None, root).run()
+    if data.size == 0:
+        raise ConfigError(
+            f"[broadcast_object] the object of rank {root} cannot be pickled. Send its parts."
+        ) from failure
     return obj if is_root else cast(T, pickle.loads(data.tobytes()))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -56,14 +57,6 @@ class Recorder:
         self._world = world
         self._directory: Path | None = None
 
-    def is_on(self) -> bool:
-        """Tell whether events are being kept.
-
-        Returns:
-            True between `start` and `stop`.
-        """
-        return self._directory is not None
-
     def start(self, path: str | os.PathLike[str]) -> None:
         """Record from now on.
 
@@ -107,17 +100,22 @@ class Recorder:
         draft.write_text(json.dumps(self._file(), separators=(",", ":")))
         draft.replace(target)
 
-    def record(self, name: str, start_ns: int, end_ns: int, tensor: str, size_bytes: int) -> None:
-        """Keep an event of the training thread.
+    def mark(
+        self, name: str, start_ns: int, end_ns: int | None, tensor: str = "", size_bytes: int = 0
+    ) -> None:
+        """Keep an event of the training thread, if recording.
 
         Args:
             name: One of the timeline's words.
             start_ns: Its begin in nanoseconds of CLOCK_MONOTONIC.
-            end_ns: Its end.
+            end_ns: Its end; None means now.
             tensor: Name of the operation it belongs to, or "".
             size_bytes: Bytes that it concerns.
         """
-        self._log.record_event(TRAIN_LANE, name, start_ns, end_ns, tensor, size_bytes)
+        if self._directory is None:
+            return
+        end = time.monotonic_ns() if end_ns is None else end_ns
+        self._log.record_event(TRAIN_LANE, name, start_ns, end, tensor, size_bytes)
 
     def _file(self) -> dict[str, object]:
         return {

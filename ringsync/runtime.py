@@ -9,9 +9,10 @@ import atexit
 import itertools
 import logging
 import math
+import operator
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from ringsync._native import Engine, meet, memory_store
 from ringsync._native import assign_buckets as native_assign_buckets
 from ringsync.arrays import Array
 from ringsync.config import Settings, World, read_settings, read_world
-from ringsync.errors import NotInitializedError
+from ringsync.errors import ConfigError, NotInitializedError
 from ringsync.recorder import Recorder
 
 _LOGGER = logging.getLogger("ringsync")
@@ -29,6 +30,9 @@ _LOGGER = logging.getLogger("ringsync")
 # One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
 # going to sleep cannot pay.
 _WAKE_UP_US = 40.0
+
+# More than any address space holds.
+_MOST_BYTES = 2**56
 
 # Where several processes share the cores of this host.
 _TRANSPORT = "shm"
@@ -49,13 +53,14 @@ class Runtime:
         """
         self.world = world
         self.settings = settings
+        self.pid = os.getpid()
         self._numbers = itertools.count()
         cores = len(os.sched_getaffinity(0))
-        limit_s = settings.start_timeout_s
+        timeout_s = settings.start_timeout_s
         if world.size == 1:
             store = memory_store()
         else:
-            store = meet(world.directory, world.rank, world.size, limit_s)
+            store = meet(world.directory, world.rank, world.size, timeout_s)
         self.engine = Engine(
             store,
             world.rank,
@@ -65,7 +70,7 @@ class Runtime:
             # A rank computes on one thread and the engine works on another.
             caller_spin_us=_WAKE_UP_US if world.local_size <= cores else 0.0,
             engine_spin_us=_WAKE_UP_US if 2 * world.local_size <= cores else 0.0,
-            timeout_s=limit_s,
+            timeout_s=timeout_s,
         )
         self.recorder = Recorder(self.engine, world)
         if settings.timeline:
@@ -219,7 +224,7 @@ def num_nodes() -> int:
     return current().world.num_nodes
 
 
-def empty(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Array:
+def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Array:
     """Make an array in registered memory, which the ranks of this host see in place.
 
     Args:
@@ -231,14 +236,21 @@ def empty(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Arra
         arrays.
 
     Raises:
+        ConfigError: There is no such shape or dtype.
         NotInitializedError: Before `init`.
         RingsyncError: There is no room.
 
     Cost: One request to rank 0 per new block; freed blocks are handed out again.
     """
-    dimensions = (shape,) if isinstance(shape, int) else tuple(shape)
+    dimensions = tuple(shape) if isinstance(shape, Sequence) else (operator.index(shape),)
     kind: np.dtype[Any] = np.dtype(dtype)
-    raw = current().engine.allocate(math.prod(dimensions) * kind.itemsize)
+    size_bytes = math.prod(dimensions) * kind.itemsize
+    if any(length < 0 for length in dimensions) or size_bytes > _MOST_BYTES or kind.hasobject:
+        raise ConfigError(
+            f"[empty] shape {dimensions} of {kind} cannot be made; lengths from 0 and a dtype of "
+            "fixed size are expected."
+        )
+    raw = current().engine.allocate(size_bytes)
     return raw.view(kind).reshape(dimensions)
 
 

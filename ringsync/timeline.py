@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 from ringsync.runtime import current
 
@@ -45,8 +44,8 @@ def mark(
         end_ns: Its end; None means now.
         tensor: Name of the operation it belongs to.
         size_bytes: Bytes that it concerns.
+
+    Raises:
+        NotInitializedError: Before `init`.
     """
-    recorder = current().recorder
-    if recorder.is_on():
-        end = time.monotonic_ns() if end_ns is None else end_ns
-        recorder.record(name, start_ns, end, tensor, size_bytes)
+    current().recorder.mark(name, start_ns, end_ns, tensor, size_bytes)

@@ -25,4 +25,8 @@ inline Deadline deadline_after(double seconds) {
          std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
 
+/// A signal that comes after the last look for signals and before the sleep interrupts neither. A
+/// sleeper that a person may want to interrupt therefore looks again after this long.
+inline Deadline next_signal_check() { return Clock::now() + std::chrono::milliseconds(500); }
+
 }  // namespace ringsync

@@ -4,13 +4,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <climits>
 #include <ctime>
 
 namespace ringsync {
 
-Woken futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline deadline) {
+void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline deadline) {
   timespec until{};
   timespec* limit = nullptr;
   if (deadline != kNever) {
@@ -21,11 +20,8 @@ Woken futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline 
     limit = &until;
   }
   // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, so a spurious wake-up loses nothing.
-  const long result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected, limit,
-                                nullptr, FUTEX_BITSET_MATCH_ANY);
-  if (result != 0 && errno == EINTR) return Woken::kSignal;
-  if (result != 0 && errno == ETIMEDOUT) return Woken::kTimedOut;
-  return Woken::kChanged;
+  ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected, limit, nullptr,
+            FUTEX_BITSET_MATCH_ANY);
 }
 
 void futex_wake_all(std::atomic<uint32_t>& word) {

@@ -10,10 +10,9 @@
 
 namespace ringsync {
 
-enum class Woken { kChanged, kTimedOut, kSignal };
-
-/// Sleeps while `word` holds `expected`. Any thread.
-Woken futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline deadline);
+/// Sleeps while `word` holds `expected`, until the deadline or a signal; may also wake without any
+/// reason. Any thread.
+void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline deadline);
 
 /// Wakes every sleeper on `word`. Any thread.
 void futex_wake_all(std::atomic<uint32_t>& word);

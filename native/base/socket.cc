@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 
@@ -39,6 +40,7 @@ Fd listen_at(const std::string& path) {
   const sockaddr_un address = address_of(path);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
       ::listen(fd.get(), SOMAXCONN) != 0) {
+    if (errno == ENOENT) return {};
     throw RendezvousError("[rendezvous] cannot listen at '" + path + "': " + errno_text() + ".");
   }
   return fd;
@@ -109,9 +111,13 @@ std::optional<Packet> receive_packet(const Fd& socket, Deadline deadline,
   }
   if (const cmsghdr* header = CMSG_FIRSTHDR(&message);
       header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
-    int number = -1;
-    std::memcpy(&number, CMSG_DATA(header), sizeof(int));
-    packet.fd = std::make_shared<const Fd>(number);
+    // Padding leaves room for more than the one that is wanted; each is ours to close.
+    for (size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(header) + at, sizeof(int));
+      auto fd = std::make_shared<const Fd>(number);
+      if (!packet.fd) packet.fd = std::move(fd);
+    }
   }
   if (got == 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return std::nullopt;
   packet.bytes.resize(static_cast<size_t>(got));
@@ -121,11 +127,12 @@ std::optional<Packet> receive_packet(const Fd& socket, Deadline deadline,
 bool wait_readable(const Fd& fd, Deadline deadline, const OnSignal& on_signal) {
   pollfd entry{fd.get(), POLLIN, 0};
   for (;;) {
-    const int ready = ::poll(&entry, 1, poll_timeout_ms(deadline));
+    const Deadline until = on_signal ? std::min(deadline, next_signal_check()) : deadline;
+    const int ready = ::poll(&entry, 1, poll_timeout_ms(until));
     if (ready > 0) return true;
     if (ready == 0 && Clock::now() >= deadline) return false;
     if (ready < 0 && errno != EINTR) return false;
-    if (ready < 0 && on_signal) on_signal();
+    if (on_signal) on_signal();
   }
 }
 

@@ -28,7 +28,8 @@ struct Packet {
 /// Upper bound of a packet; below the kernel's default send buffer (208 KiB).
 inline constexpr size_t kMaxPacketBytes = 128 * 1024;
 
-/// A listening SOCK_SEQPACKET socket at `path`. Throws Error.
+/// A listening SOCK_SEQPACKET socket at `path`; empty when its directory is not there. Throws
+/// Error.
 Fd listen_at(const std::string& path);
 
 /// Connects to `path`; empty when nobody listens there. Throws Error for anything else.

@@ -4,6 +4,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <tuple>
@@ -25,7 +26,7 @@ class BoundEngine {
   BoundEngine(std::shared_ptr<Store> store, int rank, int size, const std::string& transport,
               std::string algorithm, double caller_spin_us, double engine_spin_us, double timeout_s)
       : store_(std::move(store)) {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     const Deadline deadline = deadline_after(timeout_s);
     engine_ = std::make_unique<Engine>(
         EngineConfig{std::move(algorithm), caller_spin_us, engine_spin_us},
@@ -72,27 +73,18 @@ Request make_request(int collective, const std::optional<AnyArray>& array, std::
   return request;
 }
 
-std::shared_ptr<Handle> submit(BoundEngine& engine, int collective,
-                               const std::optional<AnyArray>& array, std::string name,
-                               bool is_named, int op, int root, double timeout_s) {
-  Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
-  std::shared_ptr<Handle> handle;
-  {
-    const nb::gil_scoped_release release;
-    handle = engine.get().submit(std::move(request));
-  }
-  engine.keep(handle, array);
-  return handle;
-}
+using Start = std::shared_ptr<Handle> (Engine::*)(Request);
 
-std::shared_ptr<Handle> call(BoundEngine& engine, int collective,
-                             const std::optional<AnyArray>& array, std::string name, bool is_named,
-                             int op, int root, double timeout_s) {
+/// Hands a request to the engine by submit or call, and keeps its array.
+template <Start start>
+std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
+                              const std::optional<AnyArray>& array, std::string name, bool is_named,
+                              int op, int root, double timeout_s) {
   Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
   std::shared_ptr<Handle> handle;
   {
-    const nb::gil_scoped_release release;
-    handle = engine.get().call(std::move(request));
+    const GilRelease release;
+    handle = (engine.get().*start)(std::move(request));
   }
   engine.keep(handle, array);
   return handle;
@@ -102,13 +94,12 @@ std::shared_ptr<Handle> call(BoundEngine& engine, int collective,
 bool wait(const Handle& handle, std::optional<double> timeout_s) {
   const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
   while (!handle.is_done()) {
-    Woken woken = Woken::kChanged;
     {
-      const nb::gil_scoped_release release;
-      woken = handle.wait(deadline);
+      const GilRelease release;
+      handle.wait(std::min(deadline, next_signal_check()));
     }
-    if (woken == Woken::kTimedOut) return handle.is_done();
-    if (woken == Woken::kSignal && PyErr_CheckSignals() != 0) throw nb::python_error();
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    if (Clock::now() >= deadline) return handle.is_done();
   }
   return true;
 }
@@ -162,17 +153,17 @@ void bind_engine(nb::module_& module) {
                     double, double>(),
            "store"_a, "rank"_a, "size"_a, "transport"_a, "algorithm"_a = "",
            "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
-      .def("submit", &submit, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a, "op"_a,
-           "root"_a, "timeout_s"_a, "Queue a request and return at once.")
-      .def("call", &call, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a, "op"_a,
-           "root"_a, "timeout_s"_a,
+      .def("submit", &begin<&Engine::submit>, "collective"_a, "array"_a.none(), "name"_a,
+           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "Queue a request and return at once.")
+      .def("call", &begin<&Engine::call>, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a,
+           "op"_a, "root"_a, "timeout_s"_a,
            "Like submit, but done on this thread when nothing else is going on.")
       .def(
           "allocate",
           [](BoundEngine& engine, size_t bytes) {
             std::shared_ptr<std::byte> memory;
             {
-              const nb::gil_scoped_release release;
+              const GilRelease release;
               memory = engine.get().allocate(bytes);
             }
             return wrap_bytes(std::move(memory), bytes);
@@ -181,7 +172,7 @@ void bind_engine(nb::module_& module) {
       .def(
           "shutdown",
           [](BoundEngine& engine, const std::string& cause) {
-            const nb::gil_scoped_release release;
+            const GilRelease release;
             engine.get().shutdown(cause);
           },
           "cause"_a)

@@ -2,8 +2,11 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <functional>
 #include <tuple>
 
+#include "base/error.h"
 #include "bindings/bind_array.h"
 #include "bindings/bindings.h"
 #include "collective/race.h"
@@ -20,6 +23,16 @@ namespace {
 
 Problem make_problem(int collective, std::vector<size_t> counts, int root, bool is_in_place) {
   const int size = static_cast<int>(counts.size());
+  if (collective < 0 || collective > static_cast<int>(Collective::kBarrier) || size == 0 ||
+      root < 0 || root >= size) {
+    throw ConfigError("[problem] collective " + std::to_string(collective) + ", root " +
+                      std::to_string(root) + " and " + std::to_string(size) +
+                      " ranks make no problem. Give one count per rank.");
+  }
+  if (static_cast<Collective>(collective) != Collective::kAllgather &&
+      std::ranges::adjacent_find(counts, std::ranges::not_equal_to()) != counts.end()) {
+    throw ConfigError("[problem] counts differ between ranks; only allgather allows it.");
+  }
   return {static_cast<Collective>(collective), 0, size, std::move(counts), root, is_in_place};
 }
 
@@ -28,18 +41,36 @@ ByteArray copy_bytes(const std::vector<std::byte>& bytes) {
   return wrap_bytes({copy, copy->data()}, bytes.size());
 }
 
+constexpr size_t kLargestItemBytes = 8;
+
+const Algorithm& applicable(const std::string& name, const Problem& problem) {
+  const Algorithm& algorithm = algorithm_named(name);
+  if (!algorithm.applies(problem)) {
+    throw ConfigError("[algorithm] '" + name + "' does not apply to " +
+                      to_string(problem.collective) + ".");
+  }
+  return algorithm;
+}
+
 std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
     const std::string& algorithm, const Problem& problem, const std::vector<AnyArray>& inputs,
     int64_t divisor, size_t segment_bytes, uint64_t seed) {
+  const Algorithm& chosen = applicable(algorithm, problem);
+  if (inputs.size() != problem.counts.size() || segment_bytes < kLargestItemBytes) {
+    throw ConfigError("[simulate] one input per rank and segments of 8 bytes are needed.");
+  }
   std::vector<std::vector<std::byte>> buffers;
-  Dtype dtype = Dtype::kFloat32;
-  for (const AnyArray& input : inputs) {
-    const ArrayView view = view_of(input);
-    dtype = view.dtype;
+  const Dtype dtype = view_of(inputs[0]).dtype;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ArrayView view = view_of(inputs[i]);
+    if (view.dtype != dtype || view.bytes.size() != problem.counts[i] * size_bytes(dtype)) {
+      throw ConfigError("[simulate] input " + std::to_string(i) +
+                        " differs from the problem's count or from input 0's dtype.");
+    }
     buffers.emplace_back(view.bytes.begin(), view.bytes.end());
   }
   const Simulation simulation =
-      simulate(algorithm_named(algorithm), problem, dtype, divisor, buffers, segment_bytes, seed);
+      simulate(chosen, problem, dtype, divisor, buffers, segment_bytes, seed);
   std::vector<ByteArray> outputs;
   for (const auto& output : simulation.outputs) outputs.push_back(copy_bytes(output));
   return {std::move(outputs), simulation.elements};
@@ -64,13 +95,13 @@ void bind_schedule(nb::module_& module) {
   module.def(
       "cost_elements",
       [](const std::string& algorithm, const Problem& problem) {
-        return algorithm_named(algorithm).cost(problem).elements;
+        return applicable(algorithm, problem).cost(problem).elements;
       },
       "algorithm"_a, "problem"_a, "Most elements that any rank sends, as the algorithm states.");
   module.def(
       "find_race",
       [](const std::string& algorithm, const Problem& problem) {
-        return find_race(build_all(algorithm_named(algorithm), problem), problem.is_in_place);
+        return find_race(build_all(applicable(algorithm, problem), problem), problem.is_in_place);
       },
       "algorithm"_a, "problem"_a, "The first race of the schedules, in words; empty if none.");
   module.def("simulate", &run_simulation, "algorithm"_a, "problem"_a, "inputs"_a, "divisor"_a,

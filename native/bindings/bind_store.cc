@@ -41,7 +41,7 @@ class MetStore final : public Store {
 
 std::shared_ptr<Store> meet_ranks(const std::string& directory, int rank, int size,
                                   double timeout_s) {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   return std::make_shared<MetStore>(meet(directory, rank, size, timeout_s, &check_signals));
 }
 
@@ -53,7 +53,7 @@ void bind_store(nb::module_& module) {
           "set",
           [](Store& store, const std::string& key, nb::bytes value) {
             std::string bytes(value.c_str(), value.size());
-            const nb::gil_scoped_release release;
+            const GilRelease release;
             store.set(key, {std::move(bytes), {}, {}});
           },
           "key"_a, "value"_a)
@@ -62,14 +62,14 @@ void bind_store(nb::module_& module) {
           [](Store& store, const std::string& key, double timeout_s) {
             std::string bytes;
             {
-              const nb::gil_scoped_release release;
+              const GilRelease release;
               bytes = store.get(key, deadline_after(timeout_s)).bytes;
             }
             return nb::bytes(bytes.data(), bytes.size());
           },
           "key"_a, "timeout_s"_a)
-      .def("add", &Store::add, "key"_a, "amount"_a, nb::call_guard<nb::gil_scoped_release>())
-      .def("remove", &Store::remove, "key"_a, nb::call_guard<nb::gil_scoped_release>());
+      .def("add", &Store::add, "key"_a, "amount"_a, nb::call_guard<GilRelease>())
+      .def("remove", &Store::remove, "key"_a, nb::call_guard<GilRelease>());
   module.def(
       "memory_store", []() -> std::shared_ptr<Store> { return std::make_shared<MemoryStore>(); },
       "A store for ranks that are threads of this process.");

@@ -6,6 +6,19 @@
 
 namespace ringsync {
 
+/// Lets go of the interpreter for its lifetime. A thread that comes back while the interpreter ends
+/// stays here for ever: taking the lock then would unwind it through code that cannot be unwound.
+class GilRelease {
+ public:
+  GilRelease() : state_(PyEval_SaveThread()) {}
+  GilRelease(const GilRelease&) = delete;
+  GilRelease& operator=(const GilRelease&) = delete;
+  ~GilRelease();
+
+ private:
+  PyThreadState* const state_;
+};
+
 void bind_errors(nanobind::module_& module);
 void bind_store(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);

@@ -17,12 +17,11 @@ std::set<int> touched_by(const Schedule& schedule, int rank) {
 }
 
 std::vector<int> neighbours_of(const std::vector<Schedule>& schedules, int rank) {
-  const auto schedule_of = [&](int r) { return schedules[static_cast<size_t>(r)]; };
-  const std::set<int> mine = touched_by(schedule_of(rank), rank);
+  const std::set<int> mine = touched_by(schedules[static_cast<size_t>(rank)], rank);
   std::vector<int> neighbours;
   for (int other = 0; other < static_cast<int>(schedules.size()); ++other) {
     if (other == rank) continue;
-    const std::set<int> theirs = touched_by(schedule_of(other), other);
+    const std::set<int> theirs = touched_by(schedules[static_cast<size_t>(other)], other);
     if (std::ranges::any_of(theirs, [&](int r) { return mine.contains(r); })) {
       neighbours.push_back(other);
     }

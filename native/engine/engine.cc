@@ -3,10 +3,13 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
 #include "base/error.h"
+#include "base/signals.h"
+#include "collective/registry.h"
 
 namespace ringsync {
 namespace {
@@ -55,6 +58,15 @@ std::vector<int> all_ranks(int size) {
   return ranks;
 }
 
+EngineConfig checked(EngineConfig config, int rank, int size) {
+  if (size < 1 || rank < 0 || rank >= size) {
+    throw ConfigError("[engine] rank " + std::to_string(rank) + " of " + std::to_string(size) +
+                      " is none; 0 <= rank < size is expected. Correct the caller.");
+  }
+  if (!config.algorithm.empty()) algorithm_named(config.algorithm);  // throws for an unknown one
+  return config;
+}
+
 std::exception_ptr shut_down_error(const std::string& cause) {
   return std::make_exception_ptr(NotInitializedError(
       "[engine] the operation was in flight when this rank shut down (" + cause + ")."));
@@ -64,7 +76,7 @@ std::exception_ptr shut_down_error(const std::string& cause) {
 
 Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int rank, int size,
                Deadline deadline)
-    : config_(std::move(config)),
+    : config_(checked(std::move(config), rank, size)),
       rank_(rank),
       size_(size),
       pid_(::getpid()),
@@ -106,8 +118,8 @@ void Engine::shutdown(const std::string& cause) noexcept {
   }
   wake();
   thread_.join();
+  const std::lock_guard turn(turn_);  // a calling thread may still be writing to peers
   if (!cause.empty()) transport_->leave(cause, nullptr);
-  const std::lock_guard turn(turn_);
   advance();  // what was still queued joins what is in flight
   world_->fail_all(shut_down_error(cause));
 }
@@ -137,6 +149,7 @@ void Engine::wake() {
 }
 
 void Engine::serve() {
+  block_signals();
   while (!is_stopping_) {
     if (is_wanted_.exchange(0) == 0) {
       futex_wait(is_wanted_, 0, kNever);  // the only wait without a deadline: there is no work
@@ -167,7 +180,9 @@ bool Engine::drive(const Handle* until, double spin_us) {
       waiter.cancel();
       continue;
     }
-    if (!waiter.sleep(world_->deadline())) return false;
+    const Deadline check = until == nullptr ? kNever : next_signal_check();
+    const bool is_rung = waiter.sleep(std::min(world_->deadline(), check));
+    if (!is_rung || Clock::now() >= check) return false;
     patience.renew();
   }
   return true;

@@ -56,12 +56,13 @@ Group::Group(const std::string& name, const std::vector<int>& ranks, int rank, T
       algorithm_(std::move(algorithm)),
       on_done_(std::move(on_done)),
       connections_(transport.connect(name, ranks, deadline)),
-      view_{rank, size_, connections_, transport,
-            [this](const Problem& problem) { return route_of(problem); }} {}
+      view_{rank,      size_,      connections_,
+            transport, algorithm_, [this](const Problem& problem) { return route_of(problem); }} {}
 
 void Group::push(Request request, std::shared_ptr<Handle> handle) {
   if (failure_) {
     on_done_(request);
+    handle->mutable_times().done_ns = now_ns();
     handle->complete(failure_);
     return;
   }
@@ -109,15 +110,20 @@ bool Group::give_up() {
     fail_all(error);
     return true;
   }
-  if (Clock::now() < operations_.front().request().deadline) return false;
-  const std::exception_ptr error = late_error(needed);
+  const auto now = Clock::now();
+  const auto late = std::ranges::find_if(
+      operations_, [now](const Operation& one) { return one.request().deadline <= now; });
+  if (late == operations_.end()) return false;
+  const std::exception_ptr error = late_error(*late, needed);
   transport_.leave("it gave up waiting for ranks " + list_of(needed), nullptr);
   fail_all(error);
   return true;
 }
 
 Deadline Group::deadline() const {
-  return operations_.empty() ? kNever : operations_.front().request().deadline;
+  Deadline first = kNever;
+  for (const Operation& one : operations_) first = std::min(first, one.request().deadline);
+  return first;
 }
 
 void Group::fail_all(const std::exception_ptr& error) {
@@ -130,8 +136,9 @@ void Group::finish(std::exception_ptr error) {
   operations_.pop_front();
   ++sequence_;
   on_done_(operation.request());
+  operation.handle().mutable_times().done_ns = now_ns();
+  record(operation);  // first: whoever sees it complete may ask for the events
   operation.handle().complete(std::move(error));
-  record(operation);
 }
 
 void Group::record(const Operation& operation) const {
@@ -167,8 +174,8 @@ std::exception_ptr Group::lost_error(const LostPeer& lost) const {
   return std::make_exception_ptr(PeerLostError(message, lost, request.name));
 }
 
-std::exception_ptr Group::late_error(const std::vector<int>& missing) const {
-  const Operation& operation = operations_.front();
+std::exception_ptr Group::late_error(const Operation& operation,
+                                     const std::vector<int>& missing) const {
   const std::string message =
       place_of(operation.request()) + "not complete after " +
       seconds_text(operation.handle().times().submitted_ns) + " on rank " +

@@ -29,8 +29,8 @@ class Group {
   /// Does what can be done now; kDone when nothing is left to do.
   Progress advance();
 
-  /// After a blocked advance: fails everything if a needed rank is lost or the time is up. True
-  /// when it did.
+  /// After a blocked advance: fails everything if a needed rank is lost or the time of any
+  /// operation is up. True when it did.
   bool give_up();
   /// When give_up() has to be asked next.
   Deadline deadline() const;
@@ -45,7 +45,7 @@ class Group {
   void record(const Operation& operation) const;
   std::shared_ptr<const Route> route_of(const Problem& problem);
   std::exception_ptr lost_error(const LostPeer& lost) const;
-  std::exception_ptr late_error(const std::vector<int>& missing) const;
+  std::exception_ptr late_error(const Operation& operation, const std::vector<int>& missing) const;
 
   const int size_;
   Transport& transport_;

@@ -35,7 +35,7 @@ class Handle {
   /// Any thread.
   bool is_done() const { return state_.load(std::memory_order_acquire) != 0; }
   /// Sleeps until done, the deadline or a signal. Any thread.
-  Woken wait(Deadline deadline) const { return futex_wait(state_, 0, deadline); }
+  void wait(Deadline deadline) const { futex_wait(state_, 0, deadline); }
 
   /// The rest is for whoever has seen is_done(), and before that for the engine alone.
   const std::exception_ptr& error() const { return error_; }

@@ -4,9 +4,11 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string_view>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace ringsync {
 namespace {
@@ -28,9 +30,17 @@ uint64_t hash_of(std::string_view text) {
   return hash;
 }
 
-std::string name_of(const Header& header) {
-  return {header.name.data(), ::strnlen(header.name.data(), header.name.size())};
+template <size_t n>
+void write_field(std::array<char, n>& field, std::string_view text) {
+  std::ranges::copy(fitting_prefix(text, n - 1), field.begin());
 }
+
+template <size_t n>
+std::string read_field(const std::array<char, n>& field) {
+  return {field.data(), ::strnlen(field.data(), n)};
+}
+
+std::string name_of(const Header& header) { return read_field(header.name); }
 
 std::string shape_text(const Header& header) {
   std::string text = "(";
@@ -51,11 +61,13 @@ bool has_equal_shape(const Header& a, const Header& b, size_t first) {
 /// A header whose numbers contradict each other was not written by make_header.
 bool is_consistent(const Header& header) {
   if (header.dimensions > kMaxDimensions) return false;
+  const auto shape = std::span(header.shape).first(header.dimensions);
+  if (std::ranges::count(shape, 0) > 0) return header.count == 0;
   uint64_t count = 1;
   for (size_t i = 0; i < header.dimensions; ++i) {
     const auto length = static_cast<uint64_t>(header.shape[i]);
     if (header.shape[i] < 0) return false;
-    if (length != 0 && count > std::numeric_limits<uint32_t>::max() * uint64_t{1024} / length) {
+    if (count > std::numeric_limits<uint32_t>::max() * uint64_t{1024} / length) {
       return false;  // beyond 4 Ti elements: no host holds such an array
     }
     count *= length;
@@ -97,6 +109,11 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"asked for " + std::string(name_of(mine.op)),
                       std::string(name_of(reference.op)), "Use one op on all ranks."};
   }
+  if (mine.algorithm != reference.algorithm) {
+    return Difference{"prefers algorithm '" + read_field(mine.algorithm) + "'",
+                      "'" + read_field(reference.algorithm) + "'",
+                      "Set RINGSYNC_ALGORITHM alike on all ranks."};
+  }
   if (mine.root != reference.root) {
     return Difference{"named root " + std::to_string(mine.root), std::to_string(reference.root),
                       "Use one root on all ranks."};
@@ -113,13 +130,17 @@ void check_request(const Request& request) {
                       " dimensions; at most " + std::to_string(kMaxDimensions) +
                       " are supported. Reshape it.");
   }
+  if (request.collective == Collective::kAllgather && request.shape.empty()) {
+    throw ConfigError(place + "a scalar has no first dimension. Pass x.reshape(1).");
+  }
   if (request.collective == Collective::kAllreduce && !is_summable(request.dtype)) {
     throw ConfigError(place + std::string(name(request.dtype)) +
                       " cannot be summed. Use int32, int64, float32 or float64.");
   }
 }
 
-Header make_header(const Request& request, uint64_t sequence, Registration registration) {
+Header make_header(const Request& request, uint64_t sequence, Registration registration,
+                   const std::string& algorithm) {
   Header header;
   header.sequence = sequence;
   header.name_hash = hash_of(request.name);
@@ -131,8 +152,8 @@ Header make_header(const Request& request, uint64_t sequence, Registration regis
   header.dtype = request.dtype;
   header.op = request.op;
   header.dimensions = static_cast<uint8_t>(request.shape.size());
-  const size_t length = std::min(request.name.size(), header.name.size() - 1);
-  std::memcpy(header.name.data(), request.name.data(), length);
+  write_field(header.name, request.name);
+  write_field(header.algorithm, algorithm);
   return header;
 }
 

@@ -30,6 +30,8 @@ struct Header {
   uint8_t dimensions = 0;
   /// For messages, cut to fit and zero-terminated.
   std::array<char, 96> name{};
+  /// Algorithm that the rank prefers: the choice must fall alike on all.
+  std::array<char, 24> algorithm{};
 };
 static_assert(std::is_trivially_copyable_v<Header>);
 
@@ -37,7 +39,8 @@ static_assert(std::is_trivially_copyable_v<Header>);
 void check_request(const Request& request);
 
 /// `request` has passed check_request.
-Header make_header(const Request& request, uint64_t sequence, Registration registration);
+Header make_header(const Request& request, uint64_t sequence, Registration registration,
+                   const std::string& algorithm);
 
 /// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers` by
 /// rank.

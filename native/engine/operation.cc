@@ -64,7 +64,8 @@ bool Operation::announce(const GroupView& group, uint64_t sequence) {
     headers_.resize(size);
     is_announced_.assign(size, 0);
     is_seen_.assign(size, 0);
-    headers_[self] = make_header(request_, sequence, group.transport.locate(request_.data));
+    headers_[self] =
+        make_header(request_, sequence, group.transport.locate(request_.data), group.algorithm);
     is_announced_[self] = is_seen_[self] = 1;
     handle_->mutable_times().started_ns = now_ns();
   }

@@ -21,6 +21,8 @@ struct GroupView {
   /// By position; null at `rank`.
   const std::vector<std::unique_ptr<Connection>>& connections;
   const Transport& transport;
+  /// Algorithm to prefer; empty: the cheapest.
+  const std::string& algorithm;
   /// The route of a problem, computed once and kept.
   std::function<std::shared_ptr<const Route>(const Problem&)> route_of;
 };

@@ -41,6 +41,9 @@ inline std::optional<StoreRequest> decode_request(std::string_view packet) {
 inline constexpr char kReplyOk = '+';
 inline constexpr char kReplyError = '-';
 
+/// The refusal to count on from a value that is no number.
+std::string not_a_counter_text(const std::string& key);
+
 /// A whole decimal number, or nothing.
 std::optional<int64_t> parse_integer(std::string_view text);
 

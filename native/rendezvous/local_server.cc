@@ -5,33 +5,34 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <utility>
 
 #include "base/error.h"
+#include "base/signals.h"
+#include "base/text.h"
 
 namespace ringsync {
 namespace {
 
-/// Ready to accept before the name appears, so that whoever sees the name can connect.
-Fd listen_under_final_name(const std::string& path) {
-  if (connect_to(path)) {
-    throw RendezvousError("[rendezvous] another job already meets at '" + path +
-                          "'. Give each job its own MASTER_PORT, or wait for the other to end.");
-  }
-  const std::string draft = path + "." + std::to_string(::getpid());
-  ::unlink(draft.c_str());
-  Fd listener = listen_at(draft);
-  if (::rename(draft.c_str(), path.c_str()) != 0) {
-    const std::string reason = errno_text();
-    ::unlink(draft.c_str());
-    throw RendezvousError("[rendezvous] cannot create '" + path + "': " + reason + ".");
-  }
-  return listener;
+/// What a stranger claims is quoted in refusals no longer than this.
+constexpr size_t kQuotedBytes = 32;
+
+/// The rank whose key it is; -1 where the key names none.
+int owner_of(const std::string& key) {
+  const size_t begin = key.find('/');
+  if (begin == std::string::npos) return -1;
+  const size_t end = key.find('/', begin + 1);
+  const auto rank = parse_integer(std::string_view(key).substr(begin + 1, end - begin - 1));
+  return static_cast<int>(rank.value_or(-1));
 }
 
 }  // namespace
+
+std::string not_a_counter_text(const std::string& key) {
+  return "[rendezvous] the value of '" + key + "' is no whole number. Use another key to count.";
+}
 
 std::optional<int64_t> parse_integer(std::string_view text) {
   int64_t value = 0;
@@ -40,12 +41,12 @@ std::optional<int64_t> parse_integer(std::string_view text) {
   return value;
 }
 
-LocalServer::LocalServer(std::string path, int size, Deadline deadline)
+LocalServer::LocalServer(Fd listener, std::string path, int size, Deadline deadline)
     : path_(std::move(path)),
       size_(size),
       deadline_(deadline),
       pid_(::getpid()),
-      listener_(listen_under_final_name(path_)),
+      listener_(std::move(listener)),
       stop_(make_eventfd()),
       thread_([this] { serve(); }) {}
 
@@ -62,6 +63,7 @@ LocalServer::~LocalServer() {
 }
 
 void LocalServer::serve() {
+  block_signals();
   for (;;) {
     std::vector<pollfd> entries{{stop_.get(), POLLIN, 0},
                                 {is_meeting_ ? listener_.get() : -1, POLLIN, 0}};
@@ -72,14 +74,23 @@ void LocalServer::serve() {
     for (size_t i = 2; i < entries.size(); ++i) {
       if (entries[i].revents != 0) answer(clients_[i - 2]);
     }
+    for (Client& client : clients_) {
+      if (client.gone) forget(client);
+    }
     std::erase_if(clients_, [](const Client& client) { return client.gone; });
     if (is_meeting_ && entries[1].revents != 0) accept_client();
-    if (is_meeting_ && joined_ < size_ && Clock::now() >= deadline_) finish_meeting(missing_text());
+    if (is_meeting_ && missing().empty()) finish_meeting(std::string(1, kReplyOk));
+    if (is_meeting_ && Clock::now() >= deadline_) finish_meeting(missing_text());
   }
 }
 
 void LocalServer::accept_client() {
   Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!socket && (errno == EMFILE || errno == ENFILE)) {
+    // The connection stays pending, and poll() would report it for ever.
+    return finish_meeting(kReplyError + ("[rendezvous] rank 0 cannot accept more ranks: " +
+                                         errno_text() + ". Raise the limit of open files."));
+  }
   // The directory's mode keeps others out already; the kernel's word on the uid is the proof.
   if (!socket || peer_credentials(socket).uid != ::geteuid()) return;
   clients_.push_back({std::move(socket), -1, {}, false});
@@ -90,7 +101,6 @@ void LocalServer::answer(Client& client) {
   std::optional<StoreRequest> request;
   if (packet) request = decode_request(packet->bytes);
   if (!request || (client.rank < 0 && request->verb != StoreVerb::kJoin)) {
-    if (is_meeting_ && client.rank >= 0) --joined_;
     client.gone = true;
     return;
   }
@@ -108,16 +118,23 @@ void LocalServer::handle(Client& client, StoreRequest request, SharedFd fd) {
       const auto found = values_.find(request.key);
       if (found == values_.end()) {
         client.waiting_for = request.key;
+        const int owner = owner_of(request.key);
+        if (gone_.contains(owner)) client.gone = !send_packet(client.socket, gone_text(owner));
         return;
       }
       client.gone = !send_packet(client.socket, kReplyOk + found->second.bytes, found->second.fd);
       return;
     }
     case StoreVerb::kAdd: {
-      const int64_t sum = parse_integer(values_[request.key].bytes).value_or(0) +
-                          parse_integer(request.value).value_or(0);
-      put(request.key, {std::to_string(sum), {}, {}});
-      client.gone = !send_packet(client.socket, kReplyOk + std::to_string(sum));
+      const std::string& known = values_[request.key].bytes;
+      const auto before = known.empty() ? std::optional<int64_t>(0) : parse_integer(known);
+      const auto amount = parse_integer(request.value);
+      std::string reply = kReplyError + not_a_counter_text(request.key);
+      if (before && amount) {
+        put(request.key, {std::to_string(*before + *amount), {}, {}});
+        reply = kReplyOk + std::to_string(*before + *amount);
+      }
+      client.gone = !send_packet(client.socket, reply);
       return;
     }
     case StoreVerb::kRemove:
@@ -136,21 +153,36 @@ void LocalServer::join(Client& client, const std::string& claim) {
                         : parse_integer(std::string_view(claim).substr(space + 1));
   std::string refusal;
   if (!rank || !size || *rank < 0 || *rank >= size_ || *size != size_) {
-    refusal = "[rendezvous] a process joined as rank " + claim.substr(0, space) + " of " +
-              (size ? std::to_string(*size) : "?") + ", rank 0 expects " + std::to_string(size_) +
-              " ranks at '" + path_ + "'. Start all ranks with the same world size.";
-  } else if (std::ranges::any_of(clients_, [&](const Client& c) { return c.rank == *rank; })) {
+    refusal = "[rendezvous] a process joined as " +
+              (rank && size ? "rank " + std::to_string(*rank) + " of " + std::to_string(*size)
+                            : "'" + std::string(fitting_prefix(claim, kQuotedBytes)) + "'") +
+              ", rank 0 expects " + std::to_string(size_) + " ranks at '" + path_ +
+              "'. Start all ranks with the same world size.";
+  } else if (client.rank >= 0 || !is_meeting_ ||
+             std::ranges::any_of(clients_, [&](const Client& c) { return c.rank == *rank; })) {
     refusal = "[rendezvous] two processes joined as rank " + std::to_string(*rank) + " of " +
               std::to_string(size_) + " at '" + path_ +
               "'. Give each process its own RANK and each job its own MASTER_PORT.";
   }
-  if (!refusal.empty()) {
-    send_packet(client.socket, kReplyError + refusal);
-    client.gone = true;
+  if (refusal.empty()) {
+    client.rank = static_cast<int>(*rank);
     return;
   }
-  client.rank = static_cast<int>(*rank);
-  if (++joined_ == size_) finish_meeting(std::string(1, kReplyOk));
+  send_packet(client.socket, kReplyError + refusal);
+  client.gone = true;
+}
+
+/// A rank that leaves while ranks still meet may come again; later those who wait for it are told.
+void LocalServer::forget(Client& client) {
+  if (is_meeting_ || client.rank < 0) return;
+  gone_.insert(client.rank);
+  for (Client& other : clients_) {
+    if (other.gone || other.waiting_for.empty() || owner_of(other.waiting_for) != client.rank) {
+      continue;
+    }
+    other.waiting_for.clear();
+    send_packet(other.socket, gone_text(client.rank));
+  }
 }
 
 void LocalServer::put(const std::string& key, StoreValue value) {
@@ -171,16 +203,29 @@ void LocalServer::finish_meeting(const std::string& reply) {
   }
 }
 
-std::string LocalServer::missing_text() const {
-  std::string missing;
+std::vector<int> LocalServer::missing() const {
+  std::vector<int> ranks;
   for (int rank = 0; rank < size_; ++rank) {
     if (std::ranges::none_of(clients_, [&](const Client& c) { return c.rank == rank; })) {
-      missing += (missing.empty() ? "" : ", ") + std::to_string(rank);
+      ranks.push_back(rank);
     }
   }
-  return kReplyError + ("[rendezvous] ranks {" + missing + "} of " + std::to_string(size_) +
-                        " did not come to '" + path_ +
-                        "' in time. Check that they were started and use this store.");
+  return ranks;
+}
+
+std::string LocalServer::missing_text() const {
+  std::string list;
+  for (const int rank : missing()) list += (list.empty() ? "" : ", ") + std::to_string(rank);
+  return kReplyError +
+         ("[rendezvous] ranks {" + list + "} of " + std::to_string(size_) + " did not come to '" +
+          path_ + "' in time. Check that they were started and use this store.");
+}
+
+std::string LocalServer::gone_text(int rank) const {
+  return kReplyError +
+         ("[rendezvous] rank " + std::to_string(rank) + " of " + std::to_string(size_) +
+          " ended before all ranks were connected. Read rank " + std::to_string(rank) +
+          "'s log first.");
 }
 
 }  // namespace ringsync

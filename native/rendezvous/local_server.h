@@ -4,6 +4,7 @@
 // poll(); processes of another user are refused before a byte of theirs is read.
 
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,10 +19,11 @@ namespace ringsync {
 
 class LocalServer {
  public:
-  /// Serves `size` ranks at `path` from now on. Ranks that join get their answer once all have
-  /// joined, or an error naming the missing ones at `deadline`. The socket file is unlinked as soon
-  /// as all have joined. Throws RendezvousError when somebody already listens there.
-  LocalServer(std::string path, int size, Deadline deadline);
+  /// Serves `size` ranks from now on through `listener`, whose socket file is `path`. Ranks that
+  /// join get their answer once all have joined, or an error naming the missing ones at `deadline`.
+  /// The socket file is unlinked as soon as all have joined. Keys have the form kind/rank/...: who
+  /// waits for a key of a rank that has gone is told so.
+  LocalServer(Fd listener, std::string path, int size, Deadline deadline);
   LocalServer(const LocalServer&) = delete;
   LocalServer& operator=(const LocalServer&) = delete;
   ~LocalServer();
@@ -41,7 +43,10 @@ class LocalServer {
   void join(Client& client, const std::string& claim);
   void put(const std::string& key, StoreValue value);
   void finish_meeting(const std::string& reply);
+  std::vector<int> missing() const;
   std::string missing_text() const;
+  void forget(Client& client);
+  std::string gone_text(int rank) const;
 
   const std::string path_;
   const int size_;
@@ -52,7 +57,7 @@ class LocalServer {
   // All below belongs to thread_.
   std::vector<Client> clients_;
   std::map<std::string, StoreValue> values_;
-  int joined_ = 0;
+  std::set<int> gone_;  // ranks that had joined
   bool is_meeting_ = true;
   std::thread thread_;
 };

@@ -29,7 +29,9 @@ StoreValue LocalStore::get(const std::string& key, Deadline deadline) {
 int64_t LocalStore::add(const std::string& key, int64_t amount) {
   const StoreValue reply =
       ask({StoreVerb::kAdd, key, std::to_string(amount)}, {}, deadline_after(kReplySeconds));
-  return parse_integer(reply.bytes).value_or(0);
+  const auto sum = parse_integer(reply.bytes);
+  if (!sum) throw RendezvousError(not_a_counter_text(key));
+  return *sum;
 }
 
 bool LocalStore::remove(const std::string& key) {

@@ -16,17 +16,61 @@ namespace {
 /// Beyond rank 0's own deadline, so that its answer, which names the missing ranks, comes first.
 constexpr double kAnswerSeconds = 5.0;
 
-void make_private_directory(const std::string& directory) {
-  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    throw RendezvousError("[rendezvous] cannot create '" + directory + "': " + errno_text() + ".");
+/// A directory of this user alone; whoever made it, or serves in it, removes it once it is empty.
+class MeetingPlace {
+ public:
+  explicit MeetingPlace(const std::string& directory) : directory_(directory) {}
+  MeetingPlace(const MeetingPlace&) = delete;
+  MeetingPlace& operator=(const MeetingPlace&) = delete;
+  ~MeetingPlace() {
+    if (is_ours_) ::rmdir(directory_.c_str());
   }
-  struct stat status{};
-  // lstat: a symbolic link put there by somebody else must not lead us elsewhere.
-  if (::lstat(directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
-      status.st_uid != ::geteuid() || (status.st_mode & 077) != 0) {
-    throw RendezvousError("[rendezvous] '" + directory +
-                          "' is not a directory that belongs to this user alone (mode 0700). "
-                          "Remove it, or set TMPDIR to a directory of your own.");
+
+  const std::string& directory() const { return directory_; }
+  std::string socket() const { return directory_ + "/store"; }
+
+  void claim() { is_ours_ = true; }
+  /// Makes it if it is missing. Throws RendezvousError if others may enter it.
+  void make() {
+    if (::mkdir(directory_.c_str(), 0700) == 0) {
+      is_ours_ = true;
+    } else if (errno != EEXIST) {
+      throw RendezvousError("[rendezvous] cannot create '" + directory_ + "': " + errno_text() +
+                            ". Set TMPDIR to a directory that can be written.");
+    }
+    struct stat status{};
+    // lstat: a symbolic link put there by somebody else must not lead us elsewhere.
+    if (::lstat(directory_.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
+        status.st_uid != ::geteuid() || (status.st_mode & 077) != 0) {
+      throw RendezvousError("[rendezvous] '" + directory_ +
+                            "' is not a directory that belongs to this user alone (mode 0700). "
+                            "Remove it, or set TMPDIR to a directory of your own.");
+    }
+  }
+
+ private:
+  const std::string& directory_;
+  bool is_ours_ = false;
+};
+
+/// Ready to accept before the name appears, so that whoever sees the name can connect.
+Fd listen_under_final_name(MeetingPlace& place) {
+  const std::string path = place.socket();
+  const std::string draft = path + "." + std::to_string(::getpid());
+  for (;;) {
+    place.make();
+    place.claim();  // a job that died here may have left it
+    if (connect_to(path)) {
+      throw RendezvousError("[rendezvous] another job already meets at '" + path +
+                            "'. Give each job its own MASTER_PORT, or wait for the other to end.");
+    }
+    ::unlink(draft.c_str());
+    Fd listener = listen_at(draft);
+    if (!listener) continue;  // an earlier job of this name has just removed the directory
+    if (::rename(draft.c_str(), path.c_str()) == 0) return listener;
+    const std::string reason = errno_text();
+    ::unlink(draft.c_str());
+    throw RendezvousError("[rendezvous] cannot create '" + path + "': " + reason + ".");
   }
 }
 
@@ -39,61 +83,44 @@ std::string missing_server_text(const std::string& path, int size, double timeou
 }
 
 /// Connects to rank 0's socket, sleeping on changes of the directory until it is there.
-Fd connect_when_served(const std::string& directory, const std::string& path, int size,
-                       double timeout_s, const OnSignal& on_signal) {
+Fd connect_when_served(MeetingPlace& place, int size, double timeout_s, const OnSignal& on_signal) {
   const Deadline deadline = deadline_after(timeout_s);
   for (;;) {
-    make_private_directory(directory);
+    place.make();
     const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (!watch) throw RendezvousError("[rendezvous] inotify failed: " + errno_text() + ".");
     constexpr uint32_t kMask = IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF;
     // The watch stands before the first look, so that nothing appears unseen in between.
-    if (::inotify_add_watch(watch.get(), directory.c_str(), kMask) < 0) {
+    if (::inotify_add_watch(watch.get(), place.directory().c_str(), kMask) < 0) {
       if (errno == ENOENT) continue;  // an earlier job of this name has just removed it
-      throw RendezvousError("[rendezvous] cannot watch '" + directory + "': " + errno_text() + ".");
+      throw RendezvousError("[rendezvous] cannot watch '" + place.directory() +
+                            "': " + errno_text() + ".");
     }
-    if (Fd socket = connect_to(path)) return socket;
+    if (Fd socket = connect_to(place.socket())) return socket;
     if (!wait_readable(watch, deadline, on_signal)) {
-      throw RendezvousError(missing_server_text(path, size, timeout_s));
+      throw RendezvousError(missing_server_text(place.socket(), size, timeout_s));
     }
   }
 }
-
-Meeting connect_and_join(const std::string& directory, int rank, int size, double timeout_s,
-                         const OnSignal& on_signal) {
-  const std::string path = directory + "/store";
-  Meeting meeting;
-  if (rank == 0) {
-    make_private_directory(directory);
-    meeting.server = std::make_unique<LocalServer>(path, size, deadline_after(timeout_s));
-  }
-  Fd socket = connect_when_served(directory, path, size, timeout_s, on_signal);
-  if (peer_credentials(socket).uid != ::geteuid()) {
-    throw RendezvousError("[rendezvous] the store at '" + path + "' is served by another user.");
-  }
-  meeting.store = std::make_unique<LocalStore>(
-      std::move(socket), rank, size, deadline_after(timeout_s + kAnswerSeconds), on_signal);
-  return meeting;
-}
-
-/// Removes the directory when a rank is done with it, met or not; only the last one finds it empty.
-class DirectoryRemover {
- public:
-  explicit DirectoryRemover(const std::string& directory) : directory_(directory) {}
-  DirectoryRemover(const DirectoryRemover&) = delete;
-  DirectoryRemover& operator=(const DirectoryRemover&) = delete;
-  ~DirectoryRemover() { ::rmdir(directory_.c_str()); }
-
- private:
-  const std::string& directory_;
-};
 
 }  // namespace
 
 Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
              const OnSignal& on_signal) {
-  const DirectoryRemover remover(directory);
-  return connect_and_join(directory, rank, size, timeout_s, on_signal);
+  MeetingPlace place(directory);
+  Meeting meeting;
+  if (rank == 0) {
+    meeting.server = std::make_unique<LocalServer>(listen_under_final_name(place), place.socket(),
+                                                   size, deadline_after(timeout_s));
+  }
+  Fd socket = connect_when_served(place, size, timeout_s, on_signal);
+  if (peer_credentials(socket).uid != ::geteuid()) {
+    throw RendezvousError("[rendezvous] the store at '" + place.socket() +
+                          "' is served by another user. Set TMPDIR to a directory of your own.");
+  }
+  meeting.store = std::make_unique<LocalStore>(
+      std::move(socket), rank, size, deadline_after(timeout_s + kAnswerSeconds), on_signal);
+  return meeting;
 }
 
 }  // namespace ringsync

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "rendezvous/local_protocol.h"
 
 namespace ringsync {
 
@@ -25,10 +26,11 @@ StoreValue MemoryStore::get(const std::string& key, Deadline deadline) {
 int64_t MemoryStore::add(const std::string& key, int64_t amount) {
   const std::lock_guard lock(mutex_);
   StoreValue& value = values_[key];
-  const int64_t sum = (value.bytes.empty() ? 0 : std::stoll(value.bytes)) + amount;
-  value.bytes = std::to_string(sum);
+  const auto before = value.bytes.empty() ? std::optional<int64_t>(0) : parse_integer(value.bytes);
+  if (!before) throw RendezvousError(not_a_counter_text(key));
+  value.bytes = std::to_string(*before + amount);
   changed_.notify_all();
-  return sum;
+  return *before + amount;
 }
 
 bool MemoryStore::remove(const std::string& key) {

@@ -17,7 +17,9 @@ namespace ringsync {
 struct Block {
   MutableByteSpan bytes;
   std::shared_ptr<void> owner;
-  SharedFd fd;  // of the memfd behind it; empty between threads
+  /// Of the memfd behind it, until the block is shared; empty between threads. A mapping needs no
+  /// descriptor, and a process has few.
+  SharedFd fd;
 };
 
 /// Any thread.
@@ -29,7 +31,7 @@ class BlockSource {
   /// Zeroed memory of at least `bytes`. Throws Error when there is no room.
   virtual Block create(size_t bytes) = 0;
   /// Lets peers fetch `block` under `key`. Throws RendezvousError.
-  virtual void share(const std::string& key, const Block& block) = 0;
+  virtual void share(const std::string& key, Block& block) = 0;
   /// Waits for a peer's block. Throws RendezvousError at the deadline or if it is too small.
   virtual Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) = 0;
   /// A descriptor that becomes readable when this rank's process has ended; empty for threads.

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdlib>
-#include <new>
 
 #include "base/error.h"
 #include "transport/block.h"
@@ -21,7 +20,7 @@ class InprocSource final : public BlockSource {
     return {{memory->data(), size}, memory, {}};
   }
 
-  void share(const std::string& key, const Block& block) override {
+  void share(const std::string& key, Block& block) override {
     store_.set(key, {"", {}, std::make_shared<Block>(block)});
   }
 
@@ -33,7 +32,8 @@ class InprocSource final : public BlockSource {
     }
     const Block block = *std::static_pointer_cast<Block>(value.object);
     if (block.bytes.size() < at_least_bytes) {
-      throw RendezvousError("[inproc] block '" + key + "' is too small.");
+      throw RendezvousError("[inproc] block '" + key +
+                            "' is too small. Run the same ringsync version on all ranks.");
     }
     return block;
   }
@@ -46,7 +46,9 @@ class InprocSource final : public BlockSource {
    public:
     explicit Memory(size_t bytes)
         : data_(static_cast<std::byte*>(std::aligned_alloc(kCacheLineBytes, bytes)), &std::free) {
-      if (!data_) throw std::bad_alloc();
+      if (!data_) {
+        throw Error("[inproc] no room for " + std::to_string(bytes) + " bytes. Free memory.");
+      }
       std::fill_n(data_.get(), bytes, std::byte{0});
     }
     std::byte* data() const { return data_.get(); }

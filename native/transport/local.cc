@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace ringsync {
 namespace {
@@ -99,7 +100,7 @@ LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store
 }
 
 void LocalTransport::introduce(Store& store) {
-  const Block state = source_->create(sizeof(RankState));
+  Block state = source_->create(sizeof(RankState));
   source_->share(rank_key(rank_, "state"), state);
   store.set(rank_key(rank_, "bell"), {"eventfd", bell_, {}});
   store.set(rank_key(rank_, "life"), {std::to_string(::getpid()), source_->life(), {}});
@@ -113,9 +114,10 @@ std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, Deadline dead
   StoreValue life = store.get(rank_key(rank, "life"), deadline);
   const std::string host = store.get(rank_key(rank, "host"), deadline).bytes;
   SharedFd bell = store.get(rank_key(rank, "bell"), deadline).fd;
-  if (!bell)
-    throw RendezvousError("[" + std::string(name()) + "] no bell of rank " + std::to_string(rank) +
-                          ".");
+  if (!bell) {
+    throw RendezvousError("[" + std::string(name()) + "] rank " + std::to_string(rank) +
+                          " shared no bell. Use one kind of store on all ranks.");
+  }
   Block state = source_->fetch(rank_key(rank, "state"), sizeof(RankState), deadline);
   return std::make_shared<Peer>(rank, host, std::atoi(life.bytes.c_str()), std::move(state),
                                 std::move(bell), std::move(life.fd));
@@ -126,12 +128,12 @@ std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::stri
                                                                  Deadline deadline) {
   const MailboxLayout layout = mailbox_layout(ranks.size() - 1);
   const size_t inbox_bytes = ranks.size() * layout.bytes();
-  const auto key = [&](int rank) { return "inbox/" + group + "/" + std::to_string(rank); };
+  const auto key = [&](int rank) { return "inbox/" + std::to_string(rank) + "/" + group; };
   // An inbox holds one mailbox per member, by position; its own stays unused.
   const auto mailbox = [&](const Block& inbox, size_t position) {
     return inbox.bytes.subspan(position * layout.bytes(), layout.bytes());
   };
-  const Block inbox = source_->create(inbox_bytes);
+  Block inbox = source_->create(inbox_bytes);
   source_->share(key(rank_), inbox);
   const size_t self = static_cast<size_t>(std::ranges::find(ranks, rank_) - ranks.begin());
   std::vector<std::unique_ptr<Connection>> connections(ranks.size());
@@ -148,13 +150,13 @@ std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::stri
 }
 
 void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexcept {
+  if (is_leaving_.exchange(true)) return;
   RankState& state = peers_[static_cast<size_t>(rank_)]->state();
-  if (state.has_left.load(std::memory_order_relaxed) != 0) return;
   state.lost_rank = lost == nullptr ? -1 : lost->rank;
   state.lost_pid = lost == nullptr ? -1 : lost->pid;
-  const size_t length = std::min(cause.size(), sizeof(state.cause) - 1);
-  std::memcpy(state.cause, cause.data(), length);
-  state.cause[length] = '\0';
+  const std::string_view text = fitting_prefix(cause, sizeof(state.cause) - 1);
+  std::memcpy(state.cause, text.data(), text.size());
+  state.cause[text.size()] = '\0';
   state.has_left.store(1, std::memory_order_release);
   for (const auto& peer : peers_) {
     if (peer) peer->ring();

@@ -3,7 +3,7 @@
 // The transport between ranks of one host: mailboxes in shared blocks, windows into each other's
 // registered memory. `inproc` and `shm` differ only in the source of the blocks.
 
-#include <map>
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -39,6 +39,7 @@ class LocalTransport final : public Transport {
   SharedFd bell_;
   std::vector<std::shared_ptr<Peer>> peers_;  // by world rank; this rank's own entry included
   std::unique_ptr<Waiter> waiter_;
+  std::atomic<bool> is_leaving_{false};
 };
 
 }  // namespace ringsync

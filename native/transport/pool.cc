@@ -1,12 +1,18 @@
 #include "transport/pool.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <iterator>
 
 namespace ringsync {
 namespace {
 
-/// A free block serves a request that fills at least half of it.
-constexpr size_t kWasteFactor = 2;
+/// Each slab costs every rank of the host a mapping, and rank 0 a descriptor; with slabs this large
+/// a process's usual 1024 descriptors last for a gigabyte of small arrays.
+constexpr size_t kSlabBytes = 1024 * 1024;
+
+size_t padded(size_t bytes) { return round_up(std::max<size_t>(bytes, 1), kCacheLineBytes); }
 
 }  // namespace
 
@@ -14,43 +20,73 @@ std::string memory_key(int rank, uint64_t id) {
   return "memory/" + std::to_string(rank) + "/" + std::to_string(id);
 }
 
+Pool::Pool(BlockSource& source, int rank) : source_(source), rank_(rank), pid_(::getpid()) {}
+
 std::shared_ptr<std::byte> Pool::allocate(size_t bytes) {
-  const std::lock_guard lock(mutex_);
-  const Entry& entry = take(std::max<size_t>(bytes, 1));
+  const size_t length = padded(bytes);
+  std::byte* address = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    address = take(length);
+  }
+  std::fill_n(address, length, std::byte{0});
   // The pool lives at least as long as any memory of it.
-  return {entry.block.bytes.data(),
-          [pool = shared_from_this()](std::byte* address) { pool->give_back(address); }};
+  return {address, [pool = shared_from_this(), length](std::byte* memory) {
+            pool->give_back(memory, length);
+          }};
 }
 
 Registration Pool::locate(ByteSpan bytes) const {
   const std::lock_guard lock(mutex_);
-  auto after = entries_.upper_bound(bytes.data());
-  if (after == entries_.begin()) return {};
-  const Entry& entry = std::prev(after)->second;
-  const size_t offset = static_cast<size_t>(bytes.data() - entry.block.bytes.data());
-  if (offset + bytes.size() > entry.block.bytes.size()) return {};
-  return {entry.id, offset};
+  auto after = slabs_.upper_bound(bytes.data());
+  if (after == slabs_.begin()) return {};
+  const Slab& slab = std::prev(after)->second;
+  const auto offset = static_cast<size_t>(bytes.data() - slab.block.bytes.data());
+  const size_t size = slab.block.bytes.size();
+  if (offset > size || bytes.size() > size - offset) return {};
+  return {slab.id, offset};
 }
 
-Pool::Entry& Pool::take(size_t bytes) {
-  for (auto& [address, entry] : entries_) {
-    const size_t size = entry.block.bytes.size();
-    if (entry.is_free && size >= bytes && size / kWasteFactor <= bytes) {
-      entry.is_free = false;
-      std::fill_n(entry.block.bytes.data(), bytes, std::byte{0});
-      return entry;
-    }
+std::byte* Pool::take(size_t bytes) {
+  const auto take_from = [bytes](Slab& slab) -> std::byte* {
+    const auto fit =
+        std::ranges::find_if(slab.free, [bytes](const auto& gap) { return gap.second >= bytes; });
+    if (fit == slab.free.end()) return nullptr;
+    const auto [offset, length] = *fit;
+    slab.free.erase(fit);
+    if (length > bytes) slab.free[offset + bytes] = length - bytes;
+    return slab.block.bytes.data() + offset;
+  };
+  for (auto& [address, slab] : slabs_) {
+    if (std::byte* const found = take_from(slab)) return found;
   }
-  Block block = source_.create(bytes);
+  return take_from(add_slab(bytes));
+}
+
+Pool::Slab& Pool::add_slab(size_t bytes) {
+  Block block = source_.create(std::max(bytes, kSlabBytes));
   const uint64_t id = ++last_id_;
   source_.share(memory_key(rank_, id), block);
   const std::byte* const address = block.bytes.data();
-  return entries_[address] = Entry{id, std::move(block), false};
+  const size_t size = block.bytes.size();
+  return slabs_[address] = Slab{id, std::move(block), {{0, size}}};
 }
 
-void Pool::give_back(const std::byte* address) {
+void Pool::give_back(const std::byte* address, size_t bytes) {
+  if (::getpid() != pid_) return;
   const std::lock_guard lock(mutex_);
-  entries_.at(address).is_free = true;
+  Slab& slab = std::prev(slabs_.upper_bound(address))->second;
+  const auto offset = static_cast<size_t>(address - slab.block.bytes.data());
+  auto gap = slab.free.emplace(offset, bytes).first;
+  if (const auto next = std::next(gap); next != slab.free.end() && offset + bytes == next->first) {
+    gap->second += next->second;
+    slab.free.erase(next);
+  }
+  if (gap == slab.free.begin()) return;
+  if (const auto previous = std::prev(gap); previous->first + previous->second == offset) {
+    previous->second += gap->second;
+    slab.free.erase(gap);
+  }
 }
 
 }  // namespace ringsync

@@ -1,15 +1,13 @@
 #pragma once
 
-// Registered memory of one rank: blocks that peers can see, kept for the engine's whole life and
-// handed out again once free, because peers keep them mapped.
+// Registered memory of one rank: slabs that peers can see, kept for the engine's whole life because
+// peers keep them mapped, and handed out in pieces again and again.
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "transport/block.h"
 #include "transport/transport.h"
@@ -22,27 +20,29 @@ std::string memory_key(int rank, uint64_t id);
 /// Any thread.
 class Pool : public std::enable_shared_from_this<Pool> {
  public:
-  Pool(BlockSource& source, int rank) : source_(source), rank_(rank) {}
+  Pool(BlockSource& source, int rank);
 
   /// Zeroed memory, shared before it is returned; goes back to the pool with the last pointer.
   std::shared_ptr<std::byte> allocate(size_t bytes);
   Registration locate(ByteSpan bytes) const;
 
  private:
-  struct Entry {
+  struct Slab {
     uint64_t id = 0;
     Block block;
-    bool is_free = false;
+    std::map<size_t, size_t> free;  // offset to length; neighbours are merged
   };
 
-  Entry& take(size_t bytes);  // mutex_ held
-  void give_back(const std::byte* address);
+  std::byte* take(size_t bytes);  // mutex_ held
+  Slab& add_slab(size_t bytes);   // mutex_ held
+  void give_back(const std::byte* address, size_t bytes);
 
   BlockSource& source_;
   const int rank_;
+  const int pid_;  // of the process whose memory it is; a forked child gives nothing back
   mutable std::mutex mutex_;
-  std::map<const std::byte*, Entry> entries_;  // by address; guarded by mutex_
-  uint64_t last_id_ = 0;                       // guarded by mutex_
+  std::map<const std::byte*, Slab> slabs_;  // by address; guarded by mutex_
+  uint64_t last_id_ = 0;                    // guarded by mutex_
 };
 
 }  // namespace ringsync

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "base/error.h"
 #include "transport/block.h"
 
@@ -18,16 +20,24 @@ class ShmSource final : public BlockSource {
     return map(std::move(fd), size);
   }
 
-  void share(const std::string& key, const Block& block) override {
-    store_.set(key, {"memfd", block.fd, {}});
+  void share(const std::string& key, Block& block) override {
+    store_.set(key, {"memfd", std::exchange(block.fd, {}), {}});
   }
 
   Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) override {
     StoreValue value = store_.get(key, deadline);
-    if (!value.fd) throw RendezvousError("[shm] '" + key + "' came without a descriptor.");
+    if (!value.fd) {
+      throw RendezvousError("[shm] '" + key +
+                            "' came without a descriptor. Raise the limit of open files.");
+    }
     const size_t size = file_bytes(*value.fd);
-    if (size < at_least_bytes) throw RendezvousError("[shm] block '" + key + "' is too small.");
-    return map(std::move(value.fd), size);
+    if (size < at_least_bytes) {
+      throw RendezvousError("[shm] block '" + key +
+                            "' is too small. Run the same ringsync version on all ranks.");
+    }
+    Block block = map(std::move(value.fd), size);
+    block.fd.reset();
+    return block;
   }
 
   SharedFd life() override { return std::make_shared<const Fd>(make_own_pidfd()); }

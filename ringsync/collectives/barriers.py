@@ -28,5 +28,8 @@ def barrier_async(*, timeout_s: float | None = None) -> Handle:
 
     Returns:
         A handle that is done once every rank has called this.
+
+    Raises:
+        ConfigError: `timeout_s` cannot be used.
     """
     return Call("barrier_async", Collective.BARRIER, None, None, timeout_s).start()

@@ -14,7 +14,6 @@ from ringsync.collectives.reduce_op import BUILT_OPS, ReduceOp, Sum
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
 from ringsync.runtime import Runtime, current
-from ringsync.timeline import mark
 
 
 class Collective(IntEnum):
@@ -60,27 +59,30 @@ class Call:
             NotInitializedError: Before `init`.
         """
         self._runtime = current()
-        limit_s = self._runtime.settings.timeout_s if timeout_s is None else timeout_s
+        seconds = self._runtime.settings.timeout_s if timeout_s is None else timeout_s
         _check(place, self._runtime, op, root, codec)
-        if not limit_s > 0:
+        if not seconds > 0:
             raise ConfigError(
                 f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None."
             )
         self._array = array
         self._name = place if name is None else name
-        self._arguments = (collective, array, self._name, name is not None, int(op), root, limit_s)
+        self._arguments = (collective, array, self._name, name is not None, int(op), root, seconds)
 
     def run(self) -> Array:
         """Perform the call on this thread.
 
         Returns:
             The result.
+
+        Raises:
+            RingsyncError: What the public function's docstring lists.
         """
         start_ns = time.monotonic_ns()
         native = self._runtime.engine.call(*self._arguments)
         native.wait()
         # Whoever stands still in a blocking call does not compute, wherever the call is made.
-        mark("wait", start_ns, None, self._name)
+        self._runtime.recorder.mark("wait", start_ns, None, self._name)
         native.check()
         return self._finish(native)
 
@@ -89,9 +91,13 @@ class Call:
 
         Returns:
             Its handle.
+
+        Raises:
+            DuplicateNameError: An operation of this name is in flight.
+            ConfigError: The request is impossible whatever the other ranks ask for.
         """
         native = self._runtime.engine.submit(*self._arguments)
-        return Handle(native, self._name, self._finish)
+        return Handle(native, self._runtime, self._name, self._finish)
 
     def _finish(self, native: NativeHandle) -> Array:
         if self._array is None or self._arguments[0] != Collective.ALLGATHER:

@@ -28,7 +28,7 @@ def allgather(x: object, *, name: str | None = None, timeout_s: float | None = N
 
     Cost: (n-1) * x.nbytes sent per rank.
     """
-    return _gather_call("allgather", x, name, timeout_s).run()
+    return gather_call("allgather", x, name, timeout_s).run()
 
 
 def allgather_async(
@@ -48,13 +48,30 @@ def allgather_async(
         ConfigError: `x` cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
-    return _gather_call("allgather_async", x, name, timeout_s).start()
+    return gather_call("allgather_async", x, name, timeout_s).start()
 
 
-def _gather_call(place: str, x: object, name: str | None, timeout_s: float | None) -> Call:
+def gather_call(
+    place: str, x: object, name: str | None, timeout_s: float | None, root: int = 0
+) -> Call:
+    """Prepare an allgather.
+
+    Args:
+        place: The public function's name, for messages.
+        x: As for `allgather`.
+        name: As for `allgather`.
+        timeout_s: As for `allgather`.
+        root: A rank on which all must agree, for gathers that serve one.
+
+    Returns:
+        The call, to be run or started.
+
+    Raises:
+        ConfigError: `x` cannot be used, or there is no rank `root`.
+    """
     array = as_source(x, place)
     if array.ndim == 0:
         raise ConfigError(
             f"[{place}] a scalar has no first dimension to concatenate along. Pass x.reshape(1)."
         )
-    return Call(place, Collective.ALLGATHER, array, name, timeout_s)
+    return Call(place, Collective.ALLGATHER, array, name, timeout_s, root=root)

@@ -6,6 +6,7 @@ is a pure function of the parameters, equal on all ranks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,12 +30,15 @@ class Bucket:
     Attributes:
         name: Key under which ranks meet.
         members: Indices of its tensors.
-        slice: Its part of the arena.
+        memory: Its part of the arena: the gradients, then `presence`.
+        presence: One number per member: not 0 if it has a gradient; after the exchange, if it has
+            one on any rank.
     """
 
     name: str
     members: tuple[int, ...]
-    slice: Array
+    memory: Array
+    presence: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +70,35 @@ def make_arena(specs: Sequence[TensorSpec], limit_bytes: int, name: str) -> Aren
         RingsyncError: There is no room.
     """
     views: dict[int, Array] = {}
-    slices: list[tuple[tuple[int, ...], Array]] = []
+    parts: list[tuple[tuple[int, ...], Array, Array]] = []
     for dtype in sorted({spec.dtype for spec in specs}):
         order = [i for i in reversed(range(len(specs))) if specs[i].dtype == dtype]
-        sizes = [_padded_bytes(specs[i]) for i in order]
-        flat = empty(sum(sizes) // np.dtype(dtype).itemsize, dtype)
+        width = np.dtype(dtype).itemsize
+        sizes = [_padded(_count(specs[i]), width) for i in order]
+        cut = assign_buckets([size * width for size in sizes], limit_bytes, LEAST_BUCKETS)
+        flat = empty(sum(sizes) + sum(_padded(len(places), width) for places in cut), dtype)
         offset = 0
-        for places in assign_buckets(sizes, limit_bytes, LEAST_BUCKETS):
-            members = tuple(order[place] for place in places)
+        for places in cut:
             begin = offset
+            members = tuple(order[place] for place in places)
             for index, place in zip(members, places, strict=True):
-                views[index] = _view(flat, offset, specs[index])
-                offset += sizes[place] // flat.itemsize
-            slices.append((members, flat[begin:offset]))
+                end = offset + _count(specs[index])
+                views[index] = flat[offset:end].reshape(specs[index].shape)
+                offset += sizes[place]
+            presence = flat[offset : offset + len(members)]
+            offset += _padded(len(members), width)
+            parts.append((members, flat[begin:offset], presence))
     # A bucket is ready with its first-registered member, whatever its dtype.
-    slices.sort(key=lambda item: -min(item[0]))
-    buckets = [Bucket(f"{name}.{k}", *item) for k, item in enumerate(slices)]
+    parts.sort(key=lambda part: -min(part[0]))
+    buckets = [Bucket(f"{name}.{k}", *part) for k, part in enumerate(parts)]
     return Arena([views[i] for i in range(len(specs))], buckets)
 
 
-def _padded_bytes(spec: TensorSpec) -> int:
-    size_bytes = int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
-    return -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+def _count(spec: TensorSpec) -> int:
+    return math.prod(spec.shape)
 
 
-def _view(flat: Array, offset: int, spec: TensorSpec) -> Array:
-    count = int(np.prod(spec.shape, dtype=np.int64))
-    return flat[offset : offset + count].reshape(spec.shape)
+def _padded(count: int, width: int) -> int:
+    """Elements that `count` of them take up."""
+    line = _ALIGNMENT_BYTES // width
+    return -(-count // line) * line

@@ -9,8 +9,10 @@ from ringsync.arrays import Array
 from ringsync.autograd import Parameter
 from ringsync.collectives import broadcast_async_
 from ringsync.errors import ConfigError
+from ringsync.handle import wait_all
 from ringsync.nn import Module
 from ringsync.objects import broadcast_object
+from ringsync.parallel.layout import TensorSpec, check_equal_layout
 
 
 class Stateful(Protocol):
@@ -41,12 +43,10 @@ def broadcast_parameters(
 
     Cost: (n-1) * the parameters' bytes sent by `root`.
     """
-    handles = [
-        broadcast_async_(array, root, name=f"parameter.{name}")
-        for name, array in _named_arrays(parameters)
-    ]
-    for handle in handles:
-        handle.wait()
+    named = _named_arrays(parameters)
+    specs = [TensorSpec(name, array.shape, array.dtype.name) for name, array in named]
+    check_equal_layout(specs, "broadcast_parameters")
+    wait_all([broadcast_async_(array, root, name=f"parameter.{name}") for name, array in named])
 
 
 def broadcast_optimizer_state(optimizer: Stateful, root: int = 0) -> None:

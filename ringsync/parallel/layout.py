@@ -43,7 +43,27 @@ def check_equal_start(specs: Sequence[TensorSpec], values: Sequence[Array], name
 
     Cost: One pass over the values (about 1 GB/s), some 100 bytes sent per parameter; once.
     """
-    digests = [_digest(value) for value in values]
+    _compare(specs, [_digest(value) for value in values], name)
+
+
+def check_equal_layout(specs: Sequence[TensorSpec], name: str) -> None:
+    """Compare names, shapes and dtypes of parameters over all ranks, but not their values.
+
+    Args:
+        specs: This rank's parameters, in an order that is equal on all ranks.
+        name: Name of the set of parameters, equal on all ranks.
+
+    Raises:
+        MismatchError: The first parameter that differs is named, on every rank alike.
+        PeerLostError: A rank died.
+        TimedOutError: A rank did not take part.
+
+    Cost: Some 100 bytes sent per parameter.
+    """
+    _compare(specs, [b""] * len(specs), name)
+
+
+def _compare(specs: Sequence[TensorSpec], digests: Sequence[bytes], name: str) -> None:
     tables = allgather_object(list(zip(specs, digests, strict=True)), name=f"{name}.start")
     for rank, table in enumerate(tables):
         difference = _find_difference(table, tables[0], rank)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+import weakref
 from collections.abc import Sequence
 
 from ringsync.arrays import Array
@@ -13,8 +15,11 @@ from ringsync.optim import Optimizer
 from ringsync.parallel.layout import TensorSpec
 from ringsync.parallel.reducer import GradientReducer
 from ringsync.parallel.stats import ExchangeStats
-from ringsync.runtime import current
+from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.timeline import mark
+
+# Beyond any memory; the native core counts in 64 bits.
+_MOST_BUCKET_BYTES = 2**62
 
 
 class Ring:
@@ -26,7 +31,9 @@ class DistributedOptimizer:
 
     Gradients are exchanged during backward, bucket by bucket; the last backward of a step returns
     with all of them reduced, so code between backward and `step` (clipping, logging) sees the
-    common gradients. After an error gradients are unspecified; `zero_grad` restores use.
+    common gradients. After an error gradients are unspecified; `zero_grad` restores use. `step`
+    exchanges whatever no backward has, so every rank calls it equally often. Several wrapped
+    optimizers in one script are fine as long as every backward reaches the same ones on all ranks.
 
     Example:
         >>> optimizer = DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))
@@ -63,16 +70,20 @@ class DistributedOptimizer:
         self._optimizer = optimizer
         self._reducer: GradientReducer | None = None
         if runtime.world.size > 1:
+            _check_unwatched(optimizer.parameters)
             mib = runtime.settings.bucket_mib if bucket_mib is None else bucket_mib
             source = _Parameters(optimizer.parameters)
             self._reducer = GradientReducer(
                 source,
                 op=op,
-                bucket_bytes=max(1, int(mib * 2**20)),
+                bucket_bytes=min(max(1, int(mib * 2**20)), _MOST_BUCKET_BYTES),
                 accumulate_steps=accumulate_steps,
                 name=f"gradients.{runtime.next_number()}",
             )
-            _watch(optimizer.parameters, self._reducer)
+            observer = _Observer(self._reducer, optimizer.parameters, runtime)
+            for parameter, view in zip(optimizer.parameters, self._reducer.views, strict=True):
+                parameter.grad_buffer = view
+                parameter.observer = observer
 
     @property
     def parameters(self) -> list[Parameter]:
@@ -106,10 +117,14 @@ class DistributedOptimizer:
         self._reducer.reset()
 
     def zero_grad(self) -> None:
-        """Forget all gradients; the next backward overwrites them."""
-        self._optimizer.zero_grad()
+        """Forget all gradients; the next backward overwrites them.
+
+        Raises:
+            RingsyncError: An exchange that an error had interrupted cannot be ended.
+        """
         if self._reducer is not None:
             self._reducer.reset()
+        self._optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Array | float]:
         """Return the wrapped optimizer's state.
@@ -157,37 +172,48 @@ class _Parameters:
     def gradient(self, index: int) -> Array | None:
         return self._parameters[index].grad
 
-    def adopt(self, index: int, view: Array) -> None:
-        self._parameters[index].grad = view
+    def adopt(self, index: int, gradient: Array | None) -> None:
+        self._parameters[index].grad = gradient
 
 
 class _Observer:
-    """Passes what the tape says on to the reducer, parameters by index."""
+    """Passes what the tape says on to the reducer, parameters by index.
 
-    def __init__(self, reducer: GradientReducer, parameters: list[Parameter]) -> None:
-        self._reducer = reducer
+    It holds the reducer weakly: with its optimizer gone, or the engine ended, nobody watches.
+    """
+
+    def __init__(
+        self, reducer: GradientReducer, parameters: list[Parameter], runtime: Runtime
+    ) -> None:
+        self._reducer = weakref.ref(reducer)
+        self._runtime = weakref.ref(runtime)
         self._index = {id(parameter): i for i, parameter in enumerate(parameters)}
 
+    def live_reducer(self) -> GradientReducer | None:
+        is_current = is_initialized() and self._runtime() is current()
+        return self._reducer() if is_current else None
+
     def backward_began(self) -> None:
-        self._reducer.began()
+        if reducer := self.live_reducer():
+            reducer.began()
 
     def gradient_final(self, tensor: Tensor) -> None:
-        self._reducer.final(self._index[id(tensor)])
+        if reducer := self.live_reducer():
+            reducer.final(self._index[id(tensor)])
 
     def backward_ended(self) -> None:
-        self._reducer.ended()
+        if reducer := self.live_reducer():
+            reducer.ended()
 
 
-def _watch(parameters: list[Parameter], reducer: GradientReducer) -> None:
-    observer = _Observer(reducer, parameters)
-    for parameter, view in zip(parameters, reducer.views, strict=True):
-        if parameter.observer is not None:
+def _check_unwatched(parameters: list[Parameter]) -> None:
+    for parameter in parameters:
+        observer = parameter.observer
+        if isinstance(observer, _Observer) and observer.live_reducer() is not None:
             raise ConfigError(
-                f"[DistributedOptimizer] '{parameter.name}' is already watched by another "
-                "DistributedOptimizer. Wrap each optimizer once."
+                f"[DistributedOptimizer] '{parameter.name}' is watched by another "
+                "DistributedOptimizer. Wrap each parameter's optimizer once."
             )
-        parameter.grad_buffer = view
-        parameter.observer = observer
 
 
 def _check(
@@ -212,7 +238,7 @@ def _check(
         raise ConfigError(
             f"{place} accumulate_steps={accumulate_steps!r}; a whole number from 1 is expected."
         )
-    if bucket_mib is not None and not bucket_mib > 0:
+    if bucket_mib is not None and not 0 < bucket_mib < math.inf:
         raise ConfigError(f"{place} bucket_mib={bucket_mib!r}; a number above 0 is expected.")
     if sync is not None and not isinstance(sync, Ring):
         raise ConfigError(f"{place} sync={sync!r} is not built yet. Leave it None, or pass Ring().")

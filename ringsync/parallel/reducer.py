@@ -2,7 +2,8 @@
 
 It starts a bucket's allreduce as soon as the bucket's last gradient is final and all earlier
 buckets have been submitted, so that all ranks submit in one order; when backward ends it submits
-what is left, zero where there is no gradient, and waits. It knows no optimizer and no layer.
+what is left, zero where there is no gradient, and waits. A parameter without a gradient on every
+rank stays without one, as in a world of one. It knows no optimizer and no layer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from ringsync.arrays import Array
 from ringsync.collectives import ReduceOp, allreduce_async_
 from ringsync.errors import ConfigError
-from ringsync.handle import Handle
+from ringsync.handle import Handle, wait_all
 from ringsync.parallel.arena import Arena, Bucket, make_arena
 from ringsync.parallel.layout import TensorSpec, check_equal_start
 from ringsync.parallel.stats import ExchangeStats
@@ -35,8 +36,8 @@ class GradientSource(Protocol):
     def gradient(self, index: int) -> Array | None:
         """The gradient as it stands; None when there is none this step."""
 
-    def adopt(self, index: int, view: Array) -> None:
-        """Make `view` the gradient."""
+    def adopt(self, index: int, gradient: Array | None) -> None:
+        """Make `gradient` the parameter's; None: it has none."""
 
 
 class GradientReducer:
@@ -78,6 +79,7 @@ class GradientReducer:
         self._began_ns = 0
         self._passes = 0
         self._handles: list[Handle] = []
+        self._is_exchanged = False
         self._missing: list[set[int]] = []
         self.reset()
 
@@ -144,9 +146,19 @@ class GradientReducer:
             self._exchange_rest(time.monotonic_ns())
 
     def reset(self) -> None:
-        """Begin a new step: gradients are the optimizer's business until the next backward."""
+        """Begin a new step: gradients are the optimizer's business until the next backward.
+
+        An exchange that an error has interrupted is first brought to its end, because peers may
+        still be reading this rank's gradients, or waiting for them.
+
+        Raises:
+            RingsyncError: The interrupted exchange cannot be ended; a rank died, for example.
+        """
+        if self._handles and not self._is_exchanged:
+            self._exchange_rest(time.monotonic_ns())
         self._passes = 0
         self._handles = []
+        self._is_exchanged = False
         self._missing = [set(bucket.members) for bucket in self._arena.buckets]
         self._idle_since_ns = time.monotonic_ns()
 
@@ -167,16 +179,17 @@ class GradientReducer:
     def _submit(self, bucket: Bucket) -> None:
         self._gather(bucket)
         start_ns = time.monotonic_ns()
-        self._handles.append(allreduce_async_(bucket.slice, op=self._op, name=bucket.name))
-        mark("submit", start_ns, None, bucket.name, bucket.slice.nbytes)
+        self._handles.append(allreduce_async_(bucket.memory, op=self._op, name=bucket.name))
+        mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
 
     def _gather(self, bucket: Bucket) -> None:
         """Bring into the arena what lies elsewhere, and zero what is not there at all."""
         start_ns = time.monotonic_ns()
         packed_bytes = 0
-        for index in bucket.members:
+        for position, index in enumerate(bucket.members):
             view = self._arena.views[index]
             gradient = self._source.gradient(index)
+            bucket.presence[position] = gradient is not None
             if gradient is view:
                 continue
             packed_bytes += view.nbytes
@@ -192,8 +205,14 @@ class GradientReducer:
         for bucket in self._arena.buckets[len(self._handles) :]:
             self._submit(bucket)
         start_ns = time.monotonic_ns()
-        for handle in self._handles:
-            handle.wait()
+        self._is_exchanged = True
+        wait_all(self._handles)
+        self._drop_absent()
         end_ns = time.monotonic_ns()
         mark("wait", start_ns, end_ns)
         self._stats.add_step([h.times() for h in self._handles], compute_end_ns, end_ns)
+
+    def _drop_absent(self) -> None:
+        for bucket in self._arena.buckets:
+            for position in np.flatnonzero(bucket.presence == 0):
+                self._source.adopt(bucket.members[position], None)

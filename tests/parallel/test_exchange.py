@@ -58,9 +58,75 @@ def test_a_rank_without_any_backward_still_takes_part_in_step(on_ranks):
         np.testing.assert_allclose(rank["p"], np.full(1000, 1 - 0.1 * 0.5, np.float32))
 
 
-def test_a_parameter_unused_everywhere_gets_zero(on_ranks):
-    ran = on_ranks(2, toy("loss_of(1).backward()\nsave(g=toy.all[3].grad)"))
-    np.testing.assert_array_equal(ran.ranks[0]["g"], np.zeros(1000, np.float32))
+def test_a_parameter_unused_everywhere_has_no_gradient_and_is_not_trained(on_ranks):
+    body = """
+loss_of(1).backward()
+optimizer.step()
+save(none=toy.all[3].grad is None, p=toy.all[3].data, used=toy.all[1].data)
+"""
+    body = body.replace("optimizer.step", "optimizer._optimizer.weight_decay = 0.5\noptimizer.step")
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    assert ran.ranks[0]["none"]
+    np.testing.assert_array_equal(ran.ranks[0]["p"], np.full(1000, 4.0, np.float32))
+    assert (ran.ranks[0]["used"] != 2.0).all()
+
+
+def test_zero_grad_after_an_error_in_backward_restores_use(on_ranks):
+    body = """
+original = type(optimizer._reducer).final
+def failing(self, index):
+    original(self, index)
+    if index == 2 and rs.rank() == 0 and not failing.done:
+        failing.done = True
+        raise MemoryError("no room")
+failing.done = False
+type(optimizer._reducer).final = failing
+try:
+    loss_of(0, 1, 2, 3).backward()
+except MemoryError:
+    pass
+optimizer.zero_grad()
+loss_of(0, 1, 2, 3).backward()
+save(g=toy.all[0].grad, h=toy.all[3].grad)
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        np.testing.assert_array_equal(rank["g"], np.full(1000, 1.5, np.float32))
+        np.testing.assert_array_equal(rank["h"], np.full(1000, 1.5, np.float32))
+
+
+def test_a_model_can_be_wrapped_again_once_its_optimizer_is_gone(on_ranks):
+    body = """
+import gc
+del optimizer
+gc.collect()
+optimizer = rs.DistributedOptimizer(optim.SGD(toy.all, lr=0.1))
+loss_of(0, 1, 2, 3).backward()
+try:
+    rs.DistributedOptimizer(optim.SGD(toy.all, lr=0.1))
+except errors.ConfigError as error:
+    save(g=toy.all[2].grad, text=str(error))
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    np.testing.assert_array_equal(ran.ranks[0]["g"], np.full(1000, 1.5, np.float32))
+    assert "'p0' is watched by another DistributedOptimizer" in str(ran.ranks[0]["text"])
+
+
+def test_unequal_parameter_counts_are_a_mismatch_on_every_rank(on_ranks):
+    script = """
+try:
+    rs.broadcast_parameters({f"p{i}": np.zeros(3) for i in range(2 + rs.rank())})
+except errors.MismatchError as error:
+    save(text=str(error))
+"""
+    ran = on_ranks(2, script)
+    assert [str(rank["text"]) for rank in ran.ranks] == [
+        "[broadcast_parameters] rank 1 has 3 parameters, rank 0 has 2. Build the same model on all "
+        "ranks."
+    ] * 2
 
 
 def test_accumulated_passes_are_exchanged_once_and_add_up(on_ranks):
@@ -116,9 +182,9 @@ def test_gradients_of_mixed_dtypes_and_odd_sizes_are_exchanged(on_ranks):
 from ringsync.autograd import Parameter
 kinds = [((3, 5), np.float32), ((), np.float64), ((17,), np.float64), ((0, 4), np.float32)]
 mixed = [Parameter(np.ones(*kind), name=f"m{i}") for i, kind in enumerate(kinds)]
-other = rs.DistributedOptimizer(optim.SGD(mixed, lr=1.0))
-total = mixed[0].sum() * float(rs.rank())
-total.backward()
+other = rs.DistributedOptimizer(optim.SGD(mixed, lr=1.0), accumulate_steps=2)
+(mixed[0].sum() * float(rs.rank()) + mixed[3].sum()).backward()
+(mixed[1] + mixed[2].sum()).backward()
 other.step()
 save(a=mixed[0].grad, b=mixed[2].grad, shape=mixed[3].grad.shape)
 """
