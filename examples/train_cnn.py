@@ -47,8 +47,8 @@ def main() -> None:
     channels, image = train.arrays()[0].shape[1:3]
     net = models.lenet(in_channels=channels, image=image, classes=10, seed=arguments.seed)
     rs.broadcast_parameters(net, root=0)  # ringsync 2: all ranks start equal
-    optimizer = optim.SGD(net.parameters(), lr=arguments.lr, momentum=arguments.momentum)
-    optimizer = rs.DistributedOptimizer(optimizer)  # ringsync 3: gradients of all ranks
+    plain = optim.SGD(net.parameters(), lr=arguments.lr, momentum=arguments.momentum)
+    optimizer = rs.DistributedOptimizer(plain)  # ringsync 3: gradients of all ranks
     train = train.shard(rs.rank(), rs.size())  # ringsync 4: each rank its part of every batch
     test = test.shard(rs.rank(), rs.size())
 
@@ -63,8 +63,9 @@ def main() -> None:
             mean_loss.update(loss, y)
         elapsed_s = time.perf_counter() - start_s
         samples = rs.allreduce(mean_loss.totals(), op=rs.Sum)[1]
-        for x, y in test.batches(256):
-            accuracy.update(net(x), y)
+        with rs.no_grad():
+            for x, y in test.batches(256):
+                accuracy.update(net(x), y)
         report = (
             f"epoch {epoch + 1}: loss {rs.reduce_metric(mean_loss):.4f}, "
             f"test accuracy {rs.reduce_metric(accuracy):.2%}, {samples / elapsed_s:,.0f} samples/s"

@@ -4,6 +4,7 @@ Wrap the optimizer, start the script with `ringsyncrun -np 4`, and it trains on 
 """
 
 from ringsync import data, errors, models, nn, optim
+from ringsync.autograd import no_grad
 from ringsync.collectives import (
     Adasum,
     Average,
@@ -84,6 +85,7 @@ __all__ = [
     "local_size",
     "models",
     "nn",
+    "no_grad",
     "node_rank",
     "num_nodes",
     "optim",

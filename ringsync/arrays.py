@@ -72,7 +72,7 @@ def as_target(x: object, place: str) -> Array:
     if not array.flags.c_contiguous:
         raise ConfigError(
             f"[{place}] the array of shape {array.shape} has strides {array.strides}; a "
-            f"C-contiguous one is expected. Pass numpy.ascontiguousarray(x)."
+            f"C-contiguous one is expected. Use {place.rstrip('_')}(), which returns its result."
         )
     return array
 
@@ -110,4 +110,4 @@ def _import(x: object, place: str) -> Array:
         raise ConfigError(
             f"[{place}] {type(x).__name__!r} is no array that can be used ({error}); a NumPy "
             "array, or one with __dlpack__ or a buffer, is expected."
-        ) from error
+        ) from None

@@ -74,7 +74,6 @@ class _Family:
     size: str
     local_rank: str
     local_size: str
-    node_rank: str = ""
     num_nodes: str = ""
     job: tuple[str, ...] = ()
     needs: str = ""
@@ -90,7 +89,6 @@ _FAMILIES = (
         "RINGSYNC_SIZE",
         "RINGSYNC_LOCAL_RANK",
         "RINGSYNC_LOCAL_SIZE",
-        "RINGSYNC_NODE_RANK",
         "RINGSYNC_NUM_NODES",
         ("RINGSYNC_JOB_ID",),
     ),
@@ -100,7 +98,6 @@ _FAMILIES = (
         "WORLD_SIZE",
         "LOCAL_RANK",
         "LOCAL_WORLD_SIZE",
-        "GROUP_RANK",
         "",
         ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID"),
     ),
@@ -110,7 +107,6 @@ _FAMILIES = (
         "HOROVOD_SIZE",
         "HOROVOD_LOCAL_RANK",
         "HOROVOD_LOCAL_SIZE",
-        "HOROVOD_CROSS_RANK",
         "HOROVOD_CROSS_SIZE",
         ("HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT"),
     ),
@@ -120,7 +116,6 @@ _FAMILIES = (
         "OMPI_COMM_WORLD_SIZE",
         "OMPI_COMM_WORLD_LOCAL_RANK",
         "OMPI_COMM_WORLD_LOCAL_SIZE",
-        "OMPI_COMM_WORLD_NODE_RANK",
         "",
         ("PMIX_NAMESPACE",),
     ),
@@ -139,7 +134,6 @@ _FAMILIES = (
         "SLURM_NTASKS",
         "SLURM_LOCALID",
         "",
-        "SLURM_NODEID",
         "SLURM_NNODES",
         ("SLURM_JOB_ID", "SLURM_STEP_ID"),
         needs="SLURM_STEP_ID",

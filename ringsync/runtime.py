@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import logging
 import math
 import operator
 import os
@@ -16,7 +15,6 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
-import threadpoolctl  # type: ignore[import-untyped]  # it ships no annotations
 
 from ringsync._native import Engine, meet, memory_store
 from ringsync._native import assign_buckets as native_assign_buckets
@@ -24,8 +22,7 @@ from ringsync.arrays import Array
 from ringsync.config import Settings, World, read_settings, read_world
 from ringsync.errors import ConfigError, NotInitializedError
 from ringsync.recorder import Recorder
-
-_LOGGER = logging.getLogger("ringsync")
+from ringsync.threads import limit_threads
 
 # One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
 # going to sleep cannot pay.
@@ -33,6 +30,9 @@ _WAKE_UP_US = 40.0
 
 # More than any address space holds.
 _MOST_BYTES = 2**56
+
+# The native core's number for a barrier.
+_BARRIER = 3
 
 # Where several processes share the cores of this host.
 _TRANSPORT = "shm"
@@ -75,6 +75,18 @@ class Runtime:
         self.recorder = Recorder(self.engine, world)
         if settings.timeline:
             self.recorder.start(settings.timeline)
+
+    def meet(self) -> None:
+        """Return once every rank is connected, so that none can end while others still connect.
+
+        Raises:
+            PeerLostError: A rank ended first.
+            TimedOutError: A rank did not come in time.
+        """
+        timeout_s = self.settings.start_timeout_s
+        handle = self.engine.call(_BARRIER, None, "init", False, 1, 0, timeout_s)
+        handle.wait()
+        handle.check()
 
     def next_number(self) -> int:
         """Number the next set of parameters; ranks that run one script count alike.
@@ -131,8 +143,10 @@ def init() -> None:
     if _current is not None:
         return
     world, settings = read_world(), read_settings()
-    _limit_threads(world, settings)
-    _current = Runtime(world, settings)
+    limit_threads(world, settings)
+    runtime = Runtime(world, settings)
+    runtime.meet()
+    _current = runtime
 
 
 def shutdown() -> None:
@@ -266,23 +280,6 @@ def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> 
         Indices of the tensors of each bucket.
     """
     return native_assign_buckets(list(sizes_bytes), limit_bytes, least)
-
-
-def _limit_threads(world: World, settings: Settings) -> None:
-    """Share the cores among the ranks of this host, unless the user has decided."""
-    if world.local_size == 1 or settings.has_thread_count:
-        return
-    cores = len(os.sched_getaffinity(0))
-    threads = max(1, cores // world.local_size)
-    threadpoolctl.threadpool_limits(limits=threads)
-    if world.rank == 0:
-        _LOGGER.warning(
-            "[ringsync] each rank computes with %d thread(s) (%d cores / %d ranks); set "
-            "OMP_NUM_THREADS to choose.",
-            threads,
-            cores,
-            world.local_size,
-        )
 
 
 def _close_at_exit() -> None:

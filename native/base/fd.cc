@@ -9,6 +9,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -29,6 +31,24 @@ void Fd::reset() noexcept {
   if (number_ >= 0) ::close(std::exchange(number_, -1));
 }
 
+namespace {
+
+/// What the kernel estimates that can be allocated without pushing others out; without an estimate
+/// there is no limit.
+size_t available_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string key;
+  size_t kib = 0;
+  std::string unit;
+  while (file >> key >> kib) {
+    std::getline(file, unit);
+    if (key == "MemAvailable:") return kib * 1024;
+  }
+  return std::numeric_limits<size_t>::max();
+}
+
+}  // namespace
+
 std::string errno_text() { return std::strerror(errno); }
 
 Fd make_eventfd() {
@@ -46,14 +66,21 @@ Fd make_own_pidfd() {
 }
 
 Fd make_memfd(size_t bytes) {
+  if (const size_t available = available_bytes(); bytes > available) {
+    // The kernel would grant page after page and then end some process, perhaps a stranger's.
+    throw Error("[shm] no room for " + std::to_string(bytes) + " bytes of shared memory, " +
+                std::to_string(available) + " are available. Free memory, or ask for less.");
+  }
   Fd fd(::memfd_create("ringsync", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) throw Error("[shm] memfd_create failed: " + errno_text() + ".");
+  if (!fd)
+    throw Error("[shm] memfd_create failed: " + errno_text() + ". Raise the limit of open files.");
   if (::fallocate(fd.get(), 0, 0, static_cast<off_t>(bytes)) != 0) {
     throw Error("[shm] no room for " + std::to_string(bytes) + " bytes of shared memory: " +
                 errno_text() + ". Free memory or raise the container's limit.");
   }
   if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    throw Error("[shm] sealing shared memory failed: " + errno_text() + ".");
+    throw Error("[shm] sealing shared memory failed: " + errno_text() +
+                ". Linux 5.3 or newer is needed.");
   }
   return fd;
 }
@@ -61,7 +88,8 @@ Fd make_memfd(size_t bytes) {
 Mapping::Mapping(const Fd& memfd, size_t bytes) {
   void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd.get(), 0);
   if (address == MAP_FAILED) {
-    throw Error("[shm] mapping " + std::to_string(bytes) + " bytes failed: " + errno_text() + ".");
+    throw Error("[shm] mapping " + std::to_string(bytes) + " bytes failed: " + errno_text() +
+                ". Free memory, or raise vm.max_map_count.");
   }
   bytes_ = {static_cast<std::byte*>(address), bytes};
 }

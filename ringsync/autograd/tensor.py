@@ -89,6 +89,12 @@ class Tensor(Operators["Tensor"]):
         self.observer: BackwardObserver | None = None
         self.node: Node | None = None
 
+    def __getstate__(self) -> tuple[None, dict[str, object]]:
+        """A copy has values of its own and nobody who watches it."""
+        names = [name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ())]
+        state = {name: getattr(self, name) for name in names if name != "__weakref__"}
+        return None, {**state, "node": None, "observer": None, "grad_buffer": None}
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""

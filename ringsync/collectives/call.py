@@ -5,8 +5,10 @@ What each collective asks of its arrays is its own file's matter.
 
 from __future__ import annotations
 
+import operator
 import time
 from enum import IntEnum
+from typing import SupportsIndex
 
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
@@ -61,10 +63,13 @@ class Call:
         self._runtime = current()
         seconds = self._runtime.settings.timeout_s if timeout_s is None else timeout_s
         _check(place, self._runtime, op, root, codec)
-        if not seconds > 0:
+        if not isinstance(seconds, int | float) or not seconds > 0:
             raise ConfigError(
-                f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None."
+                f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None. Leave "
+                "it out to take RINGSYNC_TIMEOUT_S."
             )
+        if not isinstance(name, str | None):
+            raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
         self._array = array
         self._name = place if name is None else name
         self._arguments = (collective, array, self._name, name is not None, int(op), root, seconds)
@@ -111,13 +116,14 @@ def _check(place: str, runtime: Runtime, op: ReduceOp, root: int, codec: str | N
         raise ConfigError(
             f"[{place}] codec={codec!r} was given; no codec is built yet. Leave it None."
         )
+    if not isinstance(op, ReduceOp):
+        raise ConfigError(f"[{place}] op={op!r}; a ReduceOp is expected. Use rs.Average or rs.Sum.")
     if op not in BUILT_OPS:
-        name = op.name if isinstance(op, ReduceOp) else repr(op)
         raise ConfigError(
-            f"[{place}] op={name} is not built yet; Average or Sum is expected. Use one of them."
+            f"[{place}] op={op.name} is not built yet; Average or Sum is expected. Use one of them."
         )
-    if not 0 <= root < runtime.world.size:
+    if not isinstance(root, SupportsIndex) or not 0 <= operator.index(root) < runtime.world.size:
         raise ConfigError(
-            f"[{place}] root={root} is no rank of this world; 0 <= root < {runtime.world.size} "
-            "is expected."
+            f"[{place}] root={root!r} is no rank of this world; 0 <= root < {runtime.world.size} "
+            "is expected. Name one of them."
         )

@@ -20,7 +20,8 @@ def allreduce(
 
     Args:
         x: Any shape; float32/float64/int32/int64; host memory. Shape and dtype equal on every rank.
-        op: `Average` or `Sum`. An integer average divides truly and truncates toward zero.
+        op: `Average` or `Sum`. Integers wrap where their sum overflows; an integer average divides
+            truly and truncates toward zero.
         name: Key under which ranks meet, unique among operations in flight; None pairs calls by
             order.
         codec: Form on the wire; only None so far.

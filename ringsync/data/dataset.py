@@ -147,8 +147,10 @@ class Dataset:
         """Cut the whole set into global batches, and give this shard's part of each.
 
         The parts of a batch are contiguous and differ by one sample at most, the first ones being
-        larger, so 1, 2 and 4 shards see the same samples in every step. In a last small batch a
-        shard's part may be empty; all shards take the same number of steps.
+        larger, so any number of shards sees the same samples in every step. Where the shards do not
+        divide the batch, the mean over ranks of each part's mean weighs the samples of smaller
+        parts a little more; choose a batch that they divide to train exactly as one process does.
+        In a last small batch a shard's part may be empty; all shards take the same number of steps.
 
         Args:
             batch: Size of the GLOBAL batch, of all shards together.
@@ -160,8 +162,14 @@ class Dataset:
             An iterator over (x, y); views without shuffling, else copies.
 
         Raises:
-            ConfigError: `batch` is smaller than the number of shards.
+            ConfigError: `batch` is smaller than the number of shards, or larger than the set while
+                shuffling, or `shuffle` is no seed.
         """
+        if isinstance(shuffle, bool):
+            raise ConfigError(
+                f"[dataset] shuffle={shuffle}; a seed is expected, or None for no shuffling. Pass"
+                " the epoch's number, so that every epoch has an order of its own."
+            )
         if batch < self.shards:
             raise ConfigError(
                 f"[dataset] a global batch of {batch} cannot feed {self.shards} shards; expected at"
@@ -169,6 +177,11 @@ class Dataset:
             )
         is_dropping = shuffle is not None if drop_last is None else drop_last
         count = len(self.x)
+        if is_dropping and batch > count:
+            raise ConfigError(
+                f"[dataset] a global batch of {batch} from {count} samples leaves no full batch."
+                " Take a smaller batch, or drop_last=False."
+            )
         order = None if shuffle is None else np.random.default_rng(shuffle).permutation(count)
         stop = count - count % batch if is_dropping else count
         return self._parts(range(0, stop, batch), batch, order)

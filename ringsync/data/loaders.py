@@ -6,8 +6,10 @@ Not a place for data of unclear licence: what is not shipped is read from where 
 from __future__ import annotations
 
 import importlib.util
+import zlib
 from importlib.resources import as_file, files
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -78,7 +80,7 @@ def load(path: str | Path) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as archive:
             x, y = archive["x"], archive["y"]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise ConfigError(
             f"[data] {path} cannot be read as a data set: {error}. Write one with"
             " numpy.savez(path, x=x, y=y)."

@@ -134,7 +134,8 @@ def group_of(pid: int) -> int | None:
 def send_signal(pids: Iterable[int], number: int) -> None:
     """Signal processes one by one; those that are gone already are passed over."""
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        # A process that became another user's cannot be signalled; the sweep tells who stayed.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
@@ -146,7 +147,7 @@ def send_signal_to_groups(groups: Iterable[int], number: int) -> None:
         number: The signal.
     """
     for group in groups:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
 
 

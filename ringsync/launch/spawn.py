@@ -93,7 +93,7 @@ def shared_environment(exports: Sequence[str]) -> dict[str, str]:
                 f"[ringsyncrun] -x {export!r} does not start with a variable's name. Write "
                 "-x NAME to pass a variable on, or -x NAME=VAL to set it."
             )
-        if name in _FOREIGN_NAMES:
+        if _is_foreign(name):
             raise ConfigError(
                 f"[ringsyncrun] -x {name}: only a launcher sets that, and ringsyncrun does so for "
                 "each rank. Leave it out."

@@ -6,6 +6,7 @@ import math
 import time
 import weakref
 from collections.abc import Sequence
+from typing import NoReturn, SupportsIndex
 
 from ringsync.arrays import Array
 from ringsync.autograd import Parameter, Tensor
@@ -145,6 +146,17 @@ class DistributedOptimizer:
         """
         self._optimizer.load_state_dict(state)
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be copied: gradients can have one owner.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(
+            "[DistributedOptimizer] it cannot be copied or pickled, because it watches its "
+            "parameters' gradients. Save state_dict(), or wrap a copy of the plain optimizer."
+        )
+
     def take_stats(self) -> ExchangeStats:
         """Return what the exchanges since the last call cost on this rank.
 
@@ -231,14 +243,19 @@ def _check(
             "example, optim.SGD(net.parameters(), lr=0.1)."
         )
     if op not in {ReduceOp.Average, ReduceOp.Sum}:
-        raise ConfigError(f"{place} op={op!r} is not built yet. Use Average or Sum.")
+        raise ConfigError(f"{place} op={op} is not built yet. Use Average or Sum.")
     if codec is not None:
         raise ConfigError(f"{place} codec={codec!r}: no codec is built yet. Leave it None.")
     if not isinstance(accumulate_steps, int) or accumulate_steps < 1:
         raise ConfigError(
-            f"{place} accumulate_steps={accumulate_steps!r}; a whole number from 1 is expected."
+            f"{place} accumulate_steps={accumulate_steps!r}; a whole number from 1 is expected. "
+            "Leave it 1 to exchange every backward."
         )
-    if bucket_mib is not None and not 0 < bucket_mib < math.inf:
-        raise ConfigError(f"{place} bucket_mib={bucket_mib!r}; a number above 0 is expected.")
+    is_size = isinstance(bucket_mib, int | float) and 0 < bucket_mib < math.inf
+    if bucket_mib is not None and not is_size:
+        raise ConfigError(
+            f"{place} bucket_mib={bucket_mib!r}; a number above 0 is expected. Leave it None to "
+            "take RINGSYNC_BUCKET_MIB."
+        )
     if sync is not None and not isinstance(sync, Ring):
         raise ConfigError(f"{place} sync={sync!r} is not built yet. Leave it None, or pass Ring().")

@@ -208,9 +208,8 @@ class GradientReducer:
         self._is_exchanged = True
         wait_all(self._handles)
         self._drop_absent()
-        end_ns = time.monotonic_ns()
-        mark("wait", start_ns, end_ns)
-        self._stats.add_step([h.times() for h in self._handles], compute_end_ns, end_ns)
+        mark("wait", start_ns)
+        self._stats.add_step([h.times() for h in self._handles], compute_end_ns)
 
     def _drop_absent(self) -> None:
         for bucket in self._arena.buckets:

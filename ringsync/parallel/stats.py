@@ -21,14 +21,12 @@ class ExchangeStats:
         steps: Exchanges completed.
         communication_ms: Time in which this rank's engine moved or summed gradients.
         hidden_ms: The part of it during which backward was still computing.
-        exposed_ms: Time for which the training thread stood still at the end of backward.
         waiting_ms: Time in which the engine waited for other ranks to submit.
     """
 
     steps: int = 0
     communication_ms: float = 0.0
     hidden_ms: float = 0.0
-    exposed_ms: float = 0.0
     waiting_ms: float = 0.0
 
     @property
@@ -36,16 +34,19 @@ class ExchangeStats:
         """Share of communication hidden behind compute, 0 to 1; 0 without communication."""
         return self.hidden_ms / self.communication_ms if self.communication_ms else 0.0
 
-    def add_step(self, times: Iterable[Times], compute_end_ns: int, end_ns: int) -> None:
+    @property
+    def exposed_ms(self) -> float:
+        """Communication that was not hidden: what a faster exchange could save at most."""
+        return self.communication_ms - self.hidden_ms
+
+    def add_step(self, times: Iterable[Times], compute_end_ns: int) -> None:
         """Account for one exchange.
 
         Args:
             times: Stages of each bucket; one runs at a time, so they never overlap.
             compute_end_ns: When backward had computed its last gradient.
-            end_ns: When the last bucket was complete.
         """
         self.steps += 1
-        self.exposed_ms += max(0, end_ns - compute_end_ns) / _NS_PER_MS
         for bucket in times:
             self.communication_ms += (bucket.done_ns - bucket.agreed_ns) / _NS_PER_MS
             self.waiting_ms += (bucket.agreed_ns - bucket.started_ns) / _NS_PER_MS

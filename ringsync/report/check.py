@@ -14,6 +14,10 @@ from ringsync.report.timeline import read_json
 
 _MOST_PROBLEMS = 100  # beyond it more lines do not help; the count is told
 
+_MOST_RANKS = 4096  # as many as the launcher starts
+_MOST_SHOWN = 10
+_LAST_US = 2**53 / 1000  # beyond it a float no longer tells nanoseconds apart
+
 # start_ns, end_ns, name
 _Span = tuple[int, int, str]
 
@@ -46,14 +50,20 @@ def check_merged(path: Path) -> list[str]:
 
 def _gaps(document: dict[str, Any]) -> Iterator[str]:
     """What the file itself says is not in it."""
-    facts = document.get("metadata", {}).get("ringsync", {})
-    ranks = facts.get("ranks", {})
-    missing = sorted(set(range(facts.get("size", 0))) - {int(rank) for rank in ranks})
+    facts = _dict(_dict(document.get("metadata")).get("ringsync"))
+    ranks = _dict(facts.get("ranks"))
+    size = facts.get("size", 0)
+    if not isinstance(size, int) or not 0 <= size <= _MOST_RANKS:
+        yield f"its size is {size!r}, no number of ranks"
+        size = 0
+    missing = [rank for rank in range(size) if str(rank) not in ranks]
     if missing:
-        yield f"ranks {missing} of {facts['size']} left no file"
+        shown = ", ".join(map(str, missing[:_MOST_SHOWN]))
+        more = f" and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
+        yield f"ranks {shown}{more} of {size} left no file"
     for rank, known in ranks.items():
-        if known.get("dropped"):
-            yield f"rank {rank} had no room for {known['dropped']} events"
+        if dropped := _dict(known).get("dropped"):
+            yield f"rank {rank!r} had no room for {dropped!r} events"
     if not any(isinstance(e, dict) and e.get("ph") == "X" for e in document["traceEvents"]):
         yield "there is no complete event in it"
 
@@ -66,13 +76,13 @@ def _problems(events: list[Any]) -> Iterator[str]:
             yield f"event {index} is not an object with a name"
         elif not all(_is_whole(event.get(key)) for key in ("pid", "tid")):
             yield f"event {index} ({event['name']}) has no whole-number pid and tid"
-        elif event.get("ph") not in {"M", "X"}:
+        elif event.get("ph") not in ("M", "X"):
             yield f"event {index} ({event['name']}) is of an unexpected kind {event.get('ph')!r}"
         elif event["ph"] == "M":
             named.add((event["name"], event["pid"], event["tid"]))
         elif not (_is_number(event.get("ts")) and _is_number(event.get("dur"))):
             yield f"event {index} ({event['name']}) has no numbers ts and dur"
-        elif event["ts"] < 0 or event["dur"] < 0:
+        elif not (0 <= event["ts"] < _LAST_US and 0 <= event["dur"] < _LAST_US):
             times = f"starts at {event['ts']}, lasts {event['dur']} us"
             yield f"event {index} ({event['name']}) {times}"
         else:
@@ -100,6 +110,10 @@ def _crossings(pid: int, tid: int, spans: list[_Span]) -> Iterator[str]:
                 f"which ends at {other_end} ns"
             )
         open_spans.append(span)
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _is_whole(value: object) -> bool:

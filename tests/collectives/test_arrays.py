@@ -97,7 +97,7 @@ def test_a_device_array_is_refused_in_words(place):
 )
 def test_strides_are_refused_in_place_with_their_values(place, cut):
     x = np.ones((4, 3))[cut]
-    with pytest.raises(ConfigError, match=rf"\[{place}\] .*has strides .*ascontiguousarray"):
+    with pytest.raises(ConfigError, match=rf"\[{place}\] .*has strides .*which returns its result"):
         IN_PLACE[place](x)
 
 
@@ -179,7 +179,7 @@ def test_dlpack_before_version_1_is_read():
 
 @in_place
 def test_dlpack_before_version_1_cannot_say_that_it_may_be_written(place):
-    with pytest.raises(ConfigError, match="OldTensor of shape .* is read-only"):
+    with pytest.raises(ConfigError, match=r"OldTensor of shape .* is read-only"):
         IN_PLACE[place](OldTensor(np.arange(5, dtype=np.float32)))
 
 

@@ -33,7 +33,9 @@ def joined(parts):
     seed=st.none() | st.integers(0, 5),
 )
 def test_the_parts_of_a_batch_are_the_batch_whatever_the_number_of_shards(count, size, more, seed):
-    whole, batch = numbered(count), size + more
+    batch = size + more
+    assume(batch <= count)
+    whole = numbered(count)
     expected = labels_of(whole.batches(batch, shuffle=seed))
     shards = [labels_of(whole.shard(i, size).batches(batch, shuffle=seed)) for i in range(size)]
     assert [joined(parts) for parts in zip(*shards, strict=True)] == expected
@@ -45,6 +47,7 @@ def test_the_parts_of_a_batch_are_the_batch_whatever_the_number_of_shards(count,
 @SMALL
 @given(count=st.integers(1, 60), batch=st.integers(1, 20), seed=st.integers(0, 9))
 def test_an_epoch_sees_every_sample_once_but_for_a_last_uneven_batch(count, batch, seed):
+    assume(batch <= count)
     seen = joined(labels_of(numbered(count).batches(batch, shuffle=seed)))
     assert len(seen) == len(set(seen)) == count - count % batch
     kept = labels_of(numbered(count).batches(batch, shuffle=seed, drop_last=False))
@@ -139,3 +142,15 @@ def test_synthetic_sets_have_the_shape_asked_for_and_depend_on_the_seed_only():
     assert not np.array_equal(x, synthetic(3, 10, (2, 4), 6).arrays()[0])
     with pytest.raises(ConfigError, match=r"^\[data\] classes=0"):
         synthetic(0, 10, (2,), 0)
+
+
+def test_a_batch_that_no_epoch_could_fill_says_so():
+    with pytest.raises(ConfigError, match="batch of 6 from 5 samples leaves no full batch"):
+        numbered(5).batches(6, shuffle=0)
+    assert labels_of(numbered(5).batches(6)) == [[0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_bool_is_no_seed(shuffle):
+    with pytest.raises(ConfigError, match="a seed is expected, or None"):
+        numbered(5).batches(2, shuffle=shuffle)

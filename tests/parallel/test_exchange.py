@@ -308,3 +308,30 @@ save(p=toy.all[0].data, n=optimizer.take_stats().steps)
     ran = on_ranks(1, toy(body))
     np.testing.assert_allclose(ran.ranks[0]["p"], np.full(1000, 0.9, np.float32))
     assert ran.ranks[0]["n"] == 0
+
+
+def test_a_deep_copy_of_the_model_is_watched_by_nobody(on_ranks):
+    body = """
+import copy
+twin = copy.deepcopy(toy)
+(twin.all[0].sum() * float(rs.rank())).backward()
+loss_of(0, 1, 2, 3).backward()
+save(own=twin.all[0].grad, g=toy.all[0].grad)
+try:
+    copy.deepcopy(optimizer)
+except errors.ConfigError as error:
+    assert "cannot be copied or pickled" in str(error)
+else:
+    raise SystemExit(9)
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    for number, rank in enumerate(ran.ranks):
+        np.testing.assert_array_equal(rank["own"], np.full(1000, number, np.float32))
+        np.testing.assert_array_equal(rank["g"], np.full(1000, 1.5, np.float32))
+
+
+def test_ranks_that_end_right_after_init_harm_nobody(on_ranks):
+    for _ in range(5):
+        ran = on_ranks(3, "rs.shutdown()")
+        assert ran.code == 0, ran.output

@@ -14,7 +14,7 @@ MS = 1_000_000
 def test_overlap_is_the_share_of_communication_before_compute_ended(agreed_ms, done_ms, overlap):
     stats = ExchangeStats()
     times = Times(0, 0, agreed_ms * MS, done_ms * MS)
-    stats.add_step([times], compute_end_ns=10 * MS, end_ns=max(10, done_ms) * MS)
+    stats.add_step([times], compute_end_ns=10 * MS)
     assert stats.overlap == pytest.approx(overlap)
     assert stats.communication_ms == pytest.approx(done_ms - agreed_ms)
     assert stats.exposed_ms == pytest.approx(max(0, done_ms - 10))

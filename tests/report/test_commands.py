@@ -34,8 +34,8 @@ def test_json_answers_are_json(write_rank, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["missing"] == [1]
     assert main(["timeline", "check", str(tmp_path), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"] == [
-        "ranks [1] of 2 left no file",
-        "rank 0 had no room for 4 events",
+        "ranks 1 of 2 left no file",
+        "rank '0' had no room for 4 events",
     ]
     assert main(["timeline", "summary", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
