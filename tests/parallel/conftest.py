@@ -68,3 +68,27 @@ def on_ranks(tmp_path):
         return Ran(done.returncode, done.stdout + done.stderr, ranks)
 
     return run
+
+
+# Parameters whose gradients are known: everywhere the number of the rank, from 1.
+TOY = """
+from ringsync.autograd import Parameter, Tensor
+
+class Toy:
+    def __init__(self, count=4, size=1000):
+        values = [np.full(size, 1.0 + i, np.float32) for i in range(count)]
+        self.all = [Parameter(value, name=f"p{i}") for i, value in enumerate(values)]
+
+toy = Toy()
+optimizer = rs.DistributedOptimizer(optim.SGD(toy.all, lr=0.1), **OPTIONS)
+
+def loss_of(*used):
+    total = toy.all[used[0]].sum() * float(rs.rank() + 1)
+    for i in used[1:]:
+        total = total + toy.all[i].sum() * float(rs.rank() + 1)
+    return total
+"""
+
+
+def toy(body, options="{}"):
+    return TOY.replace("OPTIONS", options) + body

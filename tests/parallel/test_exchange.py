@@ -4,27 +4,7 @@ import json
 
 import numpy as np
 
-TOY = """
-from ringsync.autograd import Parameter, Tensor
-
-class Toy:
-    def __init__(self, count=4, size=1000):
-        values = [np.full(size, 1.0 + i, np.float32) for i in range(count)]
-        self.all = [Parameter(value, name=f"p{i}") for i, value in enumerate(values)]
-
-toy = Toy()
-optimizer = rs.DistributedOptimizer(optim.SGD(toy.all, lr=0.1), **OPTIONS)
-
-def loss_of(*used):
-    total = toy.all[used[0]].sum() * float(rs.rank() + 1)
-    for i in used[1:]:
-        total = total + toy.all[i].sum() * float(rs.rank() + 1)
-    return total
-"""
-
-
-def toy(body, options="{}"):
-    return TOY.replace("OPTIONS", options) + body
+from .conftest import toy
 
 
 def test_gradients_are_averages_when_backward_returns(on_ranks):
@@ -70,63 +50,6 @@ save(none=toy.all[3].grad is None, p=toy.all[3].data, used=toy.all[1].data)
     assert ran.ranks[0]["none"]
     np.testing.assert_array_equal(ran.ranks[0]["p"], np.full(1000, 4.0, np.float32))
     assert (ran.ranks[0]["used"] != 2.0).all()
-
-
-def test_zero_grad_after_an_error_in_backward_restores_use(on_ranks):
-    body = """
-original = type(optimizer._reducer).final
-def failing(self, index):
-    original(self, index)
-    if index == 2 and rs.rank() == 0 and not failing.done:
-        failing.done = True
-        raise MemoryError("no room")
-failing.done = False
-type(optimizer._reducer).final = failing
-try:
-    loss_of(0, 1, 2, 3).backward()
-except MemoryError:
-    pass
-optimizer.zero_grad()
-loss_of(0, 1, 2, 3).backward()
-save(g=toy.all[0].grad, h=toy.all[3].grad)
-"""
-    ran = on_ranks(2, toy(body))
-    assert ran.code == 0, ran.output
-    for rank in ran.ranks:
-        np.testing.assert_array_equal(rank["g"], np.full(1000, 1.5, np.float32))
-        np.testing.assert_array_equal(rank["h"], np.full(1000, 1.5, np.float32))
-
-
-def test_a_model_can_be_wrapped_again_once_its_optimizer_is_gone(on_ranks):
-    body = """
-import gc
-del optimizer
-gc.collect()
-optimizer = rs.DistributedOptimizer(optim.SGD(toy.all, lr=0.1))
-loss_of(0, 1, 2, 3).backward()
-try:
-    rs.DistributedOptimizer(optim.SGD(toy.all, lr=0.1))
-except errors.ConfigError as error:
-    save(g=toy.all[2].grad, text=str(error))
-"""
-    ran = on_ranks(2, toy(body))
-    assert ran.code == 0, ran.output
-    np.testing.assert_array_equal(ran.ranks[0]["g"], np.full(1000, 1.5, np.float32))
-    assert "'p0' is watched by another DistributedOptimizer" in str(ran.ranks[0]["text"])
-
-
-def test_unequal_parameter_counts_are_a_mismatch_on_every_rank(on_ranks):
-    script = """
-try:
-    rs.broadcast_parameters({f"p{i}": np.zeros(3) for i in range(2 + rs.rank())})
-except errors.MismatchError as error:
-    save(text=str(error))
-"""
-    ran = on_ranks(2, script)
-    assert [str(rank["text"]) for rank in ran.ranks] == [
-        "[broadcast_parameters] rank 1 has 3 parameters, rank 0 has 2. Build the same model on all "
-        "ranks."
-    ] * 2
 
 
 def test_accumulated_passes_are_exchanged_once_and_add_up(on_ranks):
@@ -195,61 +118,6 @@ save(a=mixed[0].grad, b=mixed[2].grad, shape=mixed[3].grad.shape)
     assert tuple(ran.ranks[0]["shape"]) == (0, 4)
 
 
-def test_a_second_backward_before_step_says_what_to_do(on_ranks):
-    body = "loss_of(0).backward()\nloss_of(0).backward()\n"
-    ran = on_ranks(2, toy(body))
-    assert ran.code == 1
-    assert "backward ran 2 times before step(); accumulate_steps=1" in ran.output
-
-
-def test_zero_grad_restores_use_after_a_skipped_step(on_ranks):
-    body = """
-loss_of(0, 1, 2, 3).backward()
-optimizer.zero_grad()
-loss_of(0, 1, 2, 3).backward()
-save(g=toy.all[0].grad)
-"""
-    ran = on_ranks(2, toy(body))
-    assert ran.code == 0, ran.output
-    np.testing.assert_array_equal(ran.ranks[0]["g"], np.full(1000, 1.5, np.float32))
-
-
-def test_a_forgotten_broadcast_names_the_first_tensor_that_differs(on_ranks):
-    script = """
-net = models.mlp([64, 16, 10], seed=rs.rank())
-optimizer = rs.DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))
-try:
-    nn.cross_entropy(net(np.ones((4, 64), np.float32)), np.zeros(4, np.int64)).backward()
-except errors.MismatchError as error:
-    save(text=str(error))
-"""
-    ran = on_ranks(2, script)
-    texts = {str(rank["text"]) for rank in ran.ranks}
-    assert len(ran.ranks) == 2
-    assert len(texts) == 1, texts
-    text = texts.pop()
-    assert "weight" in text
-    assert "rank 1 and rank 0" in text
-    assert "broadcast_parameters" in text
-
-
-def test_different_models_are_named_on_every_rank(on_ranks):
-    script = """
-net = models.mlp([64, 16 + rs.rank(), 10], seed=0)
-optimizer = rs.DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))
-try:
-    optimizer.step()
-except errors.MismatchError as error:
-    save(text=str(error))
-rs.barrier()
-"""
-    ran = on_ranks(2, script)
-    assert ran.code == 0, ran.output
-    assert [("(17, 64)" in str(r["text"]), "(16, 64)" in str(r["text"])) for r in ran.ranks] == [
-        (True, True)
-    ] * 2
-
-
 def test_broadcast_parameters_and_optimizer_state_make_equal_starts(on_ranks):
     script = """
 net = models.mlp([64, 16, 10], seed=rs.rank())
@@ -308,30 +176,3 @@ save(p=toy.all[0].data, n=optimizer.take_stats().steps)
     ran = on_ranks(1, toy(body))
     np.testing.assert_allclose(ran.ranks[0]["p"], np.full(1000, 0.9, np.float32))
     assert ran.ranks[0]["n"] == 0
-
-
-def test_a_deep_copy_of_the_model_is_watched_by_nobody(on_ranks):
-    body = """
-import copy
-twin = copy.deepcopy(toy)
-(twin.all[0].sum() * float(rs.rank())).backward()
-loss_of(0, 1, 2, 3).backward()
-save(own=twin.all[0].grad, g=toy.all[0].grad)
-try:
-    copy.deepcopy(optimizer)
-except errors.ConfigError as error:
-    assert "cannot be copied or pickled" in str(error)
-else:
-    raise SystemExit(9)
-"""
-    ran = on_ranks(2, toy(body))
-    assert ran.code == 0, ran.output
-    for number, rank in enumerate(ran.ranks):
-        np.testing.assert_array_equal(rank["own"], np.full(1000, number, np.float32))
-        np.testing.assert_array_equal(rank["g"], np.full(1000, 1.5, np.float32))
-
-
-def test_ranks_that_end_right_after_init_harm_nobody(on_ranks):
-    for _ in range(5):
-        ran = on_ranks(3, "rs.shutdown()")
-        assert ran.code == 0, ran.output
