@@ -5,10 +5,8 @@ What each collective asks of its arrays is its own file's matter.
 
 from __future__ import annotations
 
-import operator
 import time
 from enum import IntEnum
-from typing import SupportsIndex
 
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
@@ -63,12 +61,12 @@ class Call:
         self._runtime = current()
         seconds = self._runtime.settings.timeout_s if timeout_s is None else timeout_s
         _check(place, self._runtime, op, root, codec)
-        if not isinstance(seconds, int | float) or not seconds > 0:
+        if not isinstance(seconds, (int, float)) or not seconds > 0:
             raise ConfigError(
                 f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None. Leave "
                 "it out to take RINGSYNC_TIMEOUT_S."
             )
-        if not isinstance(name, str | None):
+        if name is not None and not isinstance(name, str):
             raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
         self._array = array
         self._name = place if name is None else name
@@ -122,7 +120,8 @@ def _check(place: str, runtime: Runtime, op: ReduceOp, root: int, codec: str | N
         raise ConfigError(
             f"[{place}] op={op.name} is not built yet; Average or Sum is expected. Use one of them."
         )
-    if not isinstance(root, SupportsIndex) or not 0 <= operator.index(root) < runtime.world.size:
+    # Not isinstance(root, SupportsIndex): a protocol's check takes as long as a small allreduce.
+    if not hasattr(root, "__index__") or not 0 <= root < runtime.world.size:
         raise ConfigError(
             f"[{place}] root={root!r} is no rank of this world; 0 <= root < {runtime.world.size} "
             "is expected. Name one of them."
