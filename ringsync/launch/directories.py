@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from ringsync.errors import ConfigError
@@ -72,19 +73,12 @@ def prepare_timeline(directory: Path | None) -> Path | None:
     if directory is None:
         return None
     path = _prepare(directory, "--timeline")
-    for old in (*path.glob("rank.[0-9]*.json"), path / "timeline.json"):
-        try:
-            old.unlink(missing_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"[ringsyncrun] --timeline {directory}: {old.name} of an earlier run cannot be "
-                f"removed: {error.strerror}. Name another directory."
-            ) from error
+    _clear((*path.glob("rank.[0-9]*.json"), path / "timeline.json"), "--timeline")
     return path
 
 
 def prepare_logs(directory: Path | None) -> Path | None:
-    """Make the directory of `--log-dir`.
+    """Make the directory of `--log-dir` and clear an earlier run's logs and summary out of it.
 
     Args:
         directory: Value of `--log-dir`.
@@ -95,7 +89,11 @@ def prepare_logs(directory: Path | None) -> Path | None:
     Raises:
         ConfigError: It cannot be made or written.
     """
-    return None if directory is None else _prepare(directory, "--log-dir")
+    if directory is None:
+        return None
+    path = _prepare(directory, "--log-dir")
+    _clear((*path.glob("rank.[0-9]*/std*"), path / "summary.json"), "--log-dir")
+    return path
 
 
 def prepare_rank_logs(job: Job) -> None:
@@ -111,6 +109,17 @@ def prepare_rank_logs(job: Job) -> None:
         directory = job.rank_log_dir(rank)
         if directory is not None:
             _prepare(directory, "--log-dir")
+
+
+def _clear(files: Iterable[Path], option: str) -> None:
+    for old in files:
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"[ringsyncrun] {option}: {old} of an earlier run cannot be removed: "
+                f"{error.strerror}. Name another directory."
+            ) from error
 
 
 def _prepare(directory: Path, option: str) -> Path:

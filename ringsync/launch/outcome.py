@@ -134,7 +134,7 @@ def _failure_words(job: Job, outcome: Outcome, record: RankRecord) -> list[str]:
     logs = f"{log}/" if log else "not kept. Add --log-dir DIR to keep each rank's output"
     return [
         f"rank {record.rank} of {job.size} failed first, "
-        f"{record.duration_s:.1f} s after its start; {others} others were ended.",
+        f"{record.duration_s:.1f} s after its start; others ended: {others}.",
         f"  who: host {socket.gethostname()}, pid {record.pid}",
         f"  how: {end.describe()}; ringsyncrun exits with {outcome.status}",
         f"  last stderr line: {quote}",

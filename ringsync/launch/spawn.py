@@ -86,6 +86,9 @@ def shared_environment(exports: Sequence[str]) -> dict[str, str]:
         ConfigError: An export is malformed, not set here, or belongs to the launcher.
     """
     environment = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
+    if "RINGSYNC_JOB_ID" in os.environ:
+        # Started by a rank of another job: its timeline is that job's.
+        environment.pop("RINGSYNC_TIMELINE", None)
     for export in exports:
         name, equals, value = export.partition("=")
         if not _NAME.fullmatch(name):
@@ -178,8 +181,9 @@ def start_rank(job: Job, place: Place) -> subprocess.Popen[bytes]:
     """Start one rank in a session of its own, tied to the life of this process.
 
     The tie (PR_SET_PDEATHSIG) must be made in the child, after fork. It is done in `preexec_fn`:
-    unsafe in a process with threads, but the launcher has none, everything it calls is loaded
-    before the fork, and a shim interpreter instead would cost every rank a second Python start.
+    unsafe in a process whose threads hold locks, but the launcher starts none of its own and
+    OpenBLAS, which came in with the package, ends its own at a fork; everything it calls is loaded
+    before. A shim interpreter instead would cost every rank a second Python start.
 
     Args:
         job: The job.

@@ -156,3 +156,24 @@ def test_a_long_temporary_path_does_not_make_sockets_impossible(launcher, tmp_pa
     deep.mkdir()
     (facts,) = facts_of(launcher, 1, env={"TMPDIR": str(deep)})
     assert Path(facts["environ"]["RINGSYNC_RENDEZVOUS"]).parent == Path("/tmp")
+
+
+def test_a_job_started_by_a_rank_does_not_write_into_the_outer_timeline(launcher):
+    outer = {"RINGSYNC_JOB_ID": "ab", "RINGSYNC_TIMELINE": "/outer"}
+    for facts in facts_of(launcher, 2, env=outer):
+        assert "RINGSYNC_TIMELINE" not in facts["environ"]
+
+
+def test_a_timeline_that_the_user_chose_by_variable_is_passed_on(launcher):
+    (facts,) = facts_of(launcher, 1, env={"RINGSYNC_TIMELINE": "/chosen"})
+    assert facts["environ"]["RINGSYNC_TIMELINE"] == "/chosen"
+
+
+def test_logs_of_an_earlier_run_do_not_pass_for_this_one_s(launcher):
+    logs = launcher.directory / "logs"
+    for size in (3, 1):
+        done = launcher.run("-np", str(size), "--log-dir", "logs", launcher.script("print('here')"))
+        assert done.returncode == 0, done.stderr
+    found = sorted(path.relative_to(logs).as_posix() for path in logs.rglob("std*"))
+    assert found == ["rank.00/stderr", "rank.00/stdout"]
+    assert json.loads((logs / "summary.json").read_text())["size"] == 1

@@ -85,7 +85,7 @@ def test_last_words_are_five_lines_that_name_rank_end_and_logs(launcher):
     lines = done.stderr.splitlines()[-5:]
     assert all(line.startswith("[ringsyncrun] ") for line in lines)
     assert "rank 1 of 3 failed first" in lines[0]
-    assert "2 others were ended" in lines[0]
+    assert "others ended: 2" in lines[0]
     assert "pid" in lines[1]
     assert "exited with code 7" in lines[2]
     assert lines[3].endswith("rank 1 gives up")
