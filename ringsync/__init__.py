@@ -3,6 +3,8 @@
 Wrap the optimizer, start the script with `ringsyncrun -np 4`, and it trains on all ranks.
 """
 
+from typing import NoReturn
+
 from ringsync import data, errors, models, nn, optim
 from ringsync.autograd import no_grad
 from ringsync.collectives import (
@@ -96,3 +98,31 @@ __all__ = [
     "start_timeline",
     "stop_timeline",
 ]
+
+# Names of the plan (docs/architecture.md) that scripts may ask for already.
+_PLANNED = frozenset(
+    {
+        "LocalSGD",
+        "ParameterServer",
+        "Stale",
+        "alltoall",
+        "elastic",
+        "graph",
+        "grouped_allreduce",
+        "join",
+        "new_group",
+        "recv",
+        "reduce_scatter",
+        "run",
+        "send",
+    }
+)
+
+
+def __getattr__(name: str) -> NoReturn:
+    """Say of a planned name that it is not built yet."""
+    if name in _PLANNED:
+        raise AttributeError(
+            f"[ringsync] '{name}' is planned but not built yet. docs/architecture.md says what is."
+        )
+    raise AttributeError(f"module 'ringsync' has no attribute {name!r}")

@@ -55,3 +55,15 @@ def test_broadcast_parameters_names_what_is_no_parameter():
     with pytest.raises(errors.ConfigError, match="a ndarray is no Parameter"):
         rs.broadcast_parameters([np.zeros(3)])
     rs.shutdown()
+
+
+@pytest.mark.parametrize("name", ["LocalSGD", "ParameterServer", "elastic"])
+def test_a_planned_name_says_that_it_is_not_built_yet(name):
+    with pytest.raises(AttributeError, match=f"'{name}' is planned but not built yet"):
+        getattr(rs, name)
+    assert not hasattr(rs, name)
+
+
+def test_an_unknown_name_is_unknown():
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = rs.nonsense
