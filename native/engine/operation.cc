@@ -20,7 +20,8 @@ std::shared_ptr<std::byte> make_result(size_t bytes) {
   const size_t size = round_up(std::max<size_t>(bytes, 1), kCacheLineBytes);
   auto* const memory = static_cast<std::byte*>(std::aligned_alloc(kCacheLineBytes, size));
   if (memory == nullptr) {
-    throw Error("[allgather] no memory for a result of " + std::to_string(bytes) + " bytes.");
+    throw Error("[allgather] no memory for a result of " + std::to_string(bytes) +
+                " bytes. Gather smaller parts.");
   }
   return {memory, &std::free};
 }
@@ -145,7 +146,9 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
       const MutableByteSpan window = group.connections[i]->window(place.id);
       if (place.offset > window.size() || bytes > window.size() - place.offset) {
         throw Error("[" + to_string(request_.collective) + "] '" + request_.name + "': rank " +
-                    std::to_string(i) + " names memory beyond its registration.");
+                    std::to_string(i) +
+                    " names memory beyond its registration. Run the same ringsync version on "
+                    "all ranks.");
       }
       buffers[i] = {window.subspan(place.offset, bytes), window.subspan(place.offset, bytes)};
     }

@@ -117,9 +117,12 @@ void LocalServer::handle(Client& client, StoreRequest request, SharedFd fd) {
     case StoreVerb::kGet: {
       const auto found = values_.find(request.key);
       if (found == values_.end()) {
-        client.waiting_for = request.key;
         const int owner = owner_of(request.key);
-        if (gone_.contains(owner)) client.gone = !send_packet(client.socket, gone_text(owner));
+        if (gone_.contains(owner)) {
+          client.gone = !send_packet(client.socket, gone_text(owner));
+        } else {
+          client.waiting_for = request.key;
+        }
         return;
       }
       client.gone = !send_packet(client.socket, kReplyOk + found->second.bytes, found->second.fd);

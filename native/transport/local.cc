@@ -54,7 +54,8 @@ class LocalConnection final : public Connection {
     const auto found = windows_.find(id);
     if (found != windows_.end()) return found->second.bytes;
     const std::string key = memory_key(peer_->rank(), id);
-    return (windows_[id] = source_.fetch(key, 1, deadline_after(kFetchSeconds))).bytes;
+    Block block = source_.fetch(key, 1, deadline_after(kFetchSeconds));
+    return windows_.emplace(id, std::move(block)).first->second.bytes;
   }
 
   std::optional<LostPeer> lost() const override {

@@ -30,7 +30,7 @@ def mlp(sizes: Sequence[int], seed: int = 0) -> Sequential:
         >>> net = mlp([784, 128, 10])
     """
     widths = list(sizes)
-    if len(widths) < 2:  # noqa: PLR2004
+    if len(widths) < 2:  # noqa: PLR2004 - input and output
         raise ConfigError(f"[models] mlp({widths}); expected at least an input and an output size.")
     layers: list[Module] = []
     for inputs, outputs in pairwise(widths):

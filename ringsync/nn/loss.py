@@ -55,7 +55,7 @@ def check_labels(place: str, logits: Tensor, labels: ArrayLike) -> Array:
         MismatchError: Shapes do not fit, or a label is no class.
     """
     array = np.asarray(labels.data if isinstance(labels, Tensor) else labels)
-    if logits.ndim != 2 or array.shape != logits.shape[:1]:  # noqa: PLR2004
+    if logits.ndim != 2 or array.shape != logits.shape[:1]:  # noqa: PLR2004 - samples and classes
         raise MismatchError(
             f"[{place}] logits have shape {logits.shape}, labels {array.shape}; expected (samples,"
             " classes) and (samples,). One-hot labels become integers with .argmax(axis=1)."
