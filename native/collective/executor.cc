@@ -16,6 +16,9 @@ constexpr size_t kAdvanceBytes = 1024 * 1024;
 /// In place a step goes through the caches in pieces as large as the mailboxes' segments.
 constexpr size_t kInPlaceSegmentBytes = 64 * 1024;
 
+/// Widest element; segments are cut at multiples of it.
+constexpr size_t kItemBytes = 8;
+
 /// A flag carries the phase it ends; both sides count, so it is a check, not information.
 using Flag = uint64_t;
 
@@ -39,7 +42,7 @@ Progress Run::advance() {
     bool moves = advance_steps();
     moves |= advance_sends();
     if (is_phase_done()) {
-      if (route_->is_in_place) moves |= exchange_flags();
+      if (!route_->has_messages()) moves |= exchange_flags();
       if (blocked_on_.empty()) {
         enter_phase(phase_ + 1);
         has_moved = true;
@@ -82,7 +85,7 @@ bool Run::advance_steps() {
         moves = true;
       }
     }
-    if (stepped_[i] < steps[i].read.count && !route_->is_in_place) {
+    if (stepped_[i] < steps[i].read.count && route_->has_messages()) {
       busy.insert(busy.end(), steps[i].from.begin(), steps[i].from.end());
     }
   }
@@ -105,6 +108,7 @@ bool Run::send_segment(const Send& send, size_t& done) {
 
 bool Run::apply_segment(const Step& step, size_t& done) {
   if (route_->is_in_place) return apply_in_place(step, done);
+  if (route_->is_readable) return apply_reading(step, done);
   const size_t count = std::min(segment_elements(step), step.read.count - done);
   const MutableByteSpan target = bytes_of(context_.rank, step.write, done, count);
   std::vector<ByteSpan> sources;
@@ -149,6 +153,40 @@ bool Run::apply_in_place(const Step& step, size_t& done) {
   }
   done += count;
   budget_bytes_ -= std::min(budget_bytes_, first.size() * step.to.size());
+  return true;
+}
+
+bool Run::apply_reading(const Step& step, size_t& done) {
+  const auto is_peer = [this](int rank) { return rank != context_.rank; };
+  const auto peers = static_cast<size_t>(std::ranges::count_if(step.from, is_peer));
+  // A copy needs no scratch: it goes from the peer's memory to its place in one piece.
+  const size_t limit =
+      step.apply == Apply::kCopy || peers == 0
+          ? kAdvanceBytes / size_bytes(context_.dtype)
+          : context_.scratch.size() / peers / kItemBytes * kItemBytes / size_bytes(context_.dtype);
+  const size_t count = std::min(limit, step.read.count - done);
+  const MutableByteSpan target = bytes_of(context_.rank, step.write, done, count);
+  MutableByteSpan room = step.apply == Apply::kCopy ? target : context_.scratch;
+  std::vector<ByteSpan> sources;
+  for (const int rank : step.from) {
+    const ByteSpan place = bytes_of(rank, step.read, done, count);
+    sources.push_back(is_peer(rank) ? ByteSpan(room.first(place.size())) : place);
+    if (!is_peer(rank)) continue;
+    Connection& connection = *context_.connections[static_cast<size_t>(rank)];
+    if (!connection.read(reinterpret_cast<uint64_t>(place.data()), room.first(place.size()))) {
+      add_once(blocked_on_, rank);
+      return false;
+    }
+    room = room.subspan(place.size());
+  }
+  if (step.apply == Apply::kCopy) {
+    if (peers == 0) std::memmove(target.data(), sources[0].data(), target.size());
+  } else {
+    reduce(context_.dtype, target, sources,
+           step.apply == Apply::kReduceLast ? context_.divisor : 1);
+  }
+  done += count;
+  budget_bytes_ -= std::min(budget_bytes_, target.size());
   return true;
 }
 

@@ -26,6 +26,9 @@ struct Problem {
   /// Every rank's buffers lie in registered memory, so that steps may read and write peers in
   /// place.
   bool is_in_place = false;
+  /// Buffers are private, but every rank may read every other's memory. Schedules are the same as
+  /// for messages; only the executor moves the data otherwise.
+  bool is_readable = false;
 
   /// The same call as another rank sees it.
   Problem seen_by(int other) const {

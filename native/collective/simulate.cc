@@ -1,6 +1,7 @@
 #include "collective/simulate.h"
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
 #include <numeric>
 #include <random>
@@ -47,6 +48,10 @@ class QueueConnection final : public Connection {
 
   void release() override { in_.segments.pop_front(); }
   MutableByteSpan window(uint64_t) override { return {}; }
+  bool read(uint64_t address, MutableByteSpan into) override {
+    std::memcpy(into.data(), reinterpret_cast<const std::byte*>(address), into.size());
+    return true;
+  }
   std::optional<LostPeer> lost() const override { return std::nullopt; }
 
   size_t sent_bytes() const { return sent_bytes_; }
@@ -78,7 +83,9 @@ class World {
         schedules_(build_all(algorithm, problem)),
         inputs_(std::move(inputs)),
         queues_(size_ * size_),
-        connections_(size_ * size_) {
+        connections_(size_ * size_),
+        // As many bytes a peer as a queue's segment holds, so that small problems are cut too.
+        scratch_(segment_bytes * size_) {
     std::uniform_int_distribution<size_t> capacity(1, 4);
     for (Queue& queue : queues_) queue.capacity = capacity(random);
     make_outputs(problem, dtype);
@@ -111,7 +118,7 @@ class World {
     Simulation simulation;
     for (size_t rank = 0; rank < size_; ++rank) {
       size_t elements = touched_elements(schedules_[rank], static_cast<int>(rank));
-      if (!problem.is_in_place) {
+      if (!problem.is_in_place && !problem.is_readable) {
         elements = 0;
         for (size_t j = 0; j < size_; ++j) {
           if (j != rank) elements += connections_[rank * size_ + j]->sent_bytes();
@@ -137,9 +144,9 @@ class World {
   void add_run(const Problem& problem, Dtype dtype, int64_t divisor, size_t rank) {
     const auto route = std::make_shared<const Route>(
         make_route(schedules_, problem.seen_by(static_cast<int>(rank))));
-    RunContext context{static_cast<int>(rank), dtype, divisor, {}, {}};
+    RunContext context{static_cast<int>(rank), dtype, divisor, {}, {}, scratch_};
     for (size_t other = 0; other < size_; ++other) {
-      const bool is_visible = other == rank || problem.is_in_place;
+      const bool is_visible = other == rank || problem.is_in_place || problem.is_readable;
       context.buffers.push_back(is_visible ? Buffers{inputs_[other], outputs_[other]} : Buffers{});
       context.connections.push_back(connections_[rank * size_ + other].get());
     }
@@ -161,6 +168,7 @@ class World {
   std::vector<std::vector<std::byte>> outputs_;
   std::vector<Queue> queues_;  // [from * size + to]
   std::vector<std::unique_ptr<QueueConnection>> connections_;
+  std::vector<std::byte> scratch_;
   std::vector<Run> runs_;
 };
 

@@ -24,6 +24,7 @@ std::string key_of(const Problem& problem) {
   append(problem.collective);
   append(problem.root);
   append(problem.is_in_place);
+  append(problem.is_readable);
   for (const size_t count : problem.counts) append(count);
   return key;
 }
@@ -56,8 +57,13 @@ Group::Group(const std::string& name, const std::vector<int>& ranks, int rank, T
       algorithm_(std::move(algorithm)),
       on_done_(std::move(on_done)),
       connections_(transport.connect(name, ranks, deadline)),
-      view_{rank,      size_,      connections_,
-            transport, algorithm_, [this](const Problem& problem) { return route_of(problem); }} {}
+      view_{rank,
+            size_,
+            connections_,
+            transport,
+            algorithm_,
+            scratch_,
+            [this](const Problem& problem) { return route_of(problem); }} {}
 
 void Group::push(Request request, std::shared_ptr<Handle> handle) {
   if (failure_) {
@@ -84,7 +90,8 @@ Progress Group::advance() {
 
 Progress Group::advance_current() {
   try {
-    const Progress progress = operations_.front().advance(view_, sequence_);
+    if (!operations_.front().is_started()) return agree();
+    const Progress progress = operations_.front().advance();
     if (progress == Progress::kDone) finish(nullptr);
     return progress;
   } catch (const MismatchError&) {
@@ -97,9 +104,43 @@ Progress Group::advance_current() {
   }
 }
 
+Progress Group::agree() {
+  if (!announcement_) {
+    announcement_.emplace(operations_, view_, sequence_);
+    operations_.front().handle().mutable_times().started_ns = now_ns();
+  }
+  const Progress progress = announcement_->advance();
+  if (progress != Progress::kDone) return progress;
+  const int64_t agreed_ns = now_ns();
+  operations_.front().handle().mutable_times().agreed_ns = agreed_ns;
+  const std::optional<std::string> mismatch = find_mismatch(announcement_->headers());
+  const size_t carried = mismatch ? 0 : announcement_->count_carried();
+  for (size_t i = 0; i < carried; ++i) {
+    Times& times = operations_[i].handle().mutable_times();
+    times.started_ns = operations_.front().handle().times().started_ns;
+    times.agreed_ns = agreed_ns;
+    operations_[i].finish_carried(announcement_->take_carried(i));
+  }
+  announcement_->release();
+  const std::vector<Header> headers = announcement_->headers();
+  announcement_.reset();
+  if (mismatch) throw MismatchError(*mismatch);
+  if (carried == 0) {
+    operations_.front().start(view_, headers);
+    return Progress::kMoved;
+  }
+  for (size_t i = 0; i < carried; ++i) finish(nullptr);
+  return Progress::kDone;
+}
+
+std::vector<int> Group::blocked_on() const {
+  if (announcement_) return announcement_->blocked_on();
+  return operations_.front().is_started() ? operations_.front().blocked_on() : std::vector<int>{};
+}
+
 bool Group::give_up() {
   if (operations_.empty()) return false;
-  const std::vector<int> needed = operations_.front().blocked_on();
+  const std::vector<int> needed = blocked_on();
   for (const int rank : needed) {
     const auto lost = connections_[static_cast<size_t>(rank)]->lost();
     if (!lost) continue;
@@ -128,6 +169,7 @@ Deadline Group::deadline() const {
 
 void Group::fail_all(const std::exception_ptr& error) {
   if (!failure_) failure_ = error;
+  announcement_.reset();
   while (!operations_.empty()) finish(failure_);
 }
 

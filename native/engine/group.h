@@ -6,12 +6,13 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "base/event_log.h"
-#include "engine/operation.h"
+#include "engine/announcement.h"
 
 namespace ringsync {
 
@@ -41,6 +42,8 @@ class Group {
 
  private:
   Progress advance_current();
+  Progress agree();
+  std::vector<int> blocked_on() const;
   void finish(std::exception_ptr error);
   void record(const Operation& operation) const;
   std::shared_ptr<const Route> route_of(const Problem& problem);
@@ -53,8 +56,10 @@ class Group {
   const std::string algorithm_;
   const OnDone on_done_;
   std::vector<std::unique_ptr<Connection>> connections_;
+  std::vector<std::byte> scratch_;
   GroupView view_;
-  std::deque<Operation> operations_;  // the first one is in flight
+  std::deque<Operation> operations_;          // the first one is in flight
+  std::optional<Announcement> announcement_;  // of the first ones, until they have been agreed on
   uint64_t sequence_ = 0;
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
   std::unordered_map<std::string, std::shared_ptr<const Route>> routes_;

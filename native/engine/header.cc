@@ -24,9 +24,11 @@ std::string_view name_of(ReduceOp op) {
 }
 
 /// FNV-1a: equal on all ranks, unlike std::hash, which promises nothing between processes.
+constexpr uint64_t kHashPrime = 1099511628211u;
+
 uint64_t hash_of(std::string_view text) {
   uint64_t hash = 14695981039346656037u;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * kHashPrime;
   return hash;
 }
 
@@ -139,12 +141,11 @@ void check_request(const Request& request) {
   }
 }
 
-Header make_header(const Request& request, uint64_t sequence, Registration registration,
-                   const std::string& algorithm) {
+Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm) {
   Header header;
   header.sequence = sequence;
   header.name_hash = hash_of(request.name);
-  header.registration = registration;
+  header.address = reinterpret_cast<uint64_t>(request.data.data());
   header.count = request.data.size() / size_bytes(request.dtype);
   std::ranges::copy(request.shape, header.shape.begin());
   header.root = request.root;
@@ -155,6 +156,19 @@ Header make_header(const Request& request, uint64_t sequence, Registration regis
   write_field(header.name, request.name);
   write_field(header.algorithm, algorithm);
   return header;
+}
+
+uint64_t signature_of(const Request& request) {
+  uint64_t hash = hash_of(request.name);
+  const auto add = [&hash](uint64_t value) {
+    hash = (hash ^ value) * kHashPrime;
+    hash ^= hash >> 32;  // the product's low half does not depend on the value's high half
+  };
+  add(static_cast<uint64_t>(request.collective) << 24 | static_cast<uint64_t>(request.dtype) << 16 |
+      static_cast<uint64_t>(request.op) << 8 | request.shape.size());
+  for (const int64_t length : request.shape) add(static_cast<uint64_t>(length));
+  add(static_cast<uint64_t>(request.root));
+  return hash;
 }
 
 std::optional<std::string> find_mismatch(const std::vector<Header>& headers) {

@@ -17,10 +17,12 @@ namespace ringsync {
 inline constexpr size_t kMaxDimensions = 8;
 
 /// Sent as it lies in memory, between processes of one host and one build.
-struct Header {
+struct alignas(kCacheLineBytes) Header {
   uint64_t sequence = 0;
   uint64_t name_hash = 0;
   Registration registration;
+  /// Of the array in the rank's own memory, for peers that may read it.
+  uint64_t address = 0;
   uint64_t count = 0;
   std::array<int64_t, kMaxDimensions> shape{};
   int32_t root = 0;
@@ -28,6 +30,12 @@ struct Header {
   Dtype dtype = Dtype::kUint8;
   ReduceOp op = ReduceOp::kSum;
   uint8_t dimensions = 0;
+  /// The rank may read the private memory of all others.
+  bool can_read = false;
+  /// The data of the announced operations follows.
+  bool is_carried = false;
+  /// Operations announced together; more than one only where they are carried.
+  uint32_t operations = 1;
   /// For messages, cut to fit and zero-terminated.
   std::array<char, 96> name{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
@@ -39,8 +47,10 @@ static_assert(std::is_trivially_copyable_v<Header>);
 void check_request(const Request& request);
 
 /// `request` has passed check_request.
-Header make_header(const Request& request, uint64_t sequence, Registration registration,
-                   const std::string& algorithm);
+Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm);
+
+/// Equal where two requests agree in all that find_mismatch compares; for what has no header.
+uint64_t signature_of(const Request& request);
 
 /// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers` by
 /// rank.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "device/host_reduce.h"
 
 namespace ringsync {
 namespace {
@@ -13,6 +14,20 @@ namespace {
 int64_t divisor_of(const Request& request, int size) {
   return request.collective == Collective::kAllreduce && request.op == ReduceOp::kAverage ? size
                                                                                           : 1;
+}
+
+/// All that a rank sends in one round of carried data: below it one message costs less than flags
+/// before and after reading in place, and much less than waking peers once more.
+constexpr size_t kCarriedToAll = 192 * 1024;
+
+/// From here on copying straight from a peer's memory, a system call for each piece, costs less
+/// than the two copies through a queue.
+constexpr size_t kReadBytes = 4 * 1024 * 1024;
+
+size_t largest_bytes(const std::vector<Header>& headers, Dtype dtype) {
+  size_t count = 0;
+  for (const Header& header : headers) count = std::max<size_t>(count, header.count);
+  return count * size_bytes(dtype);
 }
 
 /// Memory for a result; aligned for vector loads.
@@ -28,89 +43,43 @@ std::shared_ptr<std::byte> make_result(size_t bytes) {
 
 }  // namespace
 
+size_t GroupView::carried_limit_bytes() const {
+  for (const auto& connection : connections) {
+    if (connection) return connection->segment_bytes() - sizeof(Header);
+  }
+  return 0;  // a rank alone has nobody to tell
+}
+
+bool is_carriable(const Request& request, const GroupView& group) {
+  const auto peers = static_cast<size_t>(group.size - 1);
+  return request.collective == Collective::kAllreduce && group.algorithm.empty() && peers > 0 &&
+         request.data.size() <= std::min(group.carried_limit_bytes(), kCarriedToAll / peers);
+}
+
 Operation::Operation(Request request, std::shared_ptr<Handle> handle)
     : request_(std::move(request)), handle_(std::move(handle)) {}
 
-Progress Operation::advance(const GroupView& group, uint64_t sequence) {
-  bool has_moved = false;
-  if (!run_) {
-    has_moved = announce(group, sequence);
-    has_moved |= collect(group);
-    if (!std::ranges::all_of(is_seen_, [](char seen) { return seen != 0; }) ||
-        !std::ranges::all_of(is_announced_, [](char sent) { return sent != 0; })) {
-      return has_moved ? Progress::kMoved : Progress::kBlocked;
-    }
-    handle_->mutable_times().agreed_ns = now_ns();
-    if (const auto mismatch = find_mismatch(headers_)) throw MismatchError(*mismatch);
-    start_run(group);
-    has_moved = true;
-  }
-  const Progress progress = run_->advance();
-  return progress == Progress::kBlocked && has_moved ? Progress::kMoved : progress;
-}
-
-std::vector<int> Operation::blocked_on() const {
-  if (run_) return run_->blocked_on();
-  std::vector<int> ranks;
-  for (size_t i = 0; i < is_seen_.size(); ++i) {
-    if (!is_seen_[i] || !is_announced_[i]) ranks.push_back(static_cast<int>(i));
-  }
-  return ranks;
-}
-
-bool Operation::announce(const GroupView& group, uint64_t sequence) {
-  const auto self = static_cast<size_t>(group.rank);
-  if (headers_.empty()) {
-    const auto size = static_cast<size_t>(group.size);
-    headers_.resize(size);
-    is_announced_.assign(size, 0);
-    is_seen_.assign(size, 0);
-    headers_[self] =
-        make_header(request_, sequence, group.transport.locate(request_.data), group.algorithm);
-    is_announced_[self] = is_seen_[self] = 1;
-    handle_->mutable_times().started_ns = now_ns();
-  }
-  bool has_moved = false;
-  for (size_t i = 0; i < is_announced_.size(); ++i) {
-    if (is_announced_[i]) continue;
-    const MutableByteSpan room = group.connections[i]->reserve(sizeof(Header));
-    if (room.empty()) continue;
-    std::memcpy(room.data(), &headers_[self], sizeof(Header));
-    group.connections[i]->commit();
-    is_announced_[i] = 1;
-    has_moved = true;
-  }
-  return has_moved;
-}
-
-bool Operation::collect(const GroupView& group) {
-  bool has_moved = false;
-  for (size_t i = 0; i < is_seen_.size(); ++i) {
-    if (is_seen_[i]) continue;
-    const ByteSpan arrived = group.connections[i]->peek(sizeof(Header));
-    if (arrived.empty()) continue;
-    std::memcpy(&headers_[i], arrived.data(), sizeof(Header));
-    group.connections[i]->release();
-    is_seen_[i] = 1;
-    has_moved = true;
-  }
-  return has_moved;
-}
-
-void Operation::start_run(const GroupView& group) {
-  const Problem problem = make_problem(group);
+void Operation::start(const GroupView& group, const std::vector<Header>& headers) {
+  const Problem problem = make_problem(group, headers);
+  if (problem.is_readable) group.scratch.resize(kScratchBytes);
   RunContext context{group.rank,
                      request_.dtype,
                      divisor_of(request_, group.size),
-                     make_buffers(group, problem),
-                     {}};
+                     make_buffers(group, problem, headers),
+                     {},
+                     group.scratch};
   for (const auto& connection : group.connections) context.connections.push_back(connection.get());
   run_.emplace(group.route_of(problem), std::move(context));
 }
 
-Problem Operation::make_problem(const GroupView& group) const {
+void Operation::finish_carried(const std::vector<ByteSpan>& sources) {
+  reduce(request_.dtype, request_.data, sources,
+         divisor_of(request_, static_cast<int>(sources.size())));
+}
+
+Problem Operation::make_problem(const GroupView& group, const std::vector<Header>& headers) const {
   Problem problem{request_.collective, group.rank, group.size, {}, request_.root, true};
-  for (const Header& header : headers_) {
+  for (const Header& header : headers) {
     problem.counts.push_back(header.count);
     // In place only if all are: one private buffer sends every rank down the private path.
     problem.is_in_place &= header.registration.id != 0;
@@ -118,13 +87,13 @@ Problem Operation::make_problem(const GroupView& group) const {
   return problem;
 }
 
-MutableByteSpan Operation::make_output() {
+MutableByteSpan Operation::make_output(const std::vector<Header>& headers) {
   if (request_.collective != Collective::kAllgather) return request_.data;
   Result result;
   result.shape = request_.shape;
   size_t bytes = 0;
   int64_t rows = 0;
-  for (const Header& header : headers_) {
+  for (const Header& header : headers) {
     bytes += header.count * size_bytes(request_.dtype);
     rows += header.shape[0];
   }
@@ -135,14 +104,15 @@ MutableByteSpan Operation::make_output() {
   return output;
 }
 
-std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Problem& problem) {
+std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Problem& problem,
+                                             const std::vector<Header>& headers) {
   std::vector<Buffers> buffers(static_cast<size_t>(group.size));
   for (size_t i = 0; i < buffers.size(); ++i) {
     if (static_cast<int>(i) == group.rank) {
-      buffers[i] = {request_.data, make_output()};
+      buffers[i] = {request_.data, make_output(headers)};
     } else if (problem.is_in_place) {
-      const Registration place = headers_[i].registration;
-      const size_t bytes = headers_[i].count * size_bytes(request_.dtype);
+      const Registration place = headers[i].registration;
+      const size_t bytes = headers[i].count * size_bytes(request_.dtype);
       const MutableByteSpan window = group.connections[i]->window(place.id);
       if (place.offset > window.size() || bytes > window.size() - place.offset) {
         throw Error("[" + to_string(request_.collective) + "] '" + request_.name + "': rank " +
@@ -151,6 +121,11 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
                     "all ranks.");
       }
       buffers[i] = {window.subspan(place.offset, bytes), window.subspan(place.offset, bytes)};
+    } else if (problem.is_readable) {
+      // An address in the peer's process: the executor hands it to Connection::read.
+      auto* const address = reinterpret_cast<std::byte*>(headers[i].address);
+      const MutableByteSpan place{address, headers[i].count * size_bytes(request_.dtype)};
+      buffers[i] = {place, place};
     }
   }
   return buffers;

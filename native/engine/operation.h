@@ -23,9 +23,17 @@ struct GroupView {
   const Transport& transport;
   /// Algorithm to prefer; empty: the cheapest.
   const std::string& algorithm;
+  /// Grown on first use.
+  std::vector<std::byte>& scratch;
   /// The route of a problem, computed once and kept.
   std::function<std::shared_ptr<const Route>(const Problem&)> route_of;
+
+  /// Most bytes that an announcement carries beside its header.
+  size_t carried_limit_bytes() const;
 };
+
+/// Small enough to travel with its announcement. Equal on all ranks that ask for the same.
+bool is_carriable(const Request& request, const GroupView& group);
 
 /// One thread at a time.
 class Operation {
@@ -35,26 +43,26 @@ class Operation {
   const Request& request() const { return request_; }
   Handle& handle() const { return *handle_; }
 
-  /// Throws MismatchError once all headers are here and disagree; no data has moved then, and all
-  /// ranks throw alike. Throws Error when memory or a peer's window cannot be had.
-  Progress advance(const GroupView& group, uint64_t sequence);
+  /// Begins to run what all ranks agree on; `headers` by rank. Throws Error when memory or a peer's
+  /// window cannot be had.
+  void start(const GroupView& group, const std::vector<Header>& headers);
+  bool is_started() const { return run_.has_value(); }
+  /// Only once started.
+  Progress advance() { return run_->advance(); }
+  /// Ranks without which it cannot go on. Only once started.
+  const std::vector<int>& blocked_on() const { return run_->blocked_on(); }
 
-  /// Ranks without which it cannot go on.
-  std::vector<int> blocked_on() const;
+  /// Completes a carried operation from what all ranks sent, by rank.
+  void finish_carried(const std::vector<ByteSpan>& sources);
 
  private:
-  bool announce(const GroupView& group, uint64_t sequence);
-  bool collect(const GroupView& group);
-  void start_run(const GroupView& group);
-  Problem make_problem(const GroupView& group) const;
-  MutableByteSpan make_output();
-  std::vector<Buffers> make_buffers(const GroupView& group, const Problem& problem);
+  Problem make_problem(const GroupView& group, const std::vector<Header>& headers) const;
+  MutableByteSpan make_output(const std::vector<Header>& headers);
+  std::vector<Buffers> make_buffers(const GroupView& group, const Problem& problem,
+                                    const std::vector<Header>& headers);
 
   Request request_;
   std::shared_ptr<Handle> handle_;
-  std::vector<Header> headers_;     // by rank, once seen
-  std::vector<char> is_announced_;  // by rank
-  std::vector<char> is_seen_;       // by rank
   std::optional<Run> run_;
 };
 

@@ -3,6 +3,7 @@
 // Memory that several ranks of a host see, and the way it is made and handed over: a memfd between
 // processes, plain memory between threads. All that is above this file is the same for both.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -34,6 +35,9 @@ class BlockSource {
   virtual void share(const std::string& key, Block& block) = 0;
   /// Waits for a peer's block. Throws RendezvousError at the deadline or if it is too small.
   virtual Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) = 0;
+  /// Copies private memory of the process `pid` at `address`. False when the process is gone or
+  /// does not let this one read. Throws Error when the memory is not there.
+  virtual bool read(int pid, uint64_t address, MutableByteSpan into) = 0;
   /// A descriptor that becomes readable when this rank's process has ended; empty for threads.
   virtual SharedFd life() = 0;
 };

@@ -26,6 +26,18 @@ std::string host_name() {
   return name.data();
 }
 
+/// Kernels and containers may forbid it, and a pid may mean another process elsewhere: try it.
+bool is_readable(BlockSource& source, const Peer& peer) {
+  const uint64_t expected = peer.state().own_address;
+  uint64_t found = 0;
+  try {
+    return source.read(peer.pid(), expected, std::as_writable_bytes(std::span(&found, 1))) &&
+           found == expected;
+  } catch (const Error&) {
+    return false;  // another process, without such memory
+  }
+}
+
 class LocalConnection final : public Connection {
  public:
   LocalConnection(std::shared_ptr<Peer> peer, BlockSource& source, Block inbox, Block outbox,
@@ -56,6 +68,11 @@ class LocalConnection final : public Connection {
     const std::string key = memory_key(peer_->rank(), id);
     Block block = source_.fetch(key, 1, deadline_after(kFetchSeconds));
     return windows_.emplace(id, std::move(block)).first->second.bytes;
+  }
+
+  bool read(uint64_t address, MutableByteSpan into) override {
+    // Memory of a rank that has given up may be gone, which is no error of its own.
+    return !lost() && source_.read(peer_->pid(), address, into);
   }
 
   std::optional<LostPeer> lost() const override {
@@ -97,11 +114,14 @@ LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store
     auto& peer = peers_[static_cast<size_t>(other)];
     peer = meet(store, other, deadline);
     waiter_->watch(peer);
+    can_read_ = can_read_ && is_readable(*source_, *peer);
   }
 }
 
 void LocalTransport::introduce(Store& store) {
   Block state = source_->create(sizeof(RankState));
+  auto& shown = *reinterpret_cast<RankState*>(state.bytes.data());
+  shown.own_address = reinterpret_cast<uint64_t>(&shown.own_address);
   source_->share(rank_key(rank_, "state"), state);
   store.set(rank_key(rank_, "bell"), {"eventfd", bell_, {}});
   store.set(rank_key(rank_, "life"), {std::to_string(::getpid()), source_->life(), {}});

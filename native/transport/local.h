@@ -26,6 +26,7 @@ class LocalTransport final : public Transport {
                                                    Deadline deadline) override;
   std::shared_ptr<std::byte> allocate(size_t bytes) override { return pool_->allocate(bytes); }
   Registration locate(ByteSpan bytes) const override { return pool_->locate(bytes); }
+  bool can_read() const override { return can_read_; }
   Waiter& waiter() override { return *waiter_; }
   void leave(const std::string& cause, const LostPeer* lost) noexcept override;
 
@@ -39,6 +40,7 @@ class LocalTransport final : public Transport {
   SharedFd bell_;
   std::vector<std::shared_ptr<Peer>> peers_;  // by world rank; this rank's own entry included
   std::unique_ptr<Waiter> waiter_;
+  bool can_read_ = true;
   std::atomic<bool> is_leaving_{false};
 };
 

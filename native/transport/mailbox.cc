@@ -7,6 +7,8 @@ namespace {
 
 constexpr size_t kLargestSegmentBytes = 64 * 1024;
 constexpr size_t kSmallestSegmentBytes = 4 * 1024;
+/// So that what goes before the data of a small operation does not push it over a power of two.
+constexpr size_t kPreambleBytes = 512;
 /// All mailboxes of one rank's inbox together, so that 64 ranks of a host need no gigabyte.
 constexpr size_t kInboxBytes = 4 * 1024 * 1024;
 
@@ -30,7 +32,7 @@ Counter& stamp_of(std::byte* slot) { return *reinterpret_cast<Counter*>(slot); }
 MailboxLayout mailbox_layout(size_t peers) {
   const size_t share = kInboxBytes / std::max<size_t>(peers, 1) / kSlots;
   const size_t segment = std::clamp(share, kSmallestSegmentBytes, kLargestSegmentBytes);
-  return {segment / kCacheLineBytes * kCacheLineBytes};
+  return {segment / kCacheLineBytes * kCacheLineBytes + kPreambleBytes};
 }
 
 MutableByteSpan MailboxWriter::reserve(size_t bytes) {

@@ -1,6 +1,10 @@
+#include <sys/uio.h>
+
+#include <cerrno>
 #include <utility>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "transport/block.h"
 
 namespace ringsync {
@@ -38,6 +42,23 @@ class ShmSource final : public BlockSource {
     Block block = map(std::move(value.fd), size);
     block.fd.reset();
     return block;
+  }
+
+  bool read(int pid, uint64_t address, MutableByteSpan into) override {
+    while (!into.empty()) {
+      const iovec local{into.data(), into.size()};
+      const iovec remote{reinterpret_cast<void*>(address), into.size()};
+      const ssize_t count = ::process_vm_readv(pid, &local, 1, &remote, 1, 0);
+      if (count < 0 && (errno == ESRCH || errno == EPERM || errno == ENOSYS)) return false;
+      if (count <= 0) {
+        throw Error("[shm] reading " + std::to_string(into.size()) + " bytes of process " +
+                    std::to_string(pid) + " failed: " + errno_text() +
+                    ". Keep arrays alive until their operation is done.");
+      }
+      address += static_cast<uint64_t>(count);
+      into = into.subspan(static_cast<size_t>(count));
+    }
+    return true;
   }
 
   SharedFd life() override { return std::make_shared<const Fd>(make_own_pidfd()); }

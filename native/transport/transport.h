@@ -42,6 +42,9 @@ class Connection {
   /// The peer's registered memory `id` as a whole; empty when it cannot be seen from here. The
   /// first call for an id asks the store. Throws RendezvousError.
   virtual MutableByteSpan window(uint64_t id) = 0;
+  /// Copies the peer's private memory at `address`, as the peer itself names it; false when the
+  /// peer's process is gone. Only where Transport::can_read(). Throws Error.
+  virtual bool read(uint64_t address, MutableByteSpan into) = 0;
   /// Why the peer will never send again, and which rank is to blame; nothing while it takes part.
   virtual std::optional<LostPeer> lost() const = 0;
 };
@@ -61,6 +64,8 @@ class Transport {
   virtual std::shared_ptr<std::byte> allocate(size_t bytes) = 0;
   /// Where `bytes` lie in registered memory; id 0 when any of them lies elsewhere. Any thread.
   virtual Registration locate(ByteSpan bytes) const = 0;
+  /// True if this rank may read the private memory of every peer.
+  virtual bool can_read() const = 0;
   /// What this rank's threads sleep on.
   virtual Waiter& waiter() = 0;
   /// Tells all peers that this rank takes no further part, and why; if that is because it `lost`

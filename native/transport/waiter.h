@@ -20,6 +20,9 @@ namespace ringsync {
 struct RankState {
   std::atomic<uint32_t> is_asleep;
   std::atomic<uint32_t> has_left;
+  /// Where this very field lies in the rank's own memory: a peer that reads its value there may
+  /// read that process. Written before the block is shared.
+  uint64_t own_address;
   /// All below is written before has_left. The rank that it lost, and that rank's process; else -1.
   int32_t lost_rank;
   int32_t lost_pid;

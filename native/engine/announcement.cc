@@ -1,0 +1,158 @@
+#include "engine/announcement.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace ringsync {
+namespace {
+
+/// Every carried array starts at a multiple of this: no vector load straddles two lines more than
+/// the array's own alignment makes it.
+constexpr size_t kCarriedAlignment = 16;
+
+/// Most operations in one announcement: beyond some hundred the header's share of the cost is gone.
+constexpr size_t kMostCarried = 256;
+
+size_t carried_bytes(const Request& request) {
+  return round_up(request.data.size(), kCarriedAlignment);
+}
+
+/// Where the data begins in an announcement of `operations`.
+size_t data_offset(size_t operations) {
+  return sizeof(Header) + round_up((operations - 1) * sizeof(uint64_t), kCarriedAlignment);
+}
+
+}  // namespace
+
+Announcement::Announcement(const std::deque<Operation>& operations, const GroupView& group,
+                           uint64_t sequence)
+    : operations_(operations),
+      group_(group),
+      headers_(static_cast<size_t>(group.size)),
+      is_announced_(headers_.size(), 0),
+      messages_(headers_.size()) {
+  const auto self = static_cast<size_t>(group.rank);
+  Header& own = headers_[self];
+  own = make_header(request(0), sequence, group.algorithm);
+  own.registration = group.transport.locate(request(0).data);
+  own.can_read = group.transport.can_read();
+  is_announced_[self] = 1;
+  const size_t limit = group.carried_limit_bytes();
+  size_t data_bytes = 0;
+  size_t count = 0;
+  while (count < std::min(operations.size(), kMostCarried) && is_carriable(request(count), group)) {
+    const size_t bytes = data_offset(count + 1) + data_bytes + carried_bytes(request(count));
+    if (bytes > sizeof(Header) + limit) break;
+    data_bytes += carried_bytes(request(count));
+    message_bytes_ = bytes;
+    if (count > 0) signatures_.push_back(signature_of(request(count)));
+    ++count;
+  }
+  own.is_carried = count > 0;
+  own.operations = static_cast<uint32_t>(std::max<size_t>(count, 1));
+}
+
+Progress Announcement::advance() {
+  bool has_moved = false;
+  bool is_complete = true;
+  for (size_t i = 0; i < headers_.size(); ++i) {
+    if (static_cast<int>(i) == group_.rank) continue;
+    Connection& connection = *group_.connections[i];
+    if (!is_announced_[i]) {
+      if (const MutableByteSpan room = connection.reserve(message_bytes_); !room.empty()) {
+        write(room);
+        connection.commit();
+        is_announced_[i] = 1;
+        has_moved = true;
+      }
+    }
+    if (messages_[i].empty()) {
+      // Its length is not known here; the reader's view ends where the slot does.
+      messages_[i] = connection.peek(connection.segment_bytes());
+      if (!messages_[i].empty()) {
+        std::memcpy(&headers_[i], messages_[i].data(), sizeof(Header));
+        has_moved = true;
+      }
+    }
+    is_complete = is_complete && is_announced_[i] && !messages_[i].empty();
+  }
+  if (is_complete) return Progress::kDone;
+  return has_moved ? Progress::kMoved : Progress::kBlocked;
+}
+
+std::vector<int> Announcement::blocked_on() const {
+  std::vector<int> ranks;
+  for (int i = 0; i < group_.size; ++i) {
+    if (i == group_.rank) continue;
+    if (!is_announced_[static_cast<size_t>(i)] || message_of(i).empty()) ranks.push_back(i);
+  }
+  return ranks;
+}
+
+size_t Announcement::count_carried() {
+  const Header& own = headers_[static_cast<size_t>(group_.rank)];
+  size_t agreed = own.operations;
+  for (int i = 0; i < group_.size; ++i) {
+    const Header& header = headers_[static_cast<size_t>(i)];
+    const size_t theirs = header.operations;
+    if (header.is_carried != own.is_carried || theirs == 0 || theirs > kMostCarried) {
+      throw Error("[engine] rank " + std::to_string(i) + " announced " + std::to_string(theirs) +
+                  " operations in a form that rank " + std::to_string(group_.rank) +
+                  " does not know. Run the same ringsync version on all ranks.");
+    }
+    taken_bytes_.push_back(data_offset(theirs));
+    agreed = std::min(agreed, theirs);
+    if (i == group_.rank) continue;
+    for (size_t k = 1; k < agreed; ++k) {
+      uint64_t signature = 0;
+      const size_t offset = sizeof(Header) + (k - 1) * sizeof(uint64_t);
+      std::memcpy(&signature, message_of(i).data() + offset, sizeof(uint64_t));
+      // What differs comes first in the next round, where headers tell how.
+      if (signature != signatures_[k - 1]) agreed = k;
+    }
+  }
+  return own.is_carried ? agreed : 0;
+}
+
+std::vector<ByteSpan> Announcement::take_carried(size_t index) {
+  const MutableByteSpan own = request(index).data;
+  std::vector<ByteSpan> sources;
+  for (int i = 0; i < group_.size; ++i) {
+    if (i == group_.rank) {
+      sources.emplace_back(own);
+      continue;
+    }
+    size_t& offset = taken_bytes_[static_cast<size_t>(i)];
+    if (offset + own.size() > message_of(i).size()) {
+      throw Error("[engine] rank " + std::to_string(i) + " announced more than a message holds. " +
+                  "Run the same ringsync version on all ranks.");
+    }
+    sources.push_back(message_of(i).subspan(offset, own.size()));
+    offset += carried_bytes(request(index));
+  }
+  return sources;
+}
+
+void Announcement::release() {
+  for (size_t i = 0; i < messages_.size(); ++i) {
+    if (!messages_[i].empty()) group_.connections[i]->release();
+  }
+}
+
+void Announcement::write(MutableByteSpan room) const {
+  const Header& own = headers_[static_cast<size_t>(group_.rank)];
+  std::memcpy(room.data(), &own, sizeof(Header));
+  if (!own.is_carried) return;
+  std::memcpy(room.data() + sizeof(Header), signatures_.data(),
+              signatures_.size() * sizeof(uint64_t));
+  size_t offset = data_offset(own.operations);
+  for (size_t k = 0; k < own.operations; ++k) {
+    const MutableByteSpan data = request(k).data;
+    if (!data.empty()) std::memcpy(room.data() + offset, data.data(), data.size());
+    offset += carried_bytes(request(k));
+  }
+}
+
+}  // namespace ringsync

@@ -1,0 +1,57 @@
+#pragma once
+
+// What a rank tells all others before it starts: the header of its next operation. Small operations
+// travel in the announcement itself, several at once if several are queued, so that agreeing on
+// them and moving them is one message.
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/operation.h"
+
+namespace ringsync {
+
+/// One round of announcements among all ranks of a group. One thread at a time.
+class Announcement {
+ public:
+  /// Announces the first of `operations`, and those right behind it as long as all can be carried.
+  /// `operations` is not empty, and its first ones stay in place until the round is over.
+  Announcement(const std::deque<Operation>& operations, const GroupView& group, uint64_t sequence);
+
+  /// kDone once all ranks have announced. Never blocks.
+  Progress advance();
+
+  /// Ranks without which it cannot go on.
+  std::vector<int> blocked_on() const;
+
+  // The rest is for when it is done.
+
+  /// By rank, of the first operation.
+  const std::vector<Header>& headers() const { return headers_; }
+  /// How many operations all ranks announced alike, the first included; 0 unless carried. Throws
+  /// Error for a message that no rank could have written.
+  size_t count_carried();
+  /// The data that the ranks sent of carried operation `index`, in order of rank. `index` counts up
+  /// from 0 from call to call.
+  std::vector<ByteSpan> take_carried(size_t index);
+  /// Makes room for what comes next. Spans of carried data are gone then.
+  void release();
+
+ private:
+  void write(MutableByteSpan room) const;
+  const Request& request(size_t index) const { return operations_[index].request(); }
+  ByteSpan message_of(int rank) const { return messages_[static_cast<size_t>(rank)]; }
+
+  const std::deque<Operation>& operations_;
+  const GroupView& group_;
+  std::vector<uint64_t> signatures_;  // of the operations behind the first
+  size_t message_bytes_ = sizeof(Header);
+  std::vector<Header> headers_;      // by rank
+  std::vector<char> is_announced_;   // by rank
+  std::vector<ByteSpan> messages_;   // by rank, once arrived
+  std::vector<size_t> taken_bytes_;  // by rank: where the next carried operation begins
+};
+
+}  // namespace ringsync
