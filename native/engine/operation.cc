@@ -10,9 +10,8 @@
 namespace ringsync {
 namespace {
 
-int64_t divisor_of(const Request& request, int size) {
-  return request.collective == Collective::kAllreduce && request.op == ReduceOp::kAverage ? size
-                                                                                          : 1;
+Reduction reduction_of(const Request& request, int size) {
+  return {.op = request.op, .divisor = request.op == ReduceOp::kAverage ? size : 1};
 }
 
 /// Memory for a result; aligned for vector loads.
@@ -101,7 +100,7 @@ void Operation::start_run(const GroupView& group) {
   const Problem problem = make_problem(group);
   RunContext context{group.rank,
                      request_.dtype,
-                     divisor_of(request_, group.size),
+                     reduction_of(request_, group.size),
                      make_buffers(group, problem),
                      {}};
   for (const auto& connection : group.connections) context.connections.push_back(connection.get());
