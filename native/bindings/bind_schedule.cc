@@ -70,7 +70,7 @@ std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
     buffers.emplace_back(view.bytes.begin(), view.bytes.end());
   }
   const Simulation simulation =
-      simulate(chosen, problem, dtype, divisor, buffers, segment_bytes, seed);
+      simulate(chosen, problem, dtype, {.divisor = divisor}, buffers, segment_bytes, seed);
   std::vector<ByteArray> outputs;
   for (const auto& output : simulation.outputs) outputs.push_back(copy_bytes(output));
   return {std::move(outputs), simulation.elements};

@@ -125,8 +125,7 @@ bool Run::apply_segment(const Step& step, size_t& done) {
   if (step.apply == Apply::kCopy) {
     std::memmove(target.data(), sources[0].data(), target.size());
   } else {
-    reduce(context_.dtype, target, sources,
-           step.apply == Apply::kReduceLast ? context_.divisor : 1);
+    reduce(context_.dtype, reduction_of(step), std::span(&target, 1), sources);
   }
   for (const int rank : step.from) {
     if (rank != context_.rank) context_.connections[static_cast<size_t>(rank)]->release();
@@ -141,18 +140,17 @@ bool Run::apply_in_place(const Step& step, size_t& done) {
   const size_t count = std::min(limit, step.read.count - done);
   std::vector<ByteSpan> sources;
   for (const int rank : step.from) sources.push_back(bytes_of(rank, step.read, done, count));
-  const MutableByteSpan first = bytes_of(step.to[0], step.write, done, count);
+  std::vector<MutableByteSpan> targets;
+  for (const int rank : step.to) targets.push_back(bytes_of(rank, step.write, done, count));
   if (step.apply == Apply::kCopy) {
-    std::memmove(first.data(), sources[0].data(), first.size());
+    for (const MutableByteSpan target : targets) {
+      std::memmove(target.data(), sources[0].data(), target.size());
+    }
   } else {
-    reduce(context_.dtype, first, sources, step.apply == Apply::kReduceLast ? context_.divisor : 1);
-  }
-  for (size_t i = 1; i < step.to.size(); ++i) {
-    const MutableByteSpan target = bytes_of(step.to[i], step.write, done, count);
-    std::memcpy(target.data(), first.data(), target.size());
+    reduce(context_.dtype, reduction_of(step), targets, sources);
   }
   done += count;
-  budget_bytes_ -= std::min(budget_bytes_, first.size() * step.to.size());
+  budget_bytes_ -= std::min(budget_bytes_, targets[0].size() * targets.size());
   return true;
 }
 
@@ -182,8 +180,7 @@ bool Run::apply_reading(const Step& step, size_t& done) {
   if (step.apply == Apply::kCopy) {
     if (peers == 0) std::memmove(target.data(), sources[0].data(), target.size());
   } else {
-    reduce(context_.dtype, target, sources,
-           step.apply == Apply::kReduceLast ? context_.divisor : 1);
+    reduce(context_.dtype, reduction_of(step), std::span(&target, 1), sources);
   }
   done += count;
   budget_bytes_ -= std::min(budget_bytes_, target.size());
@@ -233,6 +230,11 @@ void Run::enter_phase(size_t index) {
   stepped_.assign(route_->phases[phase_].steps.size(), 0);
   is_flag_sent_.assign(route_->neighbours.size(), 0);
   is_flag_seen_.assign(route_->neighbours.size(), 0);
+}
+
+Reduction Run::reduction_of(const Step& step) const {
+  if (step.apply == Apply::kReduceLast) return context_.reduction;
+  return {.op = context_.reduction.op};
 }
 
 size_t Run::segment_elements(const Step& step) const {

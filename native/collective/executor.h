@@ -8,6 +8,7 @@
 
 #include "base/dtype.h"
 #include "collective/route.h"
+#include "device/reduction.h"
 #include "transport/transport.h"
 
 namespace ringsync {
@@ -22,7 +23,7 @@ struct Buffers {
 struct RunContext {
   int rank = 0;
   Dtype dtype = Dtype::kFloat32;
-  int64_t divisor = 1;
+  Reduction reduction;
   /// Own buffers at [rank]; in place also the peers', and where memory is readable the peers' as
   /// addresses of their processes, not to be touched here. Else empty there.
   std::vector<Buffers> buffers;
@@ -63,6 +64,7 @@ class Run {
   bool exchange_flags();
   bool is_phase_done() const;
   void enter_phase(size_t index);
+  Reduction reduction_of(const Step& step) const;
   size_t segment_elements(const Step& step) const;
   MutableByteSpan bytes_of(int rank, const Range& range, size_t first, size_t count) const;
 

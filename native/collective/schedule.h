@@ -50,7 +50,8 @@ struct Range {
   size_t count = 0;
 };
 
-/// kReduceLast also applies the operation's divisor: each element passes it exactly once.
+/// kReduceLast also applies the operation's factor and divisor: each element passes it exactly
+/// once.
 enum class Apply : uint8_t { kCopy, kReduce, kReduceLast };
 
 /// Read `read` on the ranks `from`, apply, write the result to `write` on the ranks `to`. A

@@ -77,7 +77,7 @@ size_t touched_elements(const Schedule& schedule, int rank) {
 /// All that n ranks need to run, in one place, because contexts point into it.
 class World {
  public:
-  World(const Algorithm& algorithm, const Problem& problem, Dtype dtype, int64_t divisor,
+  World(const Algorithm& algorithm, const Problem& problem, Dtype dtype, const Reduction& reduction,
         std::vector<std::vector<std::byte>> inputs, size_t segment_bytes, std::mt19937_64& random)
       : size_(static_cast<size_t>(problem.size)),
         schedules_(build_all(algorithm, problem)),
@@ -96,7 +96,7 @@ class World {
             queues_[i * size_ + j], queues_[j * size_ + i], segment_bytes);
       }
     }
-    for (size_t rank = 0; rank < size_; ++rank) add_run(problem, dtype, divisor, rank);
+    for (size_t rank = 0; rank < size_; ++rank) add_run(problem, dtype, reduction, rank);
   }
 
   void run_to_end(std::mt19937_64& random) {
@@ -141,10 +141,10 @@ class World {
     outputs_.assign(size_, std::vector<std::byte>(total * size_bytes(dtype)));
   }
 
-  void add_run(const Problem& problem, Dtype dtype, int64_t divisor, size_t rank) {
+  void add_run(const Problem& problem, Dtype dtype, const Reduction& reduction, size_t rank) {
     const auto route = std::make_shared<const Route>(
         make_route(schedules_, problem.seen_by(static_cast<int>(rank))));
-    RunContext context{static_cast<int>(rank), dtype, divisor, {}, {}, scratch_};
+    RunContext context{static_cast<int>(rank), dtype, reduction, {}, {}, scratch_};
     for (size_t other = 0; other < size_; ++other) {
       const bool is_visible = other == rank || problem.is_in_place || problem.is_readable;
       context.buffers.push_back(is_visible ? Buffers{inputs_[other], outputs_[other]} : Buffers{});
@@ -175,10 +175,10 @@ class World {
 }  // namespace
 
 Simulation simulate(const Algorithm& algorithm, const Problem& problem, Dtype dtype,
-                    int64_t divisor, const std::vector<std::vector<std::byte>>& inputs,
+                    const Reduction& reduction, const std::vector<std::vector<std::byte>>& inputs,
                     size_t segment_bytes, uint64_t seed) {
   std::mt19937_64 random(seed);
-  World world(algorithm, problem, dtype, divisor, inputs, segment_bytes, random);
+  World world(algorithm, problem, dtype, reduction, inputs, segment_bytes, random);
   world.run_to_end(random);
   return world.result(problem, dtype);
 }

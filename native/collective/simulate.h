@@ -8,6 +8,7 @@
 
 #include "base/dtype.h"
 #include "collective/algorithm.h"
+#include "device/reduction.h"
 
 namespace ringsync {
 
@@ -22,7 +23,7 @@ struct Simulation {
 /// one to four segments of `segment_bytes`; `seed` fixes their sizes and the interleaving. Throws
 /// Error with the ranks that cannot go on if the schedules deadlock.
 Simulation simulate(const Algorithm& algorithm, const Problem& problem, Dtype dtype,
-                    int64_t divisor, const std::vector<std::vector<std::byte>>& inputs,
+                    const Reduction& reduction, const std::vector<std::vector<std::byte>>& inputs,
                     size_t segment_bytes, uint64_t seed);
 
 }  // namespace ringsync

@@ -33,12 +33,23 @@ void add_into(T* destination, const T* left, const T* right, size_t count) {
   for (size_t i = 0; i < count; ++i) destination[i] = add(left[i], right[i]);
 }
 
+/// As add_into, for both destinations in one pass over the sources.
 template <typename T>
-void divide(T* values, size_t count, int64_t divisor) {
+void add_into_both(T* first, T* second, const T* left, const T* right, size_t count) {
+#pragma GCC ivdep
+  for (size_t i = 0; i < count; ++i) {
+    const T sum = add(left[i], right[i]);
+    first[i] = sum;
+    second[i] = sum;
+  }
+}
+
+template <typename T>
+void scale(T* values, size_t count, const Reduction& reduction) {
   if constexpr (std::is_integral_v<T>) {
-    for (size_t i = 0; i < count; ++i) values[i] = static_cast<T>(values[i] / divisor);
+    for (size_t i = 0; i < count; ++i) values[i] = static_cast<T>(values[i] / reduction.divisor);
   } else {
-    const T factor = T{1} / static_cast<T>(divisor);
+    const T factor = static_cast<T>(reduction.factor / static_cast<double>(reduction.divisor));
     for (size_t i = 0; i < count; ++i) values[i] *= factor;
   }
 }
@@ -49,38 +60,55 @@ const T* at(ByteSpan source, size_t element) {
 }
 
 template <typename T>
-void reduce_as(MutableByteSpan destination, std::span<const ByteSpan> sources, int64_t divisor) {
+T* at(MutableByteSpan destination, size_t element) {
+  return reinterpret_cast<T*>(destination.data()) + element;
+}
+
+template <typename T>
+void reduce_as(const Reduction& reduction, std::span<const MutableByteSpan> destinations,
+               std::span<const ByteSpan> sources) {
   constexpr size_t kBlock = kBlockBytes / sizeof(T);
   alignas(kCacheLineBytes) T block[kBlock];
-  T* const out = reinterpret_cast<T*>(destination.data());
-  const size_t count = destination.size() / sizeof(T);
+  const size_t count = destinations[0].size() / sizeof(T);
+  const bool is_scaled = reduction.factor != 1 || reduction.divisor != 1;
+  const bool is_fused = destinations.size() == 2 && sources.size() > 1 && !is_scaled;
   for (size_t begin = 0; begin < count; begin += kBlock) {
     const size_t length = std::min(kBlock, count - begin);
+    T* const out = at<T>(destinations[0], begin);
     const T* partial = at<T>(sources[0], begin);
-    for (size_t k = 1; k < sources.size(); ++k) {
-      // The destination is written only with the last source: it may be one of them.
-      T* const target = k + 1 == sources.size() ? out + begin : block;
-      add_into(target, partial, at<T>(sources[k], begin), length);
-      partial = target;
+    const size_t last = sources.size() - 1;
+    for (size_t k = 1; k < last; ++k) {
+      // Destinations are written only with the last source: they may be among the sources.
+      add_into(block, partial, at<T>(sources[k], begin), length);
+      partial = block;
     }
-    if (partial != out + begin) std::memmove(out + begin, partial, length * sizeof(T));
-    if (divisor != 1) divide(out + begin, length, divisor);
+    if (is_fused) {
+      T* const second = at<T>(destinations[1], begin);
+      add_into_both(out, second, partial, at<T>(sources[last], begin), length);
+      continue;
+    }
+    if (last > 0) add_into(out, partial, at<T>(sources[last], begin), length);
+    if (last == 0) std::memmove(out, partial, length * sizeof(T));
+    if (is_scaled) scale(out, length, reduction);
+    for (const MutableByteSpan other : destinations.subspan(1)) {
+      std::memcpy(at<T>(other, begin), out, length * sizeof(T));
+    }
   }
 }
 
 }  // namespace
 
-void reduce(Dtype dtype, MutableByteSpan destination, std::span<const ByteSpan> sources,
-            int64_t divisor) {
+void reduce(Dtype dtype, const Reduction& reduction, std::span<const MutableByteSpan> destinations,
+            std::span<const ByteSpan> sources) {
   switch (dtype) {
     case Dtype::kFloat32:
-      return reduce_as<float>(destination, sources, divisor);
+      return reduce_as<float>(reduction, destinations, sources);
     case Dtype::kFloat64:
-      return reduce_as<double>(destination, sources, divisor);
+      return reduce_as<double>(reduction, destinations, sources);
     case Dtype::kInt32:
-      return reduce_as<int32_t>(destination, sources, divisor);
+      return reduce_as<int32_t>(reduction, destinations, sources);
     case Dtype::kInt64:
-      return reduce_as<int64_t>(destination, sources, divisor);
+      return reduce_as<int64_t>(reduction, destinations, sources);
     case Dtype::kUint8:
       throw ConfigError("[reduce] uint8 cannot be summed. Use int32 or a floating dtype.");
   }

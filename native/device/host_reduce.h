@@ -1,19 +1,21 @@
 #pragma once
 
-// Sums of host memory. Which ranks take part and in which order is decided by schedules.
+// Reductions of host memory. Which ranks take part and in which order is decided by schedules.
 
-#include <cstdint>
 #include <span>
 
 #include "base/dtype.h"
 #include "base/span.h"
+#include "device/reduction.h"
 
 namespace ringsync {
 
-/// destination[i] = (sources[0][i] + sources[1][i] + ...) / divisor, added in listed order.
-/// Floats are multiplied by 1/divisor; integers wrap on overflow and divide truly, toward zero.
-/// All spans have equal length; `destination` may be exactly one of the sources. One thread.
-void reduce(Dtype dtype, MutableByteSpan destination, std::span<const ByteSpan> sources,
-            int64_t divisor);
+/// Every destination[i] = (sources[0][i] + sources[1][i] + ...), added in listed order, then
+/// scaled: floats are multiplied by factor/divisor; integers wrap on overflow and are divided by
+/// divisor truly, toward zero (factor is for floats). All spans have equal length; each destination
+/// may be exactly one of the sources, and is written while its block is in the first-level cache.
+/// One thread.
+void reduce(Dtype dtype, const Reduction& reduction, std::span<const MutableByteSpan> destinations,
+            std::span<const ByteSpan> sources);
 
 }  // namespace ringsync

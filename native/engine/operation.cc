@@ -11,9 +11,8 @@
 namespace ringsync {
 namespace {
 
-int64_t divisor_of(const Request& request, int size) {
-  return request.collective == Collective::kAllreduce && request.op == ReduceOp::kAverage ? size
-                                                                                          : 1;
+Reduction reduction_of(const Request& request, int size) {
+  return {.op = request.op, .divisor = request.op == ReduceOp::kAverage ? size : 1};
 }
 
 /// All that a rank sends in one round of carried data: below it one message costs less than flags
@@ -64,7 +63,7 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
   if (problem.is_readable) group.scratch.resize(kScratchBytes);
   RunContext context{group.rank,
                      request_.dtype,
-                     divisor_of(request_, group.size),
+                     reduction_of(request_, group.size),
                      make_buffers(group, problem, headers),
                      {},
                      group.scratch};
@@ -73,8 +72,8 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
 }
 
 void Operation::finish_carried(const std::vector<ByteSpan>& sources) {
-  reduce(request_.dtype, request_.data, sources,
-         divisor_of(request_, static_cast<int>(sources.size())));
+  reduce(request_.dtype, reduction_of(request_, static_cast<int>(sources.size())),
+         std::span(&request_.data, 1), sources);
 }
 
 Problem Operation::make_problem(const GroupView& group, const std::vector<Header>& headers) const {

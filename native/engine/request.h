@@ -10,11 +10,9 @@
 #include "base/dtype.h"
 #include "base/span.h"
 #include "collective/schedule.h"
+#include "device/reduction.h"
 
 namespace ringsync {
-
-/// Values are part of the header that ranks exchange; append only.
-enum class ReduceOp : uint8_t { kAverage = 0, kSum = 1 };
 
 /// One collective call of one rank. The spans stay valid until its handle is done.
 struct Request {

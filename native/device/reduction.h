@@ -1,0 +1,19 @@
+#pragma once
+
+// How values of several ranks become one.
+
+#include <cstdint>
+
+namespace ringsync {
+
+/// Values are part of the header that ranks exchange; append only.
+enum class ReduceOp : uint8_t { kAverage = 0, kSum = 1 };
+
+/// An op and what each finished element is then multiplied by and divided by.
+struct Reduction {
+  ReduceOp op = ReduceOp::kSum;
+  double factor = 1;
+  int64_t divisor = 1;
+};
+
+}  // namespace ringsync
