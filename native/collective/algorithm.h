@@ -9,10 +9,16 @@
 
 namespace ringsync {
 
-/// What one rank pays: messages one after another, and elements it sends (or writes to peers).
+/// What the busiest rank pays.
 struct Cost {
+  /// Phases, each of which waits for a peer.
   size_t steps = 0;
+  /// Messages sent, or flags in place.
+  size_t messages = 0;
+  /// Elements sent, or in place elements of peers read and written.
   size_t elements = 0;
+  /// Elements that its reductions write, partial sums included.
+  size_t sums = 0;
 };
 
 class Algorithm {

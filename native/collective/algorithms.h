@@ -10,7 +10,9 @@ namespace ringsync {
 
 std::unique_ptr<Algorithm> make_ring();
 std::unique_ptr<Algorithm> make_direct();
+std::unique_ptr<Algorithm> make_halving_doubling();
 std::unique_ptr<Algorithm> make_direct_broadcast();
+std::unique_ptr<Algorithm> make_tree();
 std::unique_ptr<Algorithm> make_direct_allgather();
 
 }  // namespace ringsync

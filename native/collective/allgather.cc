@@ -28,7 +28,8 @@ class DirectAllgather final : public Algorithm {
   }
 
   Cost cost(const Problem& problem) const override {
-    return {1, static_cast<size_t>(problem.size - 1) * largest_count(problem)};
+    const auto peers = static_cast<size_t>(problem.size - 1);
+    return {.steps = 1, .messages = peers, .elements = peers * largest_count(problem)};
   }
 };
 

@@ -3,8 +3,7 @@
 namespace ringsync {
 namespace {
 
-/// Every rank reads the root. One phase; the root sends n-1 times. Within a host this costs what a
-/// tree does, because all share one memory.
+/// Every rank reads the root. One phase; between private buffers the root sends n-1 times.
 class DirectBroadcast final : public Algorithm {
  public:
   std::string_view name() const override { return "direct_broadcast"; }
@@ -22,7 +21,11 @@ class DirectBroadcast final : public Algorithm {
   }
 
   Cost cost(const Problem& problem) const override {
-    return {1, static_cast<size_t>(problem.size - 1) * problem.counts[0]};
+    const auto peers = static_cast<size_t>(problem.size - 1);
+    // In place the ranks read side by side, and the root does nothing.
+    return {.steps = 1,
+            .messages = peers,
+            .elements = problem.is_in_place ? problem.counts[0] : peers * problem.counts[0]};
   }
 };
 

@@ -45,7 +45,10 @@ class Direct final : public Algorithm {
   Cost cost(const Problem& problem) const override {
     const auto peers = static_cast<size_t>(problem.size - 1);
     const size_t chunk = longest_chunk(problem.counts[0], problem.size);
-    return {problem.is_in_place ? 1u : 2u, 2 * peers * chunk};
+    return {.steps = problem.is_in_place ? 1u : 2u,
+            .messages = problem.is_in_place ? peers : 2 * peers,
+            .elements = 2 * peers * chunk,
+            .sums = chunk};
   }
 };
 

@@ -37,7 +37,11 @@ class Ring final : public Algorithm {
 
   Cost cost(const Problem& problem) const override {
     const auto hops = static_cast<size_t>(2 * (problem.size - 1));
-    return {hops, hops * longest_chunk(problem.counts[0], problem.size)};
+    const size_t chunk = longest_chunk(problem.counts[0], problem.size);
+    return {.steps = hops,
+            .messages = problem.is_in_place ? 2 * hops : hops,  // flags go both ways
+            .elements = hops * chunk,
+            .sums = hops / 2 * chunk};
   }
 };
 
