@@ -1,25 +1,30 @@
 """Speed of an in-place allreduce by size, in the columns of nccl-tests.
 
-`python -m bench.allreduce --np 2`. What a training step makes of it is bench.overlap's matter.
+`python -m bench.allreduce --np 2`; with `--peers openmpi,mpich`, a contest. What a
+training step makes of it is bench.overlap's matter.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.command import (
     add_memory,
+    add_peers,
     make_parser,
-    memories,
     run_command,
     sizes,
     whole,
 )
+from bench.contest import allreduce_case, run_contest
+from bench.entrants import PEERS, own_contenders, peer_contenders
 from bench.machine import cpu_name
 from bench.ranks.allreduce import Task
 from bench.record import write_record
+from bench.scores import format_scores, with_ratios
 from bench.series import Series, summarize
 from bench.table import Cell, Column, format_table
 from bench.units import algorithm_bandwidth, allreduce_bus_factor
@@ -61,8 +66,17 @@ def measure(words: Sequence[str]) -> int:
     parser.add_argument("--sizes", type=sizes, default=sizes(_SIZES), help=f"({_SIZES})")
     parser.add_argument("--repeat", type=whole, default=0, metavar="N", help="iterations a size")
     add_memory(parser, "both")
+    add_peers(parser, list(PEERS))
     chosen = parser.parse_args(words)
-    task = Task(chosen.sizes, memories(chosen.memory), chosen.repeat)
+    wrong = _compete(chosen) if chosen.peers else _measure_alone(chosen)
+    if wrong:
+        sys.stderr.write(f"[bench.allreduce] {wrong} values are wrong; 0 are expected.\n")
+    return 1 if wrong else 0
+
+
+def _measure_alone(chosen: argparse.Namespace) -> int:
+    """Print nccl-tests' table; the number of wrong values."""
+    task = Task(chosen.sizes, chosen.memory, chosen.repeat)
     outcome = run_ranks("allreduce", chosen.np, task)
     series = [_with_bandwidths(one) for one in outcome.series]
     series.sort(key=lambda one: str(one.facts["memory"]))
@@ -73,10 +87,24 @@ def measure(words: Sequence[str]) -> int:
     print(format_table(_COLUMNS, [_row(one) for one in series]))
     if chosen.json is not None:
         write_record(chosen.json, "allreduce", series)
-    wrong = sum(int(one.facts["wrong"]) for one in series)
-    if wrong:
-        sys.stderr.write(f"[bench.allreduce] {wrong} values are wrong; 0 are expected.\n")
-    return 1 if wrong else 0
+    return sum(int(one.facts["wrong"]) for one in series)
+
+
+def _compete(chosen: argparse.Namespace) -> int:
+    """Print medians and ratios of all who take part; ringsync's number of wrong values."""
+    cases = [allreduce_case(size_bytes, chosen.repeat) for size_bytes in chosen.sizes]
+    contenders = [
+        *own_contenders(chosen.np, chosen.memory),
+        *peer_contenders(chosen.peers, chosen.peer_python, chosen.np),
+    ]
+    entries = [(one, cases) for one in contenders]
+    series = with_ratios(run_contest(entries, chosen.np, chosen.rounds))
+    print(f"# allreduce in place, float32, Sum, {chosen.np} ranks on {cpu_name()}")
+    print(f"# medians of {chosen.rounds} rounds in which all take turns; ratio < 1: less time")
+    print(format_scores(series, markdown=chosen.markdown))
+    if chosen.json is not None:
+        write_record(chosen.json, "allreduce", series)
+    return sum(int(one.facts["wrong"]) for one in series if one.facts["kind"] == "ringsync")
 
 
 def _with_bandwidths(series: Series) -> Series:

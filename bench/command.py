@@ -66,22 +66,50 @@ def add_memory(parser: argparse.ArgumentParser, default: str) -> None:
     """
     parser.add_argument(
         "--memory",
-        choices=[*MEMORIES, "both"],
-        default=default,
+        type=memories,
+        default=memories(default),
+        metavar="KINDS",
         help=f"private: NumPy's own; registered: rs.empty's ({default})",
     )
 
 
-def memories(chosen: str) -> tuple[str, ...]:
-    """Spell out `--memory`.
+def memories(text: str) -> tuple[str, ...]:
+    """Read kinds of memory.
 
     Args:
-        chosen: Its value.
+        text: `private`, `registered`, both with a comma between, or `both`.
 
     Returns:
         The kinds of memory to measure.
+
+    Raises:
+        ArgumentTypeError: One of them is no kind of memory.
     """
-    return MEMORIES if chosen == "both" else (chosen,)
+    return MEMORIES if text == "both" else _names(text, MEMORIES)
+
+
+def add_peers(parser: argparse.ArgumentParser, known: Sequence[str]) -> None:
+    """Add the options that let other libraries take part.
+
+    Args:
+        parser: The command line.
+        known: Their names.
+    """
+    parser.add_argument(
+        "--peers",
+        type=lambda text: _names(text, known),
+        default=(),
+        metavar="NAMES",
+        help=f"measure these, too, in turn: {','.join(known)}",
+    )
+    parser.add_argument(
+        "--peer-python",
+        default=sys.executable,
+        metavar="PATH",
+        help="interpreter that has the peers; {} in it becomes the peer's name",
+    )
+    parser.add_argument("--rounds", type=whole, default=3, metavar="N", help="turns of each (3)")
+    parser.add_argument("--markdown", action="store_true", help="tables for a document")
 
 
 def run_command(measure: Callable[[Sequence[str]], int]) -> NoReturn:
@@ -160,6 +188,16 @@ def sizes(text: str) -> tuple[int, ...]:
             f"{wrong[0]} bytes are no float32 array; a multiple of {_ITEM_BYTES} is expected"
         )
     return found
+
+
+def _names(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(
+                f"invalid choice: {name!r}; any of {', '.join(known)} is expected"
+            )
+    return names
 
 
 def _writable(text: str) -> Path:

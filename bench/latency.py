@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from bench.command import (
     add_memory,
     make_parser,
-    memories,
     positive,
     run_command,
     sizes,
@@ -66,7 +65,7 @@ def measure(words: Sequence[str]) -> int:
     if chosen.idle:
         series = _measure_idle(chosen.np, chosen.seconds)
     else:
-        task = latency.Task(chosen.sizes, memories(chosen.memory), chosen.repeat)
+        task = latency.Task(chosen.sizes, chosen.memory, chosen.repeat)
         series = _measure_calls(chosen.np, task)
     if chosen.json is not None:
         write_record(chosen.json, "latency", series)

@@ -67,6 +67,16 @@ class LoadMeter:
         return Load(max(0.0, foreign_s / elapsed_s), (stolen_s - self._stolen_s) / elapsed_s)
 
 
+def processor_time_s() -> float:
+    """Tell what this process and its children that have ended have used.
+
+    Returns:
+        Seconds of processor time.
+    """
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def _machine_times_s() -> tuple[float, float]:
     try:
         words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]

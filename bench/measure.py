@@ -10,10 +10,17 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter_ns
-
-from bench.spin import SpinBarrier
+from typing import Protocol
 
 Action = Callable[[], object]
+
+
+class Barrier(Protocol):
+    """Where ranks meet."""
+
+    def wait(self) -> None:
+        """Return once every rank has called this as often."""
+        ...
 
 
 @contextmanager
@@ -34,7 +41,7 @@ def collector_paused() -> Iterator[None]:
         gc.enable()
 
 
-def time_together(call: Action, prepare: Action, barrier: SpinBarrier, count: int) -> list[int]:
+def time_together(call: Action, prepare: Action, barrier: Barrier, count: int) -> list[int]:
     """Time calls that all ranks begin at once.
 
     Args:
@@ -57,7 +64,7 @@ def time_together(call: Action, prepare: Action, barrier: SpinBarrier, count: in
     return times_ns
 
 
-def time_back_to_back(call: Action, barrier: SpinBarrier, count: int) -> tuple[list[int], int]:
+def time_back_to_back(call: Action, barrier: Barrier, count: int) -> tuple[list[int], int]:
     """Time calls that follow each other at once, as a program that does nothing else would make.
 
     Args:
@@ -78,6 +85,25 @@ def time_back_to_back(call: Action, barrier: SpinBarrier, count: int) -> tuple[l
             times_ns.append(now_ns - before_ns)
             before_ns = now_ns
     return times_ns, before_ns - begin_ns
+
+
+def time_loop(call: Action, barrier: Barrier, count: int) -> int:
+    """Time calls that follow each other at once, without looking at the clock in between.
+
+    Args:
+        call: What is timed.
+        barrier: Where ranks meet once, before the first call.
+        count: Number of calls.
+
+    Returns:
+        Nanoseconds of all calls together on this rank.
+    """
+    with collector_paused():
+        barrier.wait()
+        start_ns = perf_counter_ns()
+        for _ in range(count):
+            call()
+        return perf_counter_ns() - start_ns
 
 
 def choose_count(times_s: list[float], budget_s: float, least: int, most: int) -> int:

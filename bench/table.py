@@ -51,6 +51,21 @@ def format_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> s
     return "\n".join(lines)
 
 
+def format_markdown(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
+    """Lay out a table for a document.
+
+    Args:
+        columns: Heads.
+        rows: A cell per column; floats as in `format_table`.
+
+    Returns:
+        Lines without a final line end.
+    """
+    head = [f"{one.name} ({one.unit})" if one.unit else one.name for one in columns]
+    lines = [head, ["---"] * len(columns), *([_text(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _text(cell: Cell) -> str:
     if not isinstance(cell, float):
         return str(cell)

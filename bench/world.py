@@ -7,14 +7,13 @@ The launcher runs inside this process, so a signal or Ctrl-C ends everything as 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.load import Load, LoadMeter
+from bench.load import Load, LoadMeter, processor_time_s
 from bench.rank import BARRIER, RESULT, TASK
 from bench.series import Series, read_series
 from bench.spin import make_barrier_file
@@ -58,17 +57,11 @@ def run_ranks(module: str, size: int, task: DataclassInstance) -> Outcome:
         (directory / TASK).write_text(json.dumps(asdict(task)))
         make_barrier_file(directory / BARRIER, size)
         sys.stdout.flush()
-        meter = LoadMeter(_own_s())
+        meter = LoadMeter(processor_time_s())
         status = ringsyncrun(["-np", str(size), "-m", f"bench.ranks.{module}", name])
         if status != 0:
             raise SystemExit(status)
         result = directory / RESULT
         if not result.exists():
             raise SystemExit(_MISSING_RESULT)
-        return Outcome(read_series(result), meter.read(_own_s()))
-
-
-def _own_s() -> float:
-    """Processor time of this process and of its children that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+        return Outcome(read_series(result), meter.read(processor_time_s()))

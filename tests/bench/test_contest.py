@@ -1,0 +1,84 @@
+"""A contest's plan, merging and ratios are plain arithmetic; its processes end when they must."""
+
+import json
+import os
+
+import pytest
+
+from bench.contest import allreduce_case, merge_ranks
+from bench.process import run_program
+from bench.ratios import best, compare
+from bench.scores import format_scores, with_ratios
+from bench.series import Series
+
+
+def series(contender, kind, case, *times_s):
+    facts = {"contender": contender, "kind": kind, "case": case, "foreign_cores": 0.0}
+    return Series(f"{contender}-{case}", times_s, facts)
+
+
+@pytest.fixture
+def contest():
+    return [
+        series("ringsync-private", "ringsync", "1KiB", 1.0, 2.0, 9.0),
+        series("openmpi", "peer", "1KiB", 8.0),
+        series("openmpi-tuned", "peer", "1KiB", 4.0),
+        series("mpich", "peer", "1KiB", 5.0),
+    ]
+
+
+def test_small_sizes_are_loops_of_calls_and_large_ones_single_calls():
+    assert allreduce_case(2**20).calls > 1
+    assert allreduce_case(2**20 + 4).calls == 1
+
+
+def test_a_sample_takes_as_long_as_on_its_slowest_rank(tmp_path):
+    for rank, times_s in enumerate(([1.0, 5.0], [3.0, 2.0])):
+        report = [{"name": "1KiB", "times_s": times_s, "wrong": rank}]
+        (tmp_path / f"rank-{rank}.json").write_text(json.dumps(report))
+    assert merge_ranks(tmp_path) == [("1KiB", [3.0, 5.0], 1)]
+
+
+def test_the_best_peer_is_chosen_for_each_case():
+    assert best({"a": {"x": 1.0, "y": 4.0}, "b": {"x": 2.0, "y": 3.0}}) == {"x": 1.0, "y": 3.0}
+
+
+def test_ratios_are_of_medians_to_the_best_peer_and_to_open_mpi_as_it_comes(contest):
+    assert {ratio.name: ratio.by_case for ratio in compare(contest)} == {
+        "ringsync-private / best peer": {"1KiB": 0.5},
+        "ringsync-private / openmpi as it comes": {"1KiB": 0.25},
+    }
+
+
+def test_a_record_carries_the_ratios_of_ringsync_only(contest):
+    noted = [one.facts.get("ringsync-private / best peer") for one in with_ratios(contest)]
+    assert noted == [0.5, None, None, None]
+
+
+def test_scores_in_markdown_have_a_row_for_each_contender_and_ratio(contest):
+    rows = format_scores(contest, markdown=True).splitlines()
+    assert rows[0] == "| contender | 1KiB (us) | foreign (cores) |"
+    assert "| ringsync-private / best peer | 0.50 |" in rows
+
+
+def test_a_program_past_its_deadline_is_killed_with_what_it_started(tmp_path):
+    # The reader meets the end of this file once nobody has it open for writing any more.
+    os.mkfifo(tmp_path / "held")
+    reader = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    script = "setsid tail -f /dev/null > held & wait"
+    assert run_program(["sh", "-c", script], {}, tmp_path, 1.0).status == 124
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+def test_a_peer_that_is_not_installed_is_skipped_with_one_line(benches):
+    words = ("--np", "2", "--sizes", "4,1KiB", "--repeat", "2", "--rounds", "1")
+    peers = ("--peers", "openmpi", "--peer-python", "/nowhere/{}/python")
+    done = benches.run("bench.allreduce", *words, *peers)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("[bench] openmpi is skipped: ")
+    assert "ringsync-private" in done.stdout
+    assert "ringsync-registered" in done.stdout
+    assert benches.leftovers() == []
