@@ -68,7 +68,12 @@ def transport_names() -> list[str]: ...
 
 class Problem:
     def __init__(
-        self, collective: int, counts: Sequence[int], root: int = 0, is_in_place: bool = False
+        self,
+        collective: int,
+        counts: Sequence[int],
+        root: int = 0,
+        is_in_place: bool = False,
+        is_readable: bool = False,
     ) -> None: ...
 
 def algorithm_names() -> list[str]: ...

@@ -21,7 +21,8 @@ using namespace nb::literals;
 namespace ringsync {
 namespace {
 
-Problem make_problem(int collective, std::vector<size_t> counts, int root, bool is_in_place) {
+Problem make_problem(int collective, std::vector<size_t> counts, int root, bool is_in_place,
+                     bool is_readable) {
   const int size = static_cast<int>(counts.size());
   if (collective < 0 || collective > static_cast<int>(Collective::kBarrier) || size == 0 ||
       root < 0 || root >= size) {
@@ -33,7 +34,8 @@ Problem make_problem(int collective, std::vector<size_t> counts, int root, bool 
       std::ranges::adjacent_find(counts, std::ranges::not_equal_to()) != counts.end()) {
     throw ConfigError("[problem] counts differ between ranks; only allgather allows it.");
   }
-  return {static_cast<Collective>(collective), 0, size, std::move(counts), root, is_in_place};
+  return {static_cast<Collective>(collective), 0, size, std::move(counts), root, is_in_place,
+          is_readable};
 }
 
 ByteArray copy_bytes(const std::vector<std::byte>& bytes) {
@@ -81,7 +83,7 @@ std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
 void bind_schedule(nb::module_& module) {
   nb::class_<Problem>(module, "Problem", "One collective call, as all ranks see it.")
       .def(nb::new_(&make_problem), "collective"_a, "counts"_a, "root"_a = 0,
-           "is_in_place"_a = false);
+           "is_in_place"_a = false, "is_readable"_a = false);
   module.def("algorithm_names", &algorithm_names);
   module.def(
       "applies",

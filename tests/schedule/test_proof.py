@@ -198,3 +198,24 @@ def test_every_rank_of_a_ring_really_sends_its_share(n, count, seed, in_place):
     problem = _native.Problem(Collective.ALLREDUCE, [count] * n, 0, in_place)
     _, sent = simulate("ring", problem, inputs, 1, 64, seed)
     assert sum(sent) == 2 * (n - 1) * count
+
+
+@pytest.mark.parametrize("name", KINDS)
+@given(n=sizes, data=st.data(), is_average=st.booleans(), segment=segments, seed=seeds)
+def test_ranks_that_read_each_others_memory_get_the_bits_that_messages_bring(
+    name, n, data, is_average, segment, seed
+):
+    kind = KINDS[name]
+    one_count = [data.draw(counts)] * n
+    lengths = data.draw(st.lists(counts, min_size=n, max_size=n))
+    problem_counts = lengths if kind is Collective.ALLGATHER else one_count
+    random = np.random.default_rng(seed)
+    inputs = [random.standard_normal(count) for count in problem_counts]
+    divisor = n if is_average and kind is Collective.ALLREDUCE else 1
+    bits = []
+    for is_readable in (False, True):
+        problem = _native.Problem(kind, problem_counts, seed % n, False, is_readable)
+        outputs, sent = simulate(name, problem, inputs, divisor, segment, seed)
+        require_proved(name, problem, sent)
+        bits.append([output.tobytes() for output in outputs])
+    assert bits[0] == bits[1]
