@@ -91,7 +91,7 @@ std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
 }
 
 /// True once done; false when `timeout_s` passed first. Ctrl-C raises.
-bool wait(const Handle& handle, std::optional<double> timeout_s) {
+bool wait(Handle& handle, std::optional<double> timeout_s) {
   const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
   while (!handle.is_done()) {
     {

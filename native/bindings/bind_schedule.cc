@@ -34,7 +34,12 @@ Problem make_problem(int collective, std::vector<size_t> counts, int root, bool 
       std::ranges::adjacent_find(counts, std::ranges::not_equal_to()) != counts.end()) {
     throw ConfigError("[problem] counts differ between ranks; only allgather allows it.");
   }
-  return {static_cast<Collective>(collective), 0, size, std::move(counts), root, is_in_place,
+  return {static_cast<Collective>(collective),
+          0,
+          size,
+          std::move(counts),
+          root,
+          is_in_place,
           is_readable};
 }
 

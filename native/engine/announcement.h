@@ -5,8 +5,7 @@
 // them and moving them is one message.
 
 #include <deque>
-#include <optional>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/operation.h"
@@ -30,6 +29,7 @@ class Announcement {
 
   /// By rank, of the first operation.
   const std::vector<Header>& headers() const { return headers_; }
+  std::vector<Header> take_headers() { return std::move(headers_); }
   /// How many operations all ranks announced alike, the first included; 0 unless carried. Throws
   /// Error for a message that no rank could have written.
   size_t count_carried();

@@ -122,7 +122,7 @@ Progress Group::agree() {
     operations_[i].finish_carried(announcement_->take_carried(i));
   }
   announcement_->release();
-  const std::vector<Header> headers = announcement_->headers();
+  const std::vector<Header> headers = announcement_->take_headers();
   announcement_.reset();
   if (mismatch) throw MismatchError(*mismatch);
   if (carried == 0) {
@@ -198,10 +198,7 @@ std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
   if (routes_.size() >= kMaxRoutes) routes_.clear();
   std::shared_ptr<const Route>& route = routes_[key_of(problem)];
   if (!route) {
-    std::vector<Schedule> schedules(static_cast<size_t>(size_));
-    if (problem.collective != Collective::kBarrier) {
-      schedules = build_all(choose(problem, algorithm_), problem);
-    }
+    const std::vector<Schedule> schedules = build_all(choose(problem, algorithm_), problem);
     route = std::make_shared<const Route>(make_route(schedules, problem));
   }
   return route;

@@ -6,10 +6,16 @@ namespace ringsync {
 
 void Handle::set_result(Result result) { result_ = std::move(result); }
 
+void Handle::wait(Deadline deadline) {
+  uint32_t state = kPending;
+  if (state_.compare_exchange_strong(state, kAwaited) || state == kAwaited) {
+    futex_wait(state_, kAwaited, deadline);
+  }
+}
+
 void Handle::complete(std::exception_ptr error) {
   error_ = std::move(error);
-  state_.store(1, std::memory_order_release);
-  futex_wake_all(state_);
+  if (state_.exchange(kDone) == kAwaited) futex_wake_all(state_);
 }
 
 }  // namespace ringsync

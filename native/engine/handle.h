@@ -33,9 +33,9 @@ class Handle {
   explicit Handle(Times times) : times_(times) {}
 
   /// Any thread.
-  bool is_done() const { return state_.load(std::memory_order_acquire) != 0; }
-  /// Sleeps until done, the deadline or a signal. Any thread.
-  void wait(Deadline deadline) const { futex_wait(state_, 0, deadline); }
+  bool is_done() const { return state_.load(std::memory_order_acquire) == kDone; }
+  /// Sleeps until done, the deadline or a signal; may wake without any reason. Any thread.
+  void wait(Deadline deadline);
 
   /// The rest is for whoever has seen is_done(), and before that for the engine alone.
   const std::exception_ptr& error() const { return error_; }
@@ -47,7 +47,12 @@ class Handle {
   void complete(std::exception_ptr error = nullptr);
 
  private:
-  std::atomic<uint32_t> state_{0};
+  /// Most operations complete before anybody sleeps on them: only then is there someone to wake.
+  static constexpr uint32_t kPending = 0;
+  static constexpr uint32_t kAwaited = 1;
+  static constexpr uint32_t kDone = 2;
+
+  std::atomic<uint32_t> state_{kPending};
   std::exception_ptr error_;
   Result result_;
   Times times_;

@@ -17,7 +17,7 @@ namespace ringsync {
 inline constexpr size_t kMaxDimensions = 8;
 
 /// Sent as it lies in memory, between processes of one host and one build.
-struct alignas(kCacheLineBytes) Header {
+struct Header {
   uint64_t sequence = 0;
   uint64_t name_hash = 0;
   Registration registration;
@@ -37,11 +37,12 @@ struct alignas(kCacheLineBytes) Header {
   /// Operations announced together; more than one only where they are carried.
   uint32_t operations = 1;
   /// For messages, cut to fit and zero-terminated.
-  std::array<char, 96> name{};
+  std::array<char, 104> name{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
   std::array<char, 24> algorithm{};
 };
 static_assert(std::is_trivially_copyable_v<Header>);
+static_assert(sizeof(Header) % 16 == 0, "carried data follows, aligned for vector loads");
 
 /// Throws ConfigError for a request that no rank could serve, whatever the others ask for.
 void check_request(const Request& request);

@@ -50,6 +50,7 @@ size_t GroupView::carried_limit_bytes() const {
 }
 
 bool is_carriable(const Request& request, const GroupView& group) {
+  if (request.collective == Collective::kBarrier) return true;  // the announcement is all there is
   const auto peers = static_cast<size_t>(group.size - 1);
   return request.collective == Collective::kAllreduce && group.algorithm.empty() && peers > 0 &&
          request.data.size() <= std::min(group.carried_limit_bytes(), kCarriedToAll / peers);
@@ -72,6 +73,7 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
 }
 
 void Operation::finish_carried(const std::vector<ByteSpan>& sources) {
+  if (request_.data.empty()) return;
   reduce(request_.dtype, reduction_of(request_, static_cast<int>(sources.size())),
          std::span(&request_.data, 1), sources);
 }
