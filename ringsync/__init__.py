@@ -27,6 +27,10 @@ from ringsync.collectives import (
     broadcast_,
     broadcast_async,
     broadcast_async_,
+    grouped_allreduce,
+    grouped_allreduce_,
+    grouped_allreduce_async,
+    grouped_allreduce_async_,
 )
 from ringsync.handle import Handle
 from ringsync.objects import allgather_object, broadcast_object
@@ -81,6 +85,10 @@ __all__ = [
     "data",
     "empty",
     "errors",
+    "grouped_allreduce",
+    "grouped_allreduce_",
+    "grouped_allreduce_async",
+    "grouped_allreduce_async_",
     "init",
     "is_initialized",
     "local_rank",
@@ -108,7 +116,6 @@ _PLANNED = frozenset(
         "alltoall",
         "elastic",
         "graph",
-        "grouped_allreduce",
         "join",
         "new_group",
         "recv",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -67,17 +68,7 @@ class Handle:
             ConfigError: `timeout_s` is below 0.
             NotInitializedError: This is a forked child; nobody here will complete it.
         """
-        if timeout_s is not None and not timeout_s >= 0:
-            raise ConfigError(f"[wait] timeout_s={timeout_s!r}; seconds from 0 are expected.")
-        if os.getpid() != self._runtime.pid:
-            raise NotInitializedError(
-                f"[wait] '{self._name}' belongs to the process that forked this one. Wait there."
-            )
-        if not self._native.wait(timeout_s):
-            raise TimedOutError(
-                f"[wait] '{self._name}' is not complete after {timeout_s} s; it goes on. Wait "
-                "again, or see what the other ranks are doing."
-            )
+        _wait_for([self._native], self._runtime, self._name, timeout_s)
         self._native.check()
 
     def result(self) -> Array:
@@ -103,6 +94,67 @@ class Handle:
         return Times(*self._native.times())
 
 
+class GroupedHandle:
+    """Several operations that were submitted in one stroke."""
+
+    __slots__ = ("_arrays", "_name", "_natives", "_runtime")
+
+    def __init__(
+        self, natives: list[NativeHandle], runtime: Runtime, name: str, arrays: list[Array]
+    ) -> None:
+        """Wrap `natives`.
+
+        Args:
+            natives: The operations' completions below the door.
+            runtime: Whose operations they are.
+            name: Their common name, for messages.
+            arrays: What the operations leave their results in.
+        """
+        self._natives = natives
+        self._runtime = runtime
+        self._name = name
+        self._arrays = arrays
+
+    def done(self) -> bool:
+        """Tell whether all operations are complete, with results or errors.
+
+        Returns:
+            True once all are; never blocks.
+        """
+        return all(native.done() for native in self._natives)
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Block until all operations are complete, whatever becomes of single ones.
+
+        Args:
+            timeout_s: Seconds from now for all of them; None waits as long as they may take.
+
+        Raises:
+            TimedOutError: Not all complete within `timeout_s`; they go on.
+            MismatchError: Ranks disagree about one of them; the first such error is raised.
+            PeerLostError: A rank that takes part is gone.
+            ConfigError: `timeout_s` is below 0.
+            NotInitializedError: This is a forked child; nobody here will complete them.
+        """
+        _wait_for(self._natives, self._runtime, self._name, timeout_s)
+        for native in self._natives:
+            native.check()
+
+    def result(self) -> list[Array]:
+        """Block until all operations are complete and return their results.
+
+        Returns:
+            The arrays that the blocking call of the same name would have returned.
+
+        Raises:
+            MismatchError: Ranks disagree about one of the operations.
+            PeerLostError: A rank that takes part is gone.
+            TimedOutError: The operations' own time was up.
+        """
+        self.wait()
+        return self._arrays
+
+
 def wait_all(handles: Iterable[Handle]) -> None:
     """Block until every operation is complete, whatever becomes of single ones.
 
@@ -120,3 +172,21 @@ def wait_all(handles: Iterable[Handle]) -> None:
             first = first or error
     if first is not None:
         raise first
+
+
+def _wait_for(
+    natives: list[NativeHandle], runtime: Runtime, name: str, timeout_s: float | None
+) -> None:
+    if timeout_s is not None and not timeout_s >= 0:
+        raise ConfigError(f"[wait] timeout_s={timeout_s!r}; seconds from 0 are expected.")
+    if os.getpid() != runtime.pid:
+        raise NotInitializedError(
+            f"[wait] '{name}' belongs to the process that forked this one. Wait there."
+        )
+    until = None if timeout_s is None else time.monotonic() + timeout_s
+    for native in natives:
+        if not native.wait(None if until is None else max(until - time.monotonic(), 0.0)):
+            raise TimedOutError(
+                f"[wait] '{name}' is not complete after {timeout_s} s; it goes on. Wait again, or "
+                "see what the other ranks are doing."
+            )

@@ -90,6 +90,26 @@ std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
   return handle;
 }
 
+/// One request of the same kind for each array, submitted in one stroke: `name.0`, `name.1` and so
+/// on where the caller chose a name.
+std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collective,
+                                               const std::vector<AnyArray>& arrays,
+                                               const std::string& name, bool is_named, int op,
+                                               int root, double timeout_s) {
+  std::vector<Request> requests;
+  for (const AnyArray& array : arrays) {
+    const std::string member = is_named ? name + "." + std::to_string(requests.size()) : name;
+    requests.push_back(make_request(collective, array, member, is_named, op, root, timeout_s));
+  }
+  std::vector<std::shared_ptr<Handle>> handles;
+  {
+    const GilRelease release;
+    handles = engine.get().submit_all(std::move(requests));
+  }
+  for (size_t i = 0; i < handles.size(); ++i) engine.keep(handles[i], arrays[i]);
+  return handles;
+}
+
 /// True once done; false when `timeout_s` passed first. Ctrl-C raises.
 bool wait(Handle& handle, std::optional<double> timeout_s) {
   const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
@@ -155,6 +175,8 @@ void bind_engine(nb::module_& module) {
            "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
       .def("submit", &begin<&Engine::submit>, "collective"_a, "array"_a.none(), "name"_a,
            "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "Queue a request and return at once.")
+      .def("submit_all", &begin_all, "collective"_a, "arrays"_a, "name"_a, "is_named"_a, "op"_a,
+           "root"_a, "timeout_s"_a, "Queue a request for each array, or none, and return at once.")
       .def("call", &begin<&Engine::call>, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a,
            "op"_a, "root"_a, "timeout_s"_a,
            "Like submit, but done on this thread when nothing else is going on.")

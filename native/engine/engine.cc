@@ -98,6 +98,26 @@ std::shared_ptr<Handle> Engine::submit(Request request) {
   return handle;
 }
 
+std::vector<std::shared_ptr<Handle>> Engine::submit_all(std::vector<Request> requests) {
+  for (const Request& request : requests) check_request(request);
+  check_disjoint(requests);
+  std::vector<std::shared_ptr<Handle>> handles;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      try {
+        claim(requests[i]);
+      } catch (const Error&) {
+        for (size_t k = 0; k < i; ++k) release(requests[k]);
+        throw;
+      }
+    }
+    for (Request& request : requests) handles.push_back(push(std::move(request)));
+  }
+  wake();
+  return handles;
+}
+
 std::shared_ptr<Handle> Engine::call(Request request) {
   std::shared_ptr<Handle> handle = enqueue(std::move(request));
   bool is_left_over = true;
@@ -127,6 +147,11 @@ void Engine::shutdown(const std::string& cause) noexcept {
 std::shared_ptr<Handle> Engine::enqueue(Request request) {
   check_request(request);
   const std::lock_guard lock(queue_mutex_);
+  claim(request);
+  return push(std::move(request));
+}
+
+void Engine::claim(const Request& request) {
   if (is_stopping_) {
     throw NotInitializedError("[engine] " + to_string(request.collective) +
                               " was called after shutdown. Call init() first.");
@@ -136,6 +161,9 @@ std::shared_ptr<Handle> Engine::enqueue(Request request) {
                              "' is still in flight on rank " + std::to_string(rank_) +
                              ". Wait for its handle, or use another name.");
   }
+}
+
+std::shared_ptr<Handle> Engine::push(Request request) {
   // Numbered last: a refused call must not shift the names of those that follow.
   if (!request.is_named) request.name = "unnamed " + std::to_string(unnamed_++);
   auto handle = std::make_shared<Handle>(Times{.submitted_ns = now_ns()});
@@ -203,10 +231,14 @@ bool Engine::has_queued() {
   return !queue_.empty();
 }
 
+void Engine::release(const Request& request) {
+  if (request.is_named) names_.erase(request.name);
+}
+
 void Engine::forget_name(const Request& request) {
   if (!request.is_named) return;
   const std::lock_guard lock(queue_mutex_);
-  names_.erase(request.name);
+  release(request);
 }
 
 }  // namespace ringsync

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/event_log.h"
 #include "engine/group.h"
@@ -44,6 +45,9 @@ class Engine {
   /// NotInitializedError after shutdown, ConfigError for an impossible request.
   std::shared_ptr<Handle> submit(Request request);
 
+  /// Queues all requests in one stroke, or none of them: nothing comes between. Else like submit.
+  std::vector<std::shared_ptr<Handle>> submit_all(std::vector<Request> requests);
+
   /// Like submit, but when nothing else is going on the calling thread does the engine's work
   /// itself until the request is done or a signal arrives. Any thread.
   std::shared_ptr<Handle> call(Request request);
@@ -63,6 +67,9 @@ class Engine {
   };
 
   std::shared_ptr<Handle> enqueue(Request request);
+  void claim(const Request& request);             // queue_mutex_ held
+  void release(const Request& request);           // queue_mutex_ held
+  std::shared_ptr<Handle> push(Request request);  // queue_mutex_ held
   void wake();
   void serve();
   bool drive(const Handle* until, double spin_us);

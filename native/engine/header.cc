@@ -141,6 +141,21 @@ void check_request(const Request& request) {
   }
 }
 
+void check_disjoint(const std::vector<Request>& requests) {
+  std::vector<const Request*> sorted;
+  for (const Request& request : requests) {
+    if (!request.data.empty()) sorted.push_back(&request);
+  }
+  std::ranges::sort(sorted, {}, [](const Request* request) { return request->data.data(); });
+  for (size_t i = 1; i < sorted.size(); ++i) {
+    const MutableByteSpan before = sorted[i - 1]->data;
+    if (before.data() + before.size() <= sorted[i]->data.data()) continue;
+    const auto number = [&](size_t at) { return std::to_string(sorted[at] - requests.data()); };
+    throw ConfigError("[" + to_string(requests[0].collective) + "] arrays " + number(i - 1) +
+                      " and " + number(i) + " of the group share memory. Pass each array once.");
+  }
+}
+
 Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm) {
   Header header;
   header.sequence = sequence;

@@ -47,6 +47,10 @@ static_assert(sizeof(Header) % 16 == 0, "carried data follows, aligned for vecto
 /// Throws ConfigError for a request that no rank could serve, whatever the others ask for.
 void check_request(const Request& request);
 
+/// Throws ConfigError when two of the requests, submitted together, share memory: what one leaves
+/// there would be the other's input or not, as it happens.
+void check_disjoint(const std::vector<Request>& requests);
+
 /// `request` has passed check_request.
 Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm);
 

@@ -12,6 +12,12 @@ from ringsync.collectives.broadcasting import (
     broadcast_async_,
 )
 from ringsync.collectives.gathering import allgather, allgather_async
+from ringsync.collectives.grouping import (
+    grouped_allreduce,
+    grouped_allreduce_,
+    grouped_allreduce_async,
+    grouped_allreduce_async_,
+)
 from ringsync.collectives.reduce_op import Adasum, Average, Max, Min, Product, ReduceOp, Sum
 from ringsync.collectives.reducing import (
     allreduce,
@@ -40,4 +46,8 @@ __all__ = [
     "broadcast_",
     "broadcast_async",
     "broadcast_async_",
+    "grouped_allreduce",
+    "grouped_allreduce_",
+    "grouped_allreduce_async",
+    "grouped_allreduce_async_",
 ]

@@ -12,7 +12,7 @@ from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
 from ringsync.collectives.reduce_op import BUILT_OPS, ReduceOp, Sum
 from ringsync.errors import ConfigError
-from ringsync.handle import Handle
+from ringsync.handle import GroupedHandle, Handle
 from ringsync.runtime import Runtime, current
 
 
@@ -101,6 +101,42 @@ class Call:
         """
         native = self._runtime.engine.submit(*self._arguments)
         return Handle(native, self._runtime, self._name, self._finish)
+
+    def run_all(self, arrays: list[Array]) -> list[Array]:
+        """Perform the call on each of `arrays` and wait for all.
+
+        Args:
+            arrays: What moves, in place of the call's own array.
+
+        Returns:
+            `arrays`.
+
+        Raises:
+            RingsyncError: What the public function's docstring lists.
+        """
+        start_ns = time.monotonic_ns()
+        handle = self.start_all(arrays)
+        try:
+            return handle.result()
+        finally:
+            self._runtime.recorder.mark("wait", start_ns, None, self._name)
+
+    def start_all(self, arrays: list[Array]) -> GroupedHandle:
+        """Hand the call on each of `arrays` to the engine's thread, in one stroke.
+
+        Args:
+            arrays: What moves, in place of the call's own array.
+
+        Returns:
+            One handle for all.
+
+        Raises:
+            DuplicateNameError: An operation of one of the names is in flight; none was submitted.
+            ConfigError: A request is impossible whatever the other ranks ask for.
+        """
+        collective, _, *rest = self._arguments
+        natives = self._runtime.engine.submit_all(collective, arrays, *rest)
+        return GroupedHandle(natives, self._runtime, self._name, arrays)
 
     def _finish(self, native: NativeHandle) -> Array:
         if self._array is None or self._arguments[0] != Collective.ALLGATHER:

@@ -1,0 +1,108 @@
+"""Many arrays in one call: all are submitted or none, and results are those of single calls."""
+
+import numpy as np
+import pytest
+
+import ringsync as rs
+from ringsync.errors import ConfigError, DuplicateNameError, TimedOutError
+from ringsync.handle import GroupedHandle
+from ringsync.runtime import current
+
+from ..ranks import DEADLINE_S, Collective, Op, finish, world
+
+FORMS = [rs.grouped_allreduce, rs.grouped_allreduce_]
+ASYNC_FORMS = [rs.grouped_allreduce_async, rs.grouped_allreduce_async_]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_group_returns_its_arrays_in_order(form):
+    arrays = [np.full(i, i, np.float32) for i in range(5)]
+    results = form(arrays, op=rs.Sum, name="layers")
+    assert [result.tolist() for result in results] == [array.tolist() for array in arrays]
+    is_in_place = form is rs.grouped_allreduce_
+    shared = [result is array for result, array in zip(results, arrays, strict=True)]
+    assert shared == [is_in_place] * 5
+
+
+@pytest.mark.parametrize("form", ASYNC_FORMS)
+def test_a_grouped_handle_is_done_once_all_are(form):
+    handle = form(np.ones(i) for i in range(1, 4))
+    handle.wait(DEADLINE_S)
+    assert handle.done()
+    assert [result.size for result in handle.result()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_empty_group_is_no_operation(form):
+    assert form([]) == []
+
+
+@pytest.mark.parametrize("form", FORMS + ASYNC_FORMS)
+def test_one_bad_array_refuses_the_whole_group(form):
+    with pytest.raises(ConfigError, match="complex64 is not supported"):
+        form([np.ones(3), np.ones(3, np.complex64)], name="layers")
+    rs.grouped_allreduce([np.ones(3)], name="layers")  # nothing of that name is in flight
+
+
+def test_arrays_that_share_memory_are_refused():
+    memory = np.ones(10)
+    with pytest.raises(ConfigError, match=r"arrays 0 and 2 of the group share memory"):
+        rs.grouped_allreduce_([memory[:6], np.ones(2), memory[5:]])
+
+
+def submit_group(rank, arrays, name):
+    how = (name, True, int(Op.SUM), 0, DEADLINE_S)
+    return rank.engine.submit_all(int(Collective.ALLREDUCE), arrays, *how)
+
+
+def test_a_name_in_flight_refuses_the_group_and_leaves_no_name_behind():
+    with world(2) as ranks:
+        first, second = ranks.ranks
+        arrays = [np.full(4, i, np.float64) for i in range(3)]
+        waiting = first.submit(Collective.ALLREDUCE, np.ones(4), name="g.2", op=Op.SUM)
+        with pytest.raises(DuplicateNameError, match=r"'g\.2' is still in flight on rank 0"):
+            submit_group(first, arrays, "g")
+        finish_both(waiting, second.submit(Collective.ALLREDUCE, np.ones(4), name="g.2"))
+        handles = submit_group(first, arrays, "g")
+        others = submit_group(second, [array.copy() for array in arrays], "g")
+        for mine, theirs in zip(handles, others, strict=True):
+            finish_both(mine, theirs)
+        assert [array[0] for array in arrays] == [0, 2, 4]
+
+
+def finish_both(mine, theirs):
+    finish(mine)
+    finish(theirs)
+
+
+def test_a_group_of_mixed_lengths_and_dtypes_meets_single_calls_of_the_same_names():
+    with world(3) as ranks:
+
+        def work(rank):
+            dtypes = [np.float32, np.int64, np.float64]
+            lengths = [3, 0, 100, 70_000, 5, 17_000, 1]
+            arrays = [np.full(n, rank.rank + i, dtypes[i % 3]) for i, n in enumerate(lengths)]
+            if rank.rank == 0:
+                handles = submit_group(rank, arrays, "g")
+            else:
+                handles = [
+                    rank.submit(Collective.ALLREDUCE, array, name=f"g.{i}")
+                    for i, array in enumerate(arrays)
+                ]
+            for handle in handles:
+                finish(handle)
+            return all((array == 3 + 3 * i).all() for i, array in enumerate(arrays))
+
+        assert ranks.each(work) == [True] * 3
+
+
+def test_waiting_for_a_group_has_a_limit_of_its_own():
+    with world(2) as ranks:
+        first, second = ranks.ranks
+        lonely = submit_group(first, [np.ones(2), np.ones(3)], "g")
+        handle = GroupedHandle(lonely, current(), "g", [])
+        with pytest.raises(TimedOutError, match=r"'g' is not complete after 0\.05 s; it goes on"):
+            handle.wait(0.05)
+        assert not handle.done()
+        submit_group(second, [np.ones(2), np.ones(3)], "g")
+        handle.wait(DEADLINE_S)
