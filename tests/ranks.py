@@ -31,6 +31,9 @@ class Collective(IntEnum):
 class Op(IntEnum):
     AVERAGE = 0
     SUM = 1
+    MIN = 3
+    MAX = 4
+    PRODUCT = 5
 
 
 def side_by_side(size: int, work: Callable[[int], Any]) -> list[Any]:

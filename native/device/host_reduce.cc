@@ -1,6 +1,7 @@
 #include "device/host_reduce.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <type_traits>
 
@@ -9,38 +10,78 @@
 namespace ringsync {
 namespace {
 
-/// Partial sums of more than two sources are kept in a block this large: 8 KiB of the 32 to
+/// Partial results of more than two sources are kept in a block this large: 8 KiB of the 32 to
 /// 48 KiB of a core's first-level cache, so that they never leave it.
 constexpr size_t kBlockBytes = 8 * 1024;
 
-/// Integers are added as unsigned, where overflow wraps instead of being undefined.
+/// Integers are added and multiplied in this type, where overflow wraps instead of being undefined.
+/// No narrower than unsigned: what is narrower would be promoted to int.
 template <typename T>
-T add(T left, T right) {
-  if constexpr (std::is_integral_v<T>) {
-    using U = std::make_unsigned_t<T>;
-    return static_cast<T>(static_cast<U>(left) + static_cast<U>(right));
-  } else {
-    return left + right;
+using Wrapping = std::common_type_t<std::make_unsigned_t<T>, unsigned>;
+
+struct Add {
+  template <typename T>
+  T operator()(T left, T right) const {
+    if constexpr (std::is_integral_v<T>) {
+      return static_cast<T>(static_cast<Wrapping<T>>(left) + static_cast<Wrapping<T>>(right));
+    } else {
+      return left + right;
+    }
   }
-}
+};
+
+struct Multiply {
+  template <typename T>
+  T operator()(T left, T right) const {
+    if constexpr (std::is_integral_v<T>) {
+      return static_cast<T>(static_cast<Wrapping<T>>(left) * static_cast<Wrapping<T>>(right));
+    } else {
+      return left * right;
+    }
+  }
+};
+
+/// Min and Max of floats differ from std::min and std::max: neither may depend on which operand
+/// holds the NaN or the negative zero, or ranks that reduce in another order would disagree.
+struct Lesser {
+  template <typename T>
+  T operator()(T left, T right) const {
+    if constexpr (std::is_floating_point_v<T>) {
+      if (std::isnan(left)) return left;
+      if (left == right) return std::signbit(left) ? left : right;
+    }
+    return left < right ? left : right;
+  }
+};
+
+struct Greater {
+  template <typename T>
+  T operator()(T left, T right) const {
+    if constexpr (std::is_floating_point_v<T>) {
+      if (std::isnan(left)) return left;
+      if (left == right) return std::signbit(left) ? right : left;
+    }
+    return left > right ? left : right;
+  }
+};
 
 // Every loop reads element i of all sources before it writes element i, so exact aliasing is no
 // loop-carried dependency; `ivdep` says so.
 
-template <typename T>
-void add_into(T* destination, const T* left, const T* right, size_t count) {
+template <typename Combine, typename T>
+void combine_into(T* destination, const T* left, const T* right, size_t count) {
 #pragma GCC ivdep
-  for (size_t i = 0; i < count; ++i) destination[i] = add(left[i], right[i]);
+  for (size_t i = 0; i < count; ++i) destination[i] = Combine()(left[i], right[i]);
 }
 
-/// As add_into, for both destinations in one pass over the sources.
-template <typename T>
-void add_into_both(T* first, T* second, const T* left, const T* right, size_t count) {
+/// As combine_into, for both destinations in one pass over the sources.
+template <typename Combine, typename T>
+void combine_into_both(T* first, T* second, const T* left, const T* right, size_t count) {
 #pragma GCC ivdep
   for (size_t i = 0; i < count; ++i) {
-    const T sum = add(left[i], right[i]);
-    first[i] = sum;
-    second[i] = sum;
+    const T result = Combine()(left[i], right[i]);
+    first[i] = result;
+    second[i] = result;
   }
 }
 
@@ -64,9 +105,9 @@ T* at(MutableByteSpan destination, size_t element) {
   return reinterpret_cast<T*>(destination.data()) + element;
 }
 
-template <typename T>
-void reduce_as(const Reduction& reduction, std::span<const MutableByteSpan> destinations,
-               std::span<const ByteSpan> sources) {
+template <typename Combine, typename T>
+void reduce_with(const Reduction& reduction, std::span<const MutableByteSpan> destinations,
+                 std::span<const ByteSpan> sources) {
   constexpr size_t kBlock = kBlockBytes / sizeof(T);
   alignas(kCacheLineBytes) T block[kBlock];
   const size_t count = destinations[0].size() / sizeof(T);
@@ -79,20 +120,36 @@ void reduce_as(const Reduction& reduction, std::span<const MutableByteSpan> dest
     const size_t last = sources.size() - 1;
     for (size_t k = 1; k < last; ++k) {
       // Destinations are written only with the last source: they may be among the sources.
-      add_into(block, partial, at<T>(sources[k], begin), length);
+      combine_into<Combine>(block, partial, at<T>(sources[k], begin), length);
       partial = block;
     }
     if (is_fused) {
       T* const second = at<T>(destinations[1], begin);
-      add_into_both(out, second, partial, at<T>(sources[last], begin), length);
+      combine_into_both<Combine>(out, second, partial, at<T>(sources[last], begin), length);
       continue;
     }
-    if (last > 0) add_into(out, partial, at<T>(sources[last], begin), length);
+    if (last > 0) combine_into<Combine>(out, partial, at<T>(sources[last], begin), length);
     if (last == 0) std::memmove(out, partial, length * sizeof(T));
     if (is_scaled) scale(out, length, reduction);
     for (const MutableByteSpan other : destinations.subspan(1)) {
       std::memcpy(at<T>(other, begin), out, length * sizeof(T));
     }
+  }
+}
+
+template <typename T>
+void reduce_as(const Reduction& reduction, std::span<const MutableByteSpan> destinations,
+               std::span<const ByteSpan> sources) {
+  switch (reduction.op) {
+    case ReduceOp::kAverage:
+    case ReduceOp::kSum:
+      return reduce_with<Add, T>(reduction, destinations, sources);
+    case ReduceOp::kMin:
+      return reduce_with<Lesser, T>(reduction, destinations, sources);
+    case ReduceOp::kMax:
+      return reduce_with<Greater, T>(reduction, destinations, sources);
+    case ReduceOp::kProduct:
+      return reduce_with<Multiply, T>(reduction, destinations, sources);
   }
 }
 

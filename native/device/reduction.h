@@ -6,8 +6,9 @@
 
 namespace ringsync {
 
-/// Values are part of the header that ranks exchange; append only.
-enum class ReduceOp : uint8_t { kAverage = 0, kSum = 1 };
+/// Values are part of the header that ranks exchange; append only, and as in
+/// Python's ReduceOp, whose 2 (Adasum) is not built.
+enum class ReduceOp : uint8_t { kAverage = 0, kSum = 1, kMin = 3, kMax = 4, kProduct = 5 };
 
 /// An op and what each finished element is then multiplied by and divided by.
 struct Reduction {

@@ -154,7 +154,8 @@ def _check(place: str, runtime: Runtime, op: ReduceOp, root: int, codec: str | N
         raise ConfigError(f"[{place}] op={op!r}; a ReduceOp is expected. Use rs.Average or rs.Sum.")
     if op not in BUILT_OPS:
         raise ConfigError(
-            f"[{place}] op={op.name} is not built yet; Average or Sum is expected. Use one of them."
+            f"[{place}] op={op.name} is not built yet; one of "
+            f"{', '.join(built.name for built in BUILT_OPS)} is expected. Use one of them."
         )
     # Not isinstance(root, SupportsIndex): a protocol's check takes as long as a small allreduce.
     if not hasattr(root, "__index__") or not 0 <= root < runtime.world.size:

@@ -24,4 +24,4 @@ Max = ReduceOp.Max
 Product = ReduceOp.Product
 
 # What the native core can do so far.
-BUILT_OPS = (ReduceOp.Average, ReduceOp.Sum)
+BUILT_OPS = (ReduceOp.Average, ReduceOp.Sum, ReduceOp.Min, ReduceOp.Max, ReduceOp.Product)

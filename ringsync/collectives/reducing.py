@@ -1,4 +1,4 @@
-"""Sums and averages over all ranks."""
+"""Reductions over all ranks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def allreduce(
 
     Args:
         x: Any shape; float32/float64/int32/int64; host memory. Shape and dtype equal on every rank.
-        op: `Average` or `Sum`. Integers wrap where their sum overflows; an integer average divides
-            truly and truncates toward zero.
+        op: `Average`, `Sum`, `Min`, `Max` or `Product`. Integers wrap where their sum or product
+            overflows; an integer average divides truly and truncates toward zero. NaN on any rank
+            is the result of `Min` and `Max`, and -0 is below +0.
         name: Key under which ranks meet, unique among operations in flight; None pairs calls by
             order.
         codec: Form on the wire; only None so far.

@@ -34,12 +34,11 @@ def test_a_codec_is_refused_as_long_as_there_is_none(place):
 
 
 @pytest.mark.parametrize("place", CALLS)
-@pytest.mark.parametrize("op", [rs.Adasum, rs.Min, rs.Max, rs.Product])
-def test_an_op_that_is_not_built_is_named_with_those_that_are(place, op):
+def test_an_op_that_is_not_built_is_named_with_those_that_are(place):
     with pytest.raises(
-        ConfigError, match=rf"\[{place}\] op={op.name} is not built.*Average or Sum"
+        ConfigError, match=rf"\[{place}\] op=Adasum is not built.*Average, Sum, Min, Max, Product"
     ):
-        CALLS[place](np.ones(3), op=op)
+        CALLS[place](np.ones(3), op=rs.Adasum)
 
 
 @pytest.mark.parametrize("op", ["sum", None, 7, 1.5], ids=repr)
