@@ -27,6 +27,8 @@ from ringsync.collectives import (
     broadcast_,
     broadcast_async,
     broadcast_async_,
+    reduce_scatter,
+    reduce_scatter_async,
 )
 from ringsync.handle import Handle
 from ringsync.objects import allgather_object, broadcast_object
@@ -93,6 +95,8 @@ __all__ = [
     "optim",
     "rank",
     "reduce_metric",
+    "reduce_scatter",
+    "reduce_scatter_async",
     "shutdown",
     "size",
     "start_timeline",
@@ -112,7 +116,6 @@ _PLANNED = frozenset(
         "join",
         "new_group",
         "recv",
-        "reduce_scatter",
         "run",
         "send",
     }

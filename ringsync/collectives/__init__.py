@@ -19,6 +19,7 @@ from ringsync.collectives.reducing import (
     allreduce_async,
     allreduce_async_,
 )
+from ringsync.collectives.scattering import reduce_scatter, reduce_scatter_async
 
 __all__ = [
     "Adasum",
@@ -40,4 +41,6 @@ __all__ = [
     "broadcast_",
     "broadcast_async",
     "broadcast_async_",
+    "reduce_scatter",
+    "reduce_scatter_async",
 ]
