@@ -31,6 +31,8 @@ from ringsync.collectives import (
     grouped_allreduce_,
     grouped_allreduce_async,
     grouped_allreduce_async_,
+    reduce_scatter,
+    reduce_scatter_async,
 )
 from ringsync.handle import Handle
 from ringsync.objects import allgather_object, broadcast_object
@@ -101,6 +103,8 @@ __all__ = [
     "optim",
     "rank",
     "reduce_metric",
+    "reduce_scatter",
+    "reduce_scatter_async",
     "shutdown",
     "size",
     "start_timeline",
@@ -119,7 +123,6 @@ _PLANNED = frozenset(
         "join",
         "new_group",
         "recv",
-        "reduce_scatter",
         "run",
         "send",
     }

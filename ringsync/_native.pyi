@@ -84,6 +84,7 @@ class Problem:
         root: int = 0,
         is_in_place: bool = False,
         is_readable: bool = False,
+        row_elements: int = 1,
     ) -> None: ...
 
 def algorithm_names() -> list[str]: ...

@@ -26,6 +26,7 @@ class Collective(IntEnum):
     ALLGATHER = 1
     BROADCAST = 2
     BARRIER = 3
+    REDUCE_SCATTER = 4
 
 
 class Op(IntEnum):
@@ -95,7 +96,13 @@ class Rank:
         return array
 
     def allgather(self, array, **how):
-        handle = self.call(Collective.ALLGATHER, array, **how)
+        return self._result_of(Collective.ALLGATHER, array, **how)
+
+    def reduce_scatter(self, array, **how):
+        return self._result_of(Collective.REDUCE_SCATTER, array, **how)
+
+    def _result_of(self, collective, array, **how):
+        handle = self.call(collective, array, **how)
         finish(handle)
         data, shape = handle.result(array.itemsize)
         return data.view(array.dtype).reshape(shape)

@@ -153,7 +153,8 @@ void bind_handle(nb::module_& module) {
             if (handle.error()) std::rethrow_exception(handle.error());
           },
           "Raise the request's error, if it failed. Only once done.")
-      .def("result", &result_of, "item_bytes"_a, "Bytes and shape of an allgather. Only once done.")
+      .def("result", &result_of, "item_bytes"_a,
+           "Bytes and shape of a result of its own. Only once done.")
       .def(
           "times",
           [](const Handle& handle) {

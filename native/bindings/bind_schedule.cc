@@ -22,9 +22,9 @@ namespace ringsync {
 namespace {
 
 Problem make_problem(int collective, std::vector<size_t> counts, int root, bool is_in_place,
-                     bool is_readable) {
+                     bool is_readable, size_t row_elements) {
   const int size = static_cast<int>(counts.size());
-  if (collective < 0 || collective > static_cast<int>(Collective::kBarrier) || size == 0 ||
+  if (collective < 0 || collective > static_cast<int>(Collective::kReduceScatter) || size == 0 ||
       root < 0 || root >= size) {
     throw ConfigError("[problem] collective " + std::to_string(collective) + ", root " +
                       std::to_string(root) + " and " + std::to_string(size) +
@@ -34,13 +34,18 @@ Problem make_problem(int collective, std::vector<size_t> counts, int root, bool 
       std::ranges::adjacent_find(counts, std::ranges::not_equal_to()) != counts.end()) {
     throw ConfigError("[problem] counts differ between ranks; only allgather allows it.");
   }
-  return {static_cast<Collective>(collective),
-          0,
-          size,
-          std::move(counts),
-          root,
-          is_in_place,
-          is_readable};
+  Problem problem{
+      static_cast<Collective>(collective), 0, size, std::move(counts), root, is_in_place};
+  problem.is_readable = is_readable;
+  if (row_elements == 0 || problem.counts[0] % row_elements != 0) {
+    throw ConfigError("[problem] " + std::to_string(problem.counts[0]) +
+                      " elements are no rows of " + std::to_string(row_elements) +
+                      ". Give whole rows.");
+  }
+  if (problem.collective == Collective::kReduceScatter) {
+    problem.parts = cut_rows(problem.counts[0] / row_elements, row_elements, size);
+  }
+  return problem;
 }
 
 ByteArray copy_bytes(const std::vector<std::byte>& bytes) {
@@ -88,7 +93,7 @@ std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
 void bind_schedule(nb::module_& module) {
   nb::class_<Problem>(module, "Problem", "One collective call, as all ranks see it.")
       .def(nb::new_(&make_problem), "collective"_a, "counts"_a, "root"_a = 0,
-           "is_in_place"_a = false, "is_readable"_a = false);
+           "is_in_place"_a = false, "is_readable"_a = false, "row_elements"_a = 1);
   module.def("algorithm_names", &algorithm_names);
   module.def(
       "applies",

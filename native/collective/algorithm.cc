@@ -14,6 +14,8 @@ std::string to_string(Collective collective) {
       return "broadcast";
     case Collective::kBarrier:
       return "barrier";
+    case Collective::kReduceScatter:
+      return "reduce_scatter";
   }
   __builtin_unreachable();
 }

@@ -14,5 +14,6 @@ std::unique_ptr<Algorithm> make_halving_doubling();
 std::unique_ptr<Algorithm> make_direct_broadcast();
 std::unique_ptr<Algorithm> make_tree();
 std::unique_ptr<Algorithm> make_direct_allgather();
+std::unique_ptr<Algorithm> make_direct_reduce_scatter();
 
 }  // namespace ringsync

@@ -31,6 +31,7 @@ const std::vector<std::unique_ptr<Algorithm>>& entries() {
     list.push_back(make_direct_broadcast());
     list.push_back(make_tree());
     list.push_back(make_direct_allgather());
+    list.push_back(make_direct_reduce_scatter());
     return list;
   }();
   return kEntries;

@@ -11,7 +11,13 @@
 namespace ringsync {
 
 /// Values are part of the header that ranks exchange; append only.
-enum class Collective : uint8_t { kAllreduce = 0, kAllgather = 1, kBroadcast = 2, kBarrier = 3 };
+enum class Collective : uint8_t {
+  kAllreduce = 0,
+  kAllgather = 1,
+  kBroadcast = 2,
+  kBarrier = 3,
+  kReduceScatter = 4,
+};
 
 std::string to_string(Collective collective);
 
@@ -29,6 +35,9 @@ struct Problem {
   /// Buffers are private, but every rank may read every other's memory. Schedules are the same as
   /// for messages; only the executor moves the data otherwise.
   bool is_readable = false;
+  /// Elements of the part of each rank's input that goes to each rank, in rank order: `size`
+  /// entries for reduce_scatter, else none. Parts are whole rows, which `counts` does not tell.
+  std::vector<size_t> parts = {};
 
   /// The same call as another rank sees it.
   Problem seen_by(int other) const {
@@ -86,6 +95,13 @@ inline Chunk chunk_of(size_t count, int parts, int index) {
     return count / n * k + count % n * k / n;
   };
   return {edge(index), edge(index + 1) - edge(index)};
+}
+
+/// Elements of each of `parts` parts of `rows` rows, as chunk_of cuts them.
+inline std::vector<size_t> cut_rows(size_t rows, size_t row_elements, int parts) {
+  std::vector<size_t> counts;
+  for (int i = 0; i < parts; ++i) counts.push_back(chunk_of(rows, parts, i).count * row_elements);
+  return counts;
 }
 
 /// Length of the longest of `parts` parts.

@@ -133,6 +133,10 @@ class World {
 
  private:
   void make_outputs(const Problem& problem, Dtype dtype) {
+    if (problem.collective == Collective::kReduceScatter) {
+      for (const size_t part : problem.parts) outputs_.emplace_back(part * size_bytes(dtype));
+      return;
+    }
     if (problem.collective != Collective::kAllgather) {
       outputs_ = inputs_;
       return;

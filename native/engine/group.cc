@@ -26,6 +26,7 @@ std::string key_of(const Problem& problem) {
   append(problem.is_in_place);
   append(problem.is_readable);
   for (const size_t count : problem.counts) append(count);
+  for (const size_t part : problem.parts) append(part);
   return key;
 }
 

@@ -138,10 +138,12 @@ void check_request(const Request& request) {
                       " dimensions; at most " + std::to_string(kMaxDimensions) +
                       " are supported. Reshape it.");
   }
-  if (request.collective == Collective::kAllgather && request.shape.empty()) {
+  const bool is_scatter = request.collective == Collective::kReduceScatter;
+  if ((request.collective == Collective::kAllgather || is_scatter) && request.shape.empty()) {
     throw ConfigError(place + "a scalar has no first dimension. Pass x.reshape(1).");
   }
-  if (request.collective == Collective::kAllreduce && !is_summable(request.dtype)) {
+  const bool is_sum = request.collective == Collective::kAllreduce || is_scatter;
+  if (is_sum && !is_summable(request.dtype)) {
     throw ConfigError(place + std::string(name(request.dtype)) +
                       " cannot be summed. Use int32, int64, float32 or float64.");
   }

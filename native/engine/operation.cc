@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -29,13 +30,22 @@ size_t largest_bytes(const std::vector<Header>& headers, Dtype dtype) {
   return count * size_bytes(dtype);
 }
 
+/// How the rows of an array that all ranks have in one shape are dealt out.
+std::vector<size_t> dealt_rows(const std::vector<int64_t>& shape, int size) {
+  size_t row_elements = 1;  // not count / rows: there may be none
+  for (const int64_t length : std::span(shape).subspan(1)) {
+    row_elements *= static_cast<size_t>(length);
+  }
+  return cut_rows(static_cast<size_t>(shape[0]), row_elements, size);
+}
+
 /// Memory for a result; aligned for vector loads.
-std::shared_ptr<std::byte> make_result(size_t bytes) {
+std::shared_ptr<std::byte> make_result(size_t bytes, Collective collective) {
   const size_t size = round_up(std::max<size_t>(bytes, 1), kCacheLineBytes);
   auto* const memory = static_cast<std::byte*>(std::aligned_alloc(kCacheLineBytes, size));
   if (memory == nullptr) {
-    throw Error("[allgather] no memory for a result of " + std::to_string(bytes) +
-                " bytes. Gather smaller parts.");
+    throw Error("[" + to_string(collective) + "] no memory for a result of " +
+                std::to_string(bytes) + " bytes. Pass smaller arrays.");
   }
   return {memory, &std::free};
 }
@@ -85,21 +95,31 @@ Problem Operation::make_problem(const GroupView& group, const std::vector<Header
     // In place only if all are: one private buffer sends every rank down the private path.
     problem.is_in_place &= header.registration.id != 0;
   }
+  if (request_.collective == Collective::kReduceScatter) {
+    problem.parts = dealt_rows(request_.shape, group.size);
+  }
   return problem;
 }
 
-MutableByteSpan Operation::make_output(const std::vector<Header>& headers) {
-  if (request_.collective != Collective::kAllgather) return request_.data;
+MutableByteSpan Operation::make_output(const Problem& problem, const std::vector<Header>& headers) {
+  const bool is_scatter = request_.collective == Collective::kReduceScatter;
+  if (request_.collective != Collective::kAllgather && !is_scatter) return request_.data;
   Result result;
   result.shape = request_.shape;
-  size_t bytes = 0;
-  int64_t rows = 0;
-  for (const Header& header : headers) {
-    bytes += header.count * size_bytes(request_.dtype);
-    rows += header.shape[0];
+  size_t rows = 0;
+  size_t elements = 0;
+  if (is_scatter) {
+    rows = chunk_of(static_cast<size_t>(request_.shape[0]), problem.size, problem.rank).count;
+    elements = problem.parts[static_cast<size_t>(problem.rank)];
+  } else {
+    for (const Header& header : headers) {
+      elements += header.count;
+      rows += static_cast<size_t>(header.shape[0]);
+    }
   }
-  result.shape[0] = rows;
-  result.data = make_result(bytes);
+  const size_t bytes = elements * size_bytes(request_.dtype);
+  result.shape[0] = static_cast<int64_t>(rows);
+  result.data = make_result(bytes, request_.collective);
   const MutableByteSpan output{result.data.get(), bytes};
   handle_->set_result(std::move(result));
   return output;
@@ -110,7 +130,7 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
   std::vector<Buffers> buffers(static_cast<size_t>(group.size));
   for (size_t i = 0; i < buffers.size(); ++i) {
     if (static_cast<int>(i) == group.rank) {
-      buffers[i] = {request_.data, make_output(headers)};
+      buffers[i] = {request_.data, make_output(problem, headers)};
     } else if (problem.is_in_place) {
       const Registration place = headers[i].registration;
       const size_t bytes = headers[i].count * size_bytes(request_.dtype);

@@ -57,7 +57,7 @@ class Operation {
 
  private:
   Problem make_problem(const GroupView& group, const std::vector<Header>& headers) const;
-  MutableByteSpan make_output(const std::vector<Header>& headers);
+  MutableByteSpan make_output(const Problem& problem, const std::vector<Header>& headers);
   std::vector<Buffers> make_buffers(const GroupView& group, const Problem& problem,
                                     const std::vector<Header>& headers);
 

@@ -25,7 +25,7 @@ struct Request {
   ReduceOp op = ReduceOp::kSum;
   int root = 0;
   std::vector<int64_t> shape;
-  /// The caller's array; allreduce and broadcast work in place, allgather only reads it.
+  /// The caller's array; allreduce and broadcast work in place, the others only read it.
   MutableByteSpan data;
   Deadline deadline = kNever;
 };

@@ -25,6 +25,7 @@ from ringsync.collectives.reducing import (
     allreduce_async,
     allreduce_async_,
 )
+from ringsync.collectives.scattering import reduce_scatter, reduce_scatter_async
 
 __all__ = [
     "Adasum",
@@ -50,4 +51,6 @@ __all__ = [
     "grouped_allreduce_",
     "grouped_allreduce_async",
     "grouped_allreduce_async_",
+    "reduce_scatter",
+    "reduce_scatter_async",
 ]

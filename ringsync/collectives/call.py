@@ -23,6 +23,11 @@ class Collective(IntEnum):
     ALLGATHER = 1
     BROADCAST = 2
     BARRIER = 3
+    REDUCE_SCATTER = 4
+
+
+# Their result is memory of the engine's; the others' is the caller's array.
+_WITH_RESULT = frozenset({Collective.ALLGATHER, Collective.REDUCE_SCATTER})
 
 
 class Call:
@@ -134,12 +139,11 @@ class Call:
             DuplicateNameError: An operation of one of the names is in flight; none was submitted.
             ConfigError: A request is impossible whatever the other ranks ask for.
         """
-        collective, _, *rest = self._arguments
-        natives = self._runtime.engine.submit_all(collective, arrays, *rest)
+        natives = self._runtime.engine.submit_all(self._arguments[0], arrays, *self._arguments[2:])
         return GroupedHandle(natives, self._runtime, self._name, arrays)
 
     def _finish(self, native: NativeHandle) -> Array:
-        if self._array is None or self._arguments[0] != Collective.ALLGATHER:
+        if self._array is None or self._arguments[0] not in _WITH_RESULT:
             return self._array  # type: ignore[return-value]  # a barrier's result is not looked at
         data, shape = native.result(self._array.itemsize)
         return data.view(self._array.dtype).reshape(shape)

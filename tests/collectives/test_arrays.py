@@ -18,6 +18,8 @@ OUT_OF_PLACE = {
     "broadcast_async": rs.broadcast_async,
     "allgather": rs.allgather,
     "allgather_async": rs.allgather_async,
+    "reduce_scatter": rs.reduce_scatter,
+    "reduce_scatter_async": rs.reduce_scatter_async,
 }
 IN_PLACE = {
     "allreduce_": rs.allreduce_,
@@ -26,6 +28,8 @@ IN_PLACE = {
     "broadcast_async_": rs.broadcast_async_,
 }
 ALL = OUT_OF_PLACE | IN_PLACE
+ROWS = [name for name in ALL if "gather" in name or "scatter" in name]
+SUMS = [name for name in ALL if "reduce" in name]
 SUMMABLE = ["float32", "float64", "int32", "int64"]
 
 anywhere = pytest.mark.parametrize("place", ALL)
@@ -153,15 +157,15 @@ def test_in_place_returns_the_array_itself(place):
     assert result_of(IN_PLACE[place](x)) is x
 
 
-@pytest.mark.parametrize("place", [name for name in ALL if "allgather" not in name])
+@pytest.mark.parametrize("place", [name for name in ALL if name not in ROWS])
 def test_a_scalar_array_keeps_its_shape(place):
     found = result_of(ALL[place](np.array(2.5)))
     assert found.shape == ()
     assert found == 2.5
 
 
-@pytest.mark.parametrize("place", ["allgather", "allgather_async"])
-def test_a_scalar_cannot_be_gathered_and_is_told_how(place):
+@pytest.mark.parametrize("place", ROWS)
+def test_a_scalar_has_no_rows_and_the_way_out_is_told(place):
     with pytest.raises(ConfigError, match=rf"\[{place}\] a scalar .*reshape\(1\)"):
         ALL[place](np.array(2.5))
 
@@ -195,12 +199,12 @@ def test_buffers_come_in_as_arrays(place):
         np.testing.assert_array_equal(result_of(ALL[place](buffer)), [1, 2])
 
 
-@pytest.mark.parametrize("place", [name for name in ALL if "allreduce" not in name])
+@pytest.mark.parametrize("place", [name for name in ALL if name not in SUMS])
 def test_bytes_move(place):
     assert result_of(ALL[place](bytearray(b"abc"))).tobytes() == b"abc"
 
 
-@pytest.mark.parametrize("place", [name for name in ALL if "allreduce" in name])
+@pytest.mark.parametrize("place", SUMS)
 def test_bytes_cannot_be_summed(place):
     with pytest.raises(ConfigError, match="uint8 cannot be summed"):
         ALL[place](bytearray(b"abc"))

@@ -21,6 +21,7 @@ KINDS = {
     "direct_broadcast": Collective.BROADCAST,
     "tree": Collective.BROADCAST,
     "direct_allgather": Collective.ALLGATHER,
+    "direct_reduce_scatter": Collective.REDUCE_SCATTER,
 }
 BROADCASTS = [name for name, kind in KINDS.items() if kind is Collective.BROADCAST]
 ALLREDUCES = [name for name, kind in KINDS.items() if kind is Collective.ALLREDUCE]
@@ -164,6 +165,31 @@ def test_an_allgather_concatenates_whatever_each_rank_has(uneven, dtype, in_plac
     require_proved("direct_allgather", problem, sent)
 
 
+@given(n=sizes, rows=st.integers(0, 40), width=st.integers(1, 9), dtype=st.sampled_from(DTYPES),
+       is_average=st.booleans(), in_place=st.booleans(), segment=segments,
+       seed=seeds)  # fmt: skip
+def test_a_reduce_scatter_gives_each_rank_its_rows_summed_in_rank_order(
+    n, rows, width, dtype, is_average, in_place, segment, seed
+):
+    random = np.random.default_rng(seed)
+    inputs = [(random.standard_normal((rows, width)) * 1e3).astype(dtype) for _ in range(n)]
+    sums = inputs[0].copy()
+    for values in inputs[1:]:
+        sums = sums + values
+    if is_average and n > 1:
+        one, ranks = dtype.type(1), dtype.type(n)
+        sums = truncated(sums, n).astype(dtype) if dtype.kind == "i" else sums * (one / ranks)
+    counts = [rows * width] * n
+    problem = _native.Problem(Collective.REDUCE_SCATTER, counts, 0, in_place, False, width)
+    name = _native.choose(problem)
+    flat = [values.reshape(-1) for values in inputs]
+    outputs, sent = simulate(name, problem, flat, n if is_average else 1, segment, seed)
+    for rank, output in enumerate(outputs):
+        part = sums[rows * rank // n : rows * (rank + 1) // n]
+        assert output.tobytes() == part.tobytes()
+    require_proved(name, problem, sent)
+
+
 @pytest.mark.parametrize("name", list(KINDS))
 def test_no_world_and_no_small_count_has_a_race(name):
     for n, count, in_place in itertools.product(range(1, 9), range(18), (False, True)):
@@ -172,7 +198,7 @@ def test_no_world_and_no_small_count_has_a_race(name):
             assert _native.find_race(name, problem) == "", (n, count, in_place, root)
 
 
-@given(n=sizes, count=st.integers(0, 10**9), kind=st.sampled_from(list(Collective)[:3]),
+@given(n=sizes, count=st.integers(0, 10**9), kind=st.sampled_from(list(set(KINDS.values()))),
        in_place=st.booleans())  # fmt: skip
 def test_whatever_is_chosen_applies_and_none_that_applies_sends_less_in_one_step(
     n, count, kind, in_place
