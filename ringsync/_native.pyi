@@ -43,6 +43,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
+        splits: tuple[int, ...] = (),
     ) -> Handle: ...
     def submit_all(
         self,
@@ -63,6 +64,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
+        splits: tuple[int, ...] = (),
     ) -> Handle: ...
     def allocate(self, size_bytes: int) -> NDArray[np.uint8]: ...
     def shutdown(self, cause: str) -> None: ...

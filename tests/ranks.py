@@ -27,6 +27,7 @@ class Collective(IntEnum):
     BROADCAST = 2
     BARRIER = 3
     REDUCE_SCATTER = 4
+    ALLTOALL = 5
 
 
 class Op(IntEnum):
@@ -101,6 +102,9 @@ class Rank:
     def reduce_scatter(self, array, **how):
         return self._result_of(Collective.REDUCE_SCATTER, array, **how)
 
+    def alltoall(self, array, splits, **how):
+        return self._result_of(Collective.ALLTOALL, array, splits=splits, **how)
+
     def _result_of(self, collective, array, **how):
         handle = self.call(collective, array, **how)
         finish(handle)
@@ -117,9 +121,11 @@ class Rank:
         return copy
 
     @staticmethod
-    def _arguments(collective, array=None, *, name=None, op=Op.SUM, root=0, timeout_s=DEADLINE_S):
+    def _arguments(
+        collective, array=None, *, name=None, op=Op.SUM, root=0, timeout_s=DEADLINE_S, splits=()
+    ):
         named = ("unnamed" if name is None else name, name is not None)
-        return (int(collective), array, *named, int(op), root, timeout_s)
+        return (int(collective), array, *named, int(op), root, timeout_s, splits)
 
 
 def finish(handle) -> None:

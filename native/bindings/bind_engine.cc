@@ -55,13 +55,15 @@ class BoundEngine {
 };
 
 Request make_request(int collective, const std::optional<AnyArray>& array, std::string name,
-                     bool is_named, int op, int root, double timeout_s) {
+                     bool is_named, int op, int root, double timeout_s,
+                     std::vector<uint64_t> splits) {
   Request request;
   request.collective = static_cast<Collective>(collective);
   request.name = std::move(name);
   request.is_named = is_named;
   request.op = static_cast<ReduceOp>(op);
   request.root = root;
+  request.splits = std::move(splits);
   request.deadline = deadline_after(timeout_s);
   request.shape = {0};  // a barrier moves nothing
   if (array) {
@@ -79,8 +81,9 @@ using Start = std::shared_ptr<Handle> (Engine::*)(Request);
 template <Start start>
 std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
                               const std::optional<AnyArray>& array, std::string name, bool is_named,
-                              int op, int root, double timeout_s) {
-  Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s);
+                              int op, int root, double timeout_s, std::vector<uint64_t> splits) {
+  Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s,
+                                 std::move(splits));
   std::shared_ptr<Handle> handle;
   {
     const GilRelease release;
@@ -175,11 +178,12 @@ void bind_engine(nb::module_& module) {
            "store"_a, "rank"_a, "size"_a, "transport"_a, "algorithm"_a = "",
            "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
       .def("submit", &begin<&Engine::submit>, "collective"_a, "array"_a.none(), "name"_a,
-           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "Queue a request and return at once.")
+           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
+           "Queue a request and return at once.")
       .def("submit_all", &begin_all, "collective"_a, "arrays"_a, "name"_a, "is_named"_a, "op"_a,
            "root"_a, "timeout_s"_a, "Queue a request for each array, or none, and return at once.")
       .def("call", &begin<&Engine::call>, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a,
-           "op"_a, "root"_a, "timeout_s"_a,
+           "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
            "Like submit, but done on this thread when nothing else is going on.")
       .def(
           "allocate",

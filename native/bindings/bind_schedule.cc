@@ -24,15 +24,17 @@ namespace {
 Problem make_problem(int collective, std::vector<size_t> counts, int root, bool is_in_place,
                      bool is_readable, size_t row_elements) {
   const int size = static_cast<int>(counts.size());
-  if (collective < 0 || collective > static_cast<int>(Collective::kReduceScatter) || size == 0 ||
+  if (collective < 0 || collective > static_cast<int>(Collective::kAlltoall) || size == 0 ||
       root < 0 || root >= size) {
     throw ConfigError("[problem] collective " + std::to_string(collective) + ", root " +
                       std::to_string(root) + " and " + std::to_string(size) +
                       " ranks make no problem. Give one count per rank.");
   }
   if (static_cast<Collective>(collective) != Collective::kAllgather &&
+      static_cast<Collective>(collective) != Collective::kAlltoall &&
       std::ranges::adjacent_find(counts, std::ranges::not_equal_to()) != counts.end()) {
-    throw ConfigError("[problem] counts differ between ranks; only allgather allows it.");
+    throw ConfigError(
+        "[problem] counts differ between ranks; only allgather and alltoall allow it.");
   }
   Problem problem{
       static_cast<Collective>(collective), 0, size, std::move(counts), root, is_in_place};
@@ -44,6 +46,12 @@ Problem make_problem(int collective, std::vector<size_t> counts, int root, bool 
   }
   if (problem.collective == Collective::kReduceScatter) {
     problem.parts = cut_rows(problem.counts[0] / row_elements, row_elements, size);
+  }
+  if (problem.collective == Collective::kAlltoall) {
+    for (const size_t count : problem.counts) {
+      const std::vector<size_t> cut = cut_rows(count, 1, size);
+      problem.parts.insert(problem.parts.end(), cut.begin(), cut.end());
+    }
   }
   return problem;
 }

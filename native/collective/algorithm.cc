@@ -16,6 +16,8 @@ std::string to_string(Collective collective) {
       return "barrier";
     case Collective::kReduceScatter:
       return "reduce_scatter";
+    case Collective::kAlltoall:
+      return "alltoall";
   }
   __builtin_unreachable();
 }

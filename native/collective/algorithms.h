@@ -15,5 +15,6 @@ std::unique_ptr<Algorithm> make_direct_broadcast();
 std::unique_ptr<Algorithm> make_tree();
 std::unique_ptr<Algorithm> make_direct_allgather();
 std::unique_ptr<Algorithm> make_direct_reduce_scatter();
+std::unique_ptr<Algorithm> make_direct_alltoall();
 
 }  // namespace ringsync

@@ -32,6 +32,7 @@ const std::vector<std::unique_ptr<Algorithm>>& entries() {
     list.push_back(make_tree());
     list.push_back(make_direct_allgather());
     list.push_back(make_direct_reduce_scatter());
+    list.push_back(make_direct_alltoall());
     return list;
   }();
   return kEntries;

@@ -17,6 +17,7 @@ enum class Collective : uint8_t {
   kBroadcast = 2,
   kBarrier = 3,
   kReduceScatter = 4,
+  kAlltoall = 5,
 };
 
 std::string to_string(Collective collective);
@@ -26,7 +27,7 @@ struct Problem {
   Collective collective = Collective::kBarrier;
   int rank = 0;
   int size = 1;
-  /// Elements that each rank contributes: `size` entries, all equal but for allgather.
+  /// Elements that each rank contributes: `size` entries, all equal but for allgather and alltoall.
   std::vector<size_t> counts;
   int root = 0;
   /// Every rank's buffers lie in registered memory, so that steps may read and write peers in
@@ -35,10 +36,13 @@ struct Problem {
   /// Buffers are private, but every rank may read every other's memory. Schedules are the same as
   /// for messages; only the executor moves the data otherwise.
   bool is_readable = false;
-  /// Elements of the part of each rank's input that goes to each rank, in rank order: `size`
-  /// entries for reduce_scatter, else none. Parts are whole rows, which `counts` does not tell.
+  /// Elements of the parts that inputs are cut into, whole rows each, which `counts` does not tell.
+  /// For reduce_scatter `size` entries, the same for every rank's input; for alltoall `size`
+  /// entries of rank 0's input, then of rank 1's and so on; else none.
   std::vector<size_t> parts = {};
 
+  /// Elements that rank `from` has for rank `to` in an alltoall.
+  size_t part(int from, int to) const { return parts[static_cast<size_t>(from * size + to)]; }
   /// The same call as another rank sees it.
   Problem seen_by(int other) const {
     Problem problem = *this;

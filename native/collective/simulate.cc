@@ -137,6 +137,14 @@ class World {
       for (const size_t part : problem.parts) outputs_.emplace_back(part * size_bytes(dtype));
       return;
     }
+    if (problem.collective == Collective::kAlltoall) {
+      for (int rank = 0; rank < problem.size; ++rank) {
+        size_t count = 0;
+        for (int peer = 0; peer < problem.size; ++peer) count += problem.part(peer, rank);
+        outputs_.emplace_back(count * size_bytes(dtype));
+      }
+      return;
+    }
     if (problem.collective != Collective::kAllgather) {
       outputs_ = inputs_;
       return;

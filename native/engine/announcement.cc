@@ -39,6 +39,8 @@ Announcement::Announcement(const std::deque<Operation>& operations, const GroupV
   own.registration = group.transport.locate(request(0).data);
   own.can_read = group.transport.can_read();
   is_announced_[self] = 1;
+  // A host has too few ranks to fill a message with these.
+  message_bytes_ += request(0).splits.size() * sizeof(uint64_t);
   const size_t limit = group.carried_limit_bytes();
   size_t data_bytes = 0;
   size_t count = 0;
@@ -89,6 +91,30 @@ std::vector<int> Announcement::blocked_on() const {
     if (!is_announced_[static_cast<size_t>(i)] || message_of(i).empty()) ranks.push_back(i);
   }
   return ranks;
+}
+
+std::vector<uint64_t> Announcement::splits() const {
+  const std::vector<uint64_t>& own = request(0).splits;
+  std::vector<uint64_t> splits;
+  if (own.empty()) return splits;
+  for (int i = 0; i < group_.size; ++i) {
+    std::vector<uint64_t> theirs = own;
+    if (i != group_.rank) {
+      std::memcpy(theirs.data(), message_of(i).data() + sizeof(Header),
+                  theirs.size() * sizeof(uint64_t));
+    }
+    auto rest = static_cast<uint64_t>(headers_[static_cast<size_t>(i)].shape[0]);
+    for (const uint64_t rows : theirs) {
+      if (rows > rest) {
+        throw Error("[engine] rank " + std::to_string(i) +
+                    " announced splits of more rows than it has. Run the same ringsync version on "
+                    "all ranks.");
+      }
+      rest -= rows;
+    }
+    splits.insert(splits.end(), theirs.begin(), theirs.end());
+  }
+  return splits;
 }
 
 size_t Announcement::count_carried() {
@@ -144,6 +170,9 @@ void Announcement::release() {
 void Announcement::write(MutableByteSpan room) const {
   const Header& own = headers_[static_cast<size_t>(group_.rank)];
   std::memcpy(room.data(), &own, sizeof(Header));
+  if (const auto& splits = request(0).splits; !splits.empty()) {
+    std::memcpy(room.data() + sizeof(Header), splits.data(), splits.size() * sizeof(uint64_t));
+  }
   if (!own.is_carried) return;
   std::memcpy(room.data() + sizeof(Header), signatures_.data(),
               signatures_.size() * sizeof(uint64_t));

@@ -30,6 +30,9 @@ class Announcement {
   /// By rank, of the first operation.
   const std::vector<Header>& headers() const { return headers_; }
   std::vector<Header> take_headers() { return std::move(headers_); }
+  /// Of an alltoall that all agree on: the rows that each rank has for each, as Problem::parts has
+  /// its elements; else empty. Throws Error for splits that no rank could have written.
+  std::vector<uint64_t> splits() const;
   /// How many operations all ranks announced alike, the first included; 0 unless carried. Throws
   /// Error for a message that no rank could have written.
   size_t count_carried();

@@ -145,7 +145,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
 }
 
 std::shared_ptr<Handle> Engine::enqueue(Request request) {
-  check_request(request);
+  check_request(request, size_);
   const std::lock_guard lock(queue_mutex_);
   claim(request);
   return push(std::move(request));

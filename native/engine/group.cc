@@ -122,12 +122,13 @@ Progress Group::agree() {
     times.agreed_ns = agreed_ns;
     operations_[i].finish_carried(announcement_->take_carried(i));
   }
+  const std::vector<uint64_t> splits = mismatch ? std::vector<uint64_t>{} : announcement_->splits();
   announcement_->release();
   const std::vector<Header> headers = announcement_->take_headers();
   announcement_.reset();
   if (mismatch) throw MismatchError(*mismatch);
   if (carried == 0) {
-    operations_.front().start(view_, headers);
+    operations_.front().start(view_, headers, splits);
     return Progress::kMoved;
   }
   for (size_t i = 0; i < carried; ++i) finish(nullptr);

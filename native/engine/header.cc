@@ -107,7 +107,8 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"sent " + std::string(name(mine.dtype)), std::string(name(reference.dtype)),
                       "Use one dtype on all ranks."};
   }
-  const bool is_gather = mine.collective == Collective::kAllgather;
+  const bool is_gather =
+      mine.collective == Collective::kAllgather || mine.collective == Collective::kAlltoall;
   if (!has_equal_shape(mine, reference, is_gather ? 1 : 0)) {
     return Difference{"sent shape " + shape_text(mine), shape_text(reference),
                       is_gather ? "Only the first dimension may differ between ranks."
@@ -129,9 +130,22 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
   return std::nullopt;
 }
 
+void check_splits(const Request& request, int size) {
+  auto rest = static_cast<uint64_t>(request.shape[0]);
+  bool is_cut = request.splits.size() == static_cast<size_t>(size);
+  for (const uint64_t rows : request.splits) {
+    is_cut = is_cut && rows <= rest;
+    rest -= rows;
+  }
+  if (is_cut && rest == 0) return;
+  throw ConfigError("[alltoall] " + std::to_string(request.splits.size()) + " splits do not cut " +
+                    std::to_string(request.shape[0]) + " rows for " + std::to_string(size) +
+                    " ranks. Give each rank's rows, all rows in total.");
+}
+
 }  // namespace
 
-void check_request(const Request& request) {
+void check_request(const Request& request, int size) {
   const std::string place = "[" + to_string(request.collective) + "] ";
   if (request.shape.size() > kMaxDimensions) {
     throw ConfigError(place + "the array has " + std::to_string(request.shape.size()) +
@@ -139,9 +153,12 @@ void check_request(const Request& request) {
                       " are supported. Reshape it.");
   }
   const bool is_scatter = request.collective == Collective::kReduceScatter;
-  if ((request.collective == Collective::kAllgather || is_scatter) && request.shape.empty()) {
+  const bool is_alltoall = request.collective == Collective::kAlltoall;
+  const bool is_gather = request.collective == Collective::kAllgather;
+  if ((is_gather || is_scatter || is_alltoall) && request.shape.empty()) {
     throw ConfigError(place + "a scalar has no first dimension. Pass x.reshape(1).");
   }
+  if (is_alltoall) check_splits(request, size);
   const bool is_sum = request.collective == Collective::kAllreduce || is_scatter;
   if (is_sum && !is_summable(request.dtype)) {
     throw ConfigError(place + std::string(name(request.dtype)) +

@@ -45,7 +45,8 @@ static_assert(std::is_trivially_copyable_v<Header>);
 static_assert(sizeof(Header) % 16 == 0, "carried data follows, aligned for vector loads");
 
 /// Throws ConfigError for a request that no rank could serve, whatever the others ask for.
-void check_request(const Request& request);
+/// `size`: ranks that take part.
+void check_request(const Request& request, int size);
 
 /// Throws ConfigError when two of the requests, submitted together, share memory: what one leaves
 /// there would be the other's input or not, as it happens.

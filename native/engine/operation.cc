@@ -30,13 +30,11 @@ size_t largest_bytes(const std::vector<Header>& headers, Dtype dtype) {
   return count * size_bytes(dtype);
 }
 
-/// How the rows of an array that all ranks have in one shape are dealt out.
-std::vector<size_t> dealt_rows(const std::vector<int64_t>& shape, int size) {
-  size_t row_elements = 1;  // not count / rows: there may be none
-  for (const int64_t length : std::span(shape).subspan(1)) {
-    row_elements *= static_cast<size_t>(length);
-  }
-  return cut_rows(static_cast<size_t>(shape[0]), row_elements, size);
+/// Not count / rows: there may be none.
+size_t row_elements(const std::vector<int64_t>& shape) {
+  size_t elements = 1;
+  for (const int64_t length : std::span(shape).subspan(1)) elements *= static_cast<size_t>(length);
+  return elements;
 }
 
 /// Memory for a result; aligned for vector loads.
@@ -69,13 +67,14 @@ bool is_carriable(const Request& request, const GroupView& group) {
 Operation::Operation(Request request, std::shared_ptr<Handle> handle)
     : request_(std::move(request)), handle_(std::move(handle)) {}
 
-void Operation::start(const GroupView& group, const std::vector<Header>& headers) {
-  const Problem problem = make_problem(group, headers);
+void Operation::start(const GroupView& group, const std::vector<Header>& headers,
+                      const std::vector<uint64_t>& splits) {
+  const Problem problem = make_problem(group, headers, splits);
   if (problem.is_readable) group.scratch.resize(kScratchBytes);
   RunContext context{group.rank,
                      request_.dtype,
                      reduction_of(request_, group.size),
-                     make_buffers(group, problem, headers),
+                     make_buffers(group, problem, headers, splits),
                      {},
                      group.scratch};
   for (const auto& connection : group.connections) context.connections.push_back(connection.get());
@@ -88,7 +87,8 @@ void Operation::finish_carried(const std::vector<ByteSpan>& sources) {
          std::span(&request_.data, 1), sources);
 }
 
-Problem Operation::make_problem(const GroupView& group, const std::vector<Header>& headers) const {
+Problem Operation::make_problem(const GroupView& group, const std::vector<Header>& headers,
+                                const std::vector<uint64_t>& splits) const {
   Problem problem{request_.collective, group.rank, group.size, {}, request_.root, true};
   for (const Header& header : headers) {
     problem.counts.push_back(header.count);
@@ -96,28 +96,35 @@ Problem Operation::make_problem(const GroupView& group, const std::vector<Header
     problem.is_in_place &= header.registration.id != 0;
   }
   if (request_.collective == Collective::kReduceScatter) {
-    problem.parts = dealt_rows(request_.shape, group.size);
+    problem.parts =
+        cut_rows(static_cast<size_t>(request_.shape[0]), row_elements(request_.shape), group.size);
   }
+  for (const uint64_t rows : splits) problem.parts.push_back(rows * row_elements(request_.shape));
   return problem;
 }
 
-MutableByteSpan Operation::make_output(const Problem& problem, const std::vector<Header>& headers) {
-  const bool is_scatter = request_.collective == Collective::kReduceScatter;
-  if (request_.collective != Collective::kAllgather && !is_scatter) return request_.data;
+MutableByteSpan Operation::make_output(const Problem& problem, const std::vector<Header>& headers,
+                                       const std::vector<uint64_t>& splits) {
+  const auto rank = static_cast<size_t>(problem.rank);
+  size_t rows = 0;
+  switch (request_.collective) {
+    case Collective::kAllreduce:
+    case Collective::kBroadcast:
+    case Collective::kBarrier:
+      return request_.data;
+    case Collective::kAllgather:
+      for (const Header& header : headers) rows += static_cast<size_t>(header.shape[0]);
+      break;
+    case Collective::kReduceScatter:
+      rows = chunk_of(static_cast<size_t>(request_.shape[0]), problem.size, problem.rank).count;
+      break;
+    case Collective::kAlltoall:
+      for (size_t i = 0; i < headers.size(); ++i) rows += splits[i * headers.size() + rank];
+      break;
+  }
   Result result;
   result.shape = request_.shape;
-  size_t rows = 0;
-  size_t elements = 0;
-  if (is_scatter) {
-    rows = chunk_of(static_cast<size_t>(request_.shape[0]), problem.size, problem.rank).count;
-    elements = problem.parts[static_cast<size_t>(problem.rank)];
-  } else {
-    for (const Header& header : headers) {
-      elements += header.count;
-      rows += static_cast<size_t>(header.shape[0]);
-    }
-  }
-  const size_t bytes = elements * size_bytes(request_.dtype);
+  const size_t bytes = rows * row_elements(request_.shape) * size_bytes(request_.dtype);
   result.shape[0] = static_cast<int64_t>(rows);
   result.data = make_result(bytes, request_.collective);
   const MutableByteSpan output{result.data.get(), bytes};
@@ -126,11 +133,12 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
 }
 
 std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Problem& problem,
-                                             const std::vector<Header>& headers) {
+                                             const std::vector<Header>& headers,
+                                             const std::vector<uint64_t>& splits) {
   std::vector<Buffers> buffers(static_cast<size_t>(group.size));
   for (size_t i = 0; i < buffers.size(); ++i) {
     if (static_cast<int>(i) == group.rank) {
-      buffers[i] = {request_.data, make_output(problem, headers)};
+      buffers[i] = {request_.data, make_output(problem, headers, splits)};
     } else if (problem.is_in_place) {
       const Registration place = headers[i].registration;
       const size_t bytes = headers[i].count * size_bytes(request_.dtype);

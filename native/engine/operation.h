@@ -43,9 +43,11 @@ class Operation {
   const Request& request() const { return request_; }
   Handle& handle() const { return *handle_; }
 
-  /// Begins to run what all ranks agree on; `headers` by rank. Throws Error when memory or a peer's
+  /// Begins to run what all ranks agree on; `headers` by rank, `splits` as
+  /// announced. Throws Error when memory or a peer's
   /// window cannot be had.
-  void start(const GroupView& group, const std::vector<Header>& headers);
+  void start(const GroupView& group, const std::vector<Header>& headers,
+             const std::vector<uint64_t>& splits);
   bool is_started() const { return run_.has_value(); }
   /// Only once started.
   Progress advance() { return run_->advance(); }
@@ -56,10 +58,13 @@ class Operation {
   void finish_carried(const std::vector<ByteSpan>& sources);
 
  private:
-  Problem make_problem(const GroupView& group, const std::vector<Header>& headers) const;
-  MutableByteSpan make_output(const Problem& problem, const std::vector<Header>& headers);
+  Problem make_problem(const GroupView& group, const std::vector<Header>& headers,
+                       const std::vector<uint64_t>& splits) const;
+  MutableByteSpan make_output(const Problem& problem, const std::vector<Header>& headers,
+                              const std::vector<uint64_t>& splits);
   std::vector<Buffers> make_buffers(const GroupView& group, const Problem& problem,
-                                    const std::vector<Header>& headers);
+                                    const std::vector<Header>& headers,
+                                    const std::vector<uint64_t>& splits);
 
   Request request_;
   std::shared_ptr<Handle> handle_;

@@ -25,6 +25,8 @@ struct Request {
   ReduceOp op = ReduceOp::kSum;
   int root = 0;
   std::vector<int64_t> shape;
+  /// For alltoall: rows for each rank, in rank order.
+  std::vector<uint64_t> splits;
   /// The caller's array; allreduce and broadcast work in place, the others only read it.
   MutableByteSpan data;
   Deadline deadline = kNever;

@@ -25,7 +25,12 @@ from ringsync.collectives.reducing import (
     allreduce_async,
     allreduce_async_,
 )
-from ringsync.collectives.scattering import reduce_scatter, reduce_scatter_async
+from ringsync.collectives.scattering import (
+    alltoall,
+    alltoall_async,
+    reduce_scatter,
+    reduce_scatter_async,
+)
 
 __all__ = [
     "Adasum",
@@ -41,6 +46,8 @@ __all__ = [
     "allreduce_",
     "allreduce_async",
     "allreduce_async_",
+    "alltoall",
+    "alltoall_async",
     "barrier",
     "barrier_async",
     "broadcast",

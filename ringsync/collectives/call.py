@@ -24,10 +24,11 @@ class Collective(IntEnum):
     BROADCAST = 2
     BARRIER = 3
     REDUCE_SCATTER = 4
+    ALLTOALL = 5
 
 
 # Their result is memory of the engine's; the others' is the caller's array.
-_WITH_RESULT = frozenset({Collective.ALLGATHER, Collective.REDUCE_SCATTER})
+_WITH_RESULT = frozenset({Collective.ALLGATHER, Collective.REDUCE_SCATTER, Collective.ALLTOALL})
 
 
 class Call:
@@ -46,6 +47,7 @@ class Call:
         op: ReduceOp = Sum,
         root: int = 0,
         codec: str | None = None,
+        splits: tuple[int, ...] = (),
     ) -> None:
         """Check the arguments and give the call its name.
 
@@ -58,6 +60,7 @@ class Call:
             op: For reductions.
             root: For broadcasts.
             codec: As the caller gave it.
+            splits: Rows for each rank, for an alltoall.
 
         Raises:
             ConfigError: An argument cannot be used.
@@ -75,7 +78,16 @@ class Call:
             raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
         self._array = array
         self._name = place if name is None else name
-        self._arguments = (collective, array, self._name, name is not None, int(op), root, seconds)
+        self._arguments = (
+            collective,
+            array,
+            self._name,
+            name is not None,
+            int(op),
+            root,
+            seconds,
+            splits,
+        )
 
     def run(self) -> Array:
         """Perform the call on this thread.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
+
 from ringsync.arrays import Array, as_source
 from ringsync.collectives.call import Call, Collective
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
+from ringsync.runtime import current
 
 
 def reduce_scatter(
@@ -72,12 +76,111 @@ def reduce_scatter_async(
     return _reduce_call("reduce_scatter_async", x, op, name, timeout_s).start()
 
 
+def alltoall(
+    x: object,
+    splits: Sequence[int] | None = None,
+    *,
+    name: str | None = None,
+    timeout_s: float | None = None,
+) -> Array:
+    """Send each rank its own rows of `x`, and return what all ranks had for this one.
+
+    Args:
+        x: At least one dimension; any supported dtype. The first dimension may differ between
+            ranks, the others and the dtype may not. It is only read.
+        splits: Rows for each rank, in rank order: n numbers from 0 whose sum is the length of the
+            first dimension. They may differ from rank to rank. None cuts evenly.
+        name: As for `allreduce`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        A new array: the rows from rank 0, then those from rank 1 and so on.
+
+    Raises:
+        ConfigError: `x` or `splits` cannot be used, or `splits` is None and the ranks do not divide
+            the rows.
+        MismatchError: Ranks disagree on dtype, trailing dimensions or order; no data has moved.
+        PeerLostError: A rank died.
+        TimedOutError: Not complete in time.
+
+    Cost: What is meant for other ranks is sent, in one step.
+
+    Example:
+        >>> mine = alltoall(rows, splits=[3, 0, 1])  # 3 to rank 0, 1 to rank 2
+    """
+    return _exchange_call("alltoall", x, splits, name, timeout_s).run()
+
+
+def alltoall_async(
+    x: object,
+    splits: Sequence[int] | None = None,
+    *,
+    name: str | None = None,
+    timeout_s: float | None = None,
+) -> Handle:
+    """Start an `alltoall` and return at once.
+
+    Args:
+        x: As for `alltoall`; not to be changed until the handle is done.
+        splits: As for `alltoall`.
+        name: As for `allreduce`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        A handle whose `result()` is what all ranks had for this one; it also raises what
+        `alltoall` would.
+
+    Raises:
+        ConfigError: `x` or `splits` cannot be used.
+        DuplicateNameError: An operation of this name is in flight.
+    """
+    return _exchange_call("alltoall_async", x, splits, name, timeout_s).start()
+
+
 def _reduce_call(
     place: str, x: object, op: ReduceOp, name: str | None, timeout_s: float | None
 ) -> Call:
+    array = _rows_of(x, place)
+    return Call(place, Collective.REDUCE_SCATTER, array, name, timeout_s, op=op)
+
+
+def _exchange_call(
+    place: str, x: object, splits: Sequence[int] | None, name: str | None, timeout_s: float | None
+) -> Call:
+    array = _rows_of(x, place)
+    size = current().world.size
+    cut = _even(place, len(array), size) if splits is None else _checked(place, splits)
+    if len(cut) != size or min(cut) < 0 or sum(cut) != len(array):
+        raise ConfigError(
+            f"[{place}] splits={splits!r} do not cut {len(array)} rows; {size} numbers from 0 with "
+            "that sum are expected. Give the rows for each rank."
+        )
+    return Call(place, Collective.ALLTOALL, array, name, timeout_s, splits=cut)
+
+
+def _rows_of(x: object, place: str) -> Array:
     array = as_source(x, place)
     if array.ndim == 0:
         raise ConfigError(
             f"[{place}] a scalar has no first dimension to deal out. Pass x.reshape(1)."
         )
-    return Call(place, Collective.REDUCE_SCATTER, array, name, timeout_s, op=op)
+    return array
+
+
+def _even(place: str, rows: int, size: int) -> tuple[int, ...]:
+    if rows % size:
+        raise ConfigError(
+            f"[{place}] {rows} rows cannot be cut evenly for {size} ranks; a multiple is expected. "
+            "Pass splits=, the rows for each rank."
+        )
+    return (rows // size,) * size
+
+
+def _checked(place: str, splits: Sequence[int]) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(rows) for rows in splits)
+    except TypeError as error:
+        raise ConfigError(
+            f"[{place}] splits={splits!r}; a sequence of whole numbers is expected, or None. Give "
+            "the rows for each rank."
+        ) from error

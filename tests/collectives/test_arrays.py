@@ -18,6 +18,8 @@ OUT_OF_PLACE = {
     "broadcast_async": rs.broadcast_async,
     "allgather": rs.allgather,
     "allgather_async": rs.allgather_async,
+    "alltoall": rs.alltoall,
+    "alltoall_async": rs.alltoall_async,
     "reduce_scatter": rs.reduce_scatter,
     "reduce_scatter_async": rs.reduce_scatter_async,
 }
@@ -28,7 +30,7 @@ IN_PLACE = {
     "broadcast_async_": rs.broadcast_async_,
 }
 ALL = OUT_OF_PLACE | IN_PLACE
-ROWS = [name for name in ALL if "gather" in name or "scatter" in name]
+ROWS = [name for name in ALL if "gather" in name or "scatter" in name or "toall" in name]
 SUMS = [name for name in ALL if "reduce" in name]
 SUMMABLE = ["float32", "float64", "int32", "int64"]
 
@@ -168,6 +170,19 @@ def test_a_scalar_array_keeps_its_shape(place):
 def test_a_scalar_has_no_rows_and_the_way_out_is_told(place):
     with pytest.raises(ConfigError, match=rf"\[{place}\] a scalar .*reshape\(1\)"):
         ALL[place](np.array(2.5))
+
+
+@pytest.mark.parametrize("place", ["alltoall", "alltoall_async"])
+@pytest.mark.parametrize("splits", [(), (2,), (4,), (1, 2), (-1, 4)], ids=repr)
+def test_splits_that_do_not_cut_the_rows_are_refused_with_both(place, splits):
+    with pytest.raises(ConfigError, match=rf"\[{place}\] splits=.* do not cut 3 rows; 1 numbers"):
+        ALL[place](np.ones((3, 2)), splits)
+
+
+@pytest.mark.parametrize("splits", [3, (1.5, 1.5), "3"], ids=repr)
+def test_splits_that_are_no_whole_numbers_are_refused(splits):
+    with pytest.raises(ConfigError, match="a sequence of whole numbers is expected"):
+        rs.alltoall(np.ones(3), splits)
 
 
 @anywhere

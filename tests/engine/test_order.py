@@ -43,19 +43,23 @@ def test_many_operations_in_flight_complete_in_order_with_right_values(
         assert found == [ranks_sum + n * i for i in range(200)]
 
 
+WITH_RESULT = (Collective.ALLGATHER, Collective.REDUCE_SCATTER, Collective.ALLTOALL)
+
+
 @both
 def test_collectives_of_all_kinds_follow_one_another_in_flight(worlds, transport):
     def work(rank):
         handles, arrays = [], []
         for turn in range(60):
-            kind = list(Collective)[turn % 4]
+            kind = list(Collective)[turn % len(Collective)]
             array = None if kind is Collective.BARRIER else np.full(500, rank.rank + turn, np.int32)
             arrays.append(array)
-            handles.append(rank.submit(kind, array, root=turn % 3))
+            splits = (100, 150, 250) if kind is Collective.ALLTOALL else ()
+            handles.append(rank.submit(kind, array, root=turn % 3, splits=splits))
         found = []
         for kind, handle, array in zip(itertools.cycle(Collective), handles, arrays, strict=False):
             finish(handle)
-            if kind is Collective.ALLGATHER:
+            if kind in WITH_RESULT:
                 found.append(int(handle.result(4)[0].view(np.int32)[-1]))
             elif array is not None:
                 found.append(int(array[7]))
@@ -63,8 +67,15 @@ def test_collectives_of_all_kinds_follow_one_another_in_flight(worlds, transport
 
     expected = []
     for turn in range(60):
-        gathered, sent = 2 + turn, turn % 3 + turn
-        expected += {0: [3 + 3 * turn], 1: [gathered], 2: [sent], 3: []}[turn % 4]
+        total, gathered, sent = 3 + 3 * turn, 2 + turn, turn % 3 + turn
+        expected += {
+            Collective.ALLREDUCE: [total],
+            Collective.ALLGATHER: [gathered],
+            Collective.BROADCAST: [sent],
+            Collective.BARRIER: [],
+            Collective.REDUCE_SCATTER: [total],
+            Collective.ALLTOALL: [gathered],
+        }[list(Collective)[turn % len(Collective)]]
     assert worlds.of(3, transport).each(work) == [expected] * 3
 
 

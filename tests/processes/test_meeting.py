@@ -51,6 +51,21 @@ def test_every_form_of_every_collective_is_right_between_processes(jobs):
         expected = np.concatenate([np.arange(2 * (r + 1)).reshape(r + 1, 2) for r in range(size)])
         np.testing.assert_array_equal(rs.allgather(rows), expected)
         np.testing.assert_array_equal(rs.allgather_async(rows).result(), expected)
+        part = slice(7 * rank // size, 7 * (rank + 1) // size)
+        rows = np.arange(14.0).reshape(7, 2)
+        np.testing.assert_array_equal(rs.reduce_scatter(rows), rows[part])
+        np.testing.assert_array_equal(rs.reduce_scatter_async(rows).result(), rows[part])
+        everyone = np.arange(size)
+        np.testing.assert_array_equal(rs.alltoall(10 * rank + everyone), 10 * everyone + rank)
+        mine = np.repeat(everyone, everyone)  # r rows for rank r
+        found = rs.alltoall_async(mine, splits=range(size)).result()
+        np.testing.assert_array_equal(found, [rank] * (rank * size))
+        try:
+            rs.alltoall(np.ones(size + 1))
+        except errors.ConfigError as error:
+            assert f"{size + 1} rows cannot be cut evenly for {size} ranks" in str(error)
+        else:
+            sys.exit("uneven rows were taken")
         rs.barrier()
         rs.barrier_async().wait()
         for root in range(size):

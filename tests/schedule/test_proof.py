@@ -22,6 +22,7 @@ KINDS = {
     "tree": Collective.BROADCAST,
     "direct_allgather": Collective.ALLGATHER,
     "direct_reduce_scatter": Collective.REDUCE_SCATTER,
+    "direct_alltoall": Collective.ALLTOALL,
 }
 BROADCASTS = [name for name, kind in KINDS.items() if kind is Collective.BROADCAST]
 ALLREDUCES = [name for name, kind in KINDS.items() if kind is Collective.ALLREDUCE]
@@ -188,6 +189,25 @@ def test_a_reduce_scatter_gives_each_rank_its_rows_summed_in_rank_order(
         part = sums[rows * rank // n : rows * (rank + 1) // n]
         assert output.tobytes() == part.tobytes()
     require_proved(name, problem, sent)
+
+
+@given(
+    uneven=st.lists(counts, min_size=1, max_size=8),
+    dtype=st.sampled_from([*DTYPES, np.dtype("uint8")]), in_place=st.booleans(),
+    segment=segments, seed=seeds,
+)  # fmt: skip
+def test_an_alltoall_gives_each_rank_its_part_of_every_input(
+    uneven, dtype, in_place, segment, seed
+):
+    random = np.random.default_rng(seed)
+    inputs = [random.integers(0, 256, count).astype(dtype) for count in uneven]
+    problem = _native.Problem(Collective.ALLTOALL, uneven, 0, in_place)
+    outputs, sent = simulate("direct_alltoall", problem, inputs, 1, segment, seed)
+    n = len(uneven)
+    for rank, output in enumerate(outputs):
+        parts = [x[len(x) * rank // n : len(x) * (rank + 1) // n] for x in inputs]
+        np.testing.assert_array_equal(output, np.concatenate(parts))
+    require_proved("direct_alltoall", problem, sent)
 
 
 @pytest.mark.parametrize("name", list(KINDS))

@@ -110,3 +110,52 @@ def test_what_no_rank_could_reduce_is_refused_below_the_door_too(worlds, x, mess
     for error in ranks.errors(lambda rank: rank.reduce_scatter(x), ConfigError):
         assert message in str(error)
     ranks.require_usable()
+
+
+@both
+@given(n=st.integers(1, 5), trailing=trailings, memory=st.sampled_from(MEMORY),
+       dtype=st.sampled_from([*DTYPES, np.dtype("uint8")]), data=st.data())  # fmt: skip
+def test_an_alltoall_brings_each_rank_what_all_had_for_it(
+    worlds, transport, n, trailing, memory, dtype, data
+):
+    row_counts = st.one_of(st.integers(0, 4), st.integers(0, 4000))
+    cuts = data.draw(st.lists(st.lists(row_counts, min_size=n, max_size=n), min_size=n, max_size=n))
+
+    def given_rows(rank):
+        rows = sum(cuts[rank])
+        width = int(np.prod(trailing, dtype=int))
+        return contribution(rank, rows * width, dtype).reshape(rows, *trailing)
+
+    def work(rank):
+        values = given_rows(rank.rank)
+        array = placed(rank, values.reshape(-1), memory).reshape(values.shape)
+        result = rank.alltoall(array, cuts[rank.rank])
+        np.testing.assert_array_equal(array, values)
+        return result
+
+    for rank, result in enumerate(worlds.of(n, transport).each(work)):
+        parts = [np.split(given_rows(i), np.cumsum(cuts[i])[:-1])[rank] for i in range(n)]
+        expected = np.concatenate(parts)
+        assert (result.shape, result.dtype) == (expected.shape, dtype)
+        np.testing.assert_array_equal(result, expected)
+
+
+@both
+def test_rows_of_an_alltoall_that_differ_in_width_are_named(transport):
+    with world(3, transport) as ranks:
+        for error in ranks.errors(
+            lambda rank: rank.alltoall(
+                np.ones((3, 4 if rank.rank == 2 else 5)), (1, 1, 1), name="w"
+            ),
+            MismatchError,
+        ):
+            assert "[alltoall] 'w': rank 2 sent shape (3, 4), rank 0 (3, 5)" in str(error)
+        ranks.require_usable()
+
+
+@pytest.mark.parametrize("splits", [(), (3,), (1, 1), (4, 0), (1, 1, 1), (2**64 - 1, 4)], ids=repr)
+def test_splits_that_do_not_cut_the_rows_are_refused_below_the_door_too(worlds, splits):
+    ranks = worlds.of(2, "inproc")
+    for error in ranks.errors(lambda rank: rank.alltoall(np.ones(3), splits), ConfigError):
+        assert "splits do not cut 3 rows for 2 ranks" in str(error)
+    ranks.require_usable()
