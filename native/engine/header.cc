@@ -141,9 +141,11 @@ void check_request(const Request& request) {
   if (request.collective == Collective::kAllgather && request.shape.empty()) {
     throw ConfigError(place + "a scalar has no first dimension. Pass x.reshape(1).");
   }
-  if (request.collective == Collective::kAllreduce && !is_summable(request.dtype)) {
-    throw ConfigError(place + std::string(name(request.dtype)) +
-                      " cannot be summed. Use int32, int64, float32 or float64.");
+  const bool is_extreme = request.op == ReduceOp::kMin || request.op == ReduceOp::kMax;
+  if (request.collective == Collective::kAllreduce && !is_summable(request.dtype) && !is_extreme) {
+    throw ConfigError(place + std::string(name(request.dtype)) + " cannot be reduced by " +
+                      std::string(name_of(request.op)) +
+                      "; Min (all) or Max (any) is expected. Use one of them, or astype(int32).");
   }
 }
 
