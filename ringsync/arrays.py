@@ -15,7 +15,9 @@ from ringsync.errors import ConfigError
 
 Array: TypeAlias = npt.NDArray[Any]
 
-SUPPORTED_DTYPES = ("float32", "float64", "int32", "int64", "uint8")
+SUPPORTED_DTYPES = (
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool",
+)  # fmt: skip
 
 # Compared as objects, which also tells foreign byte orders apart: asking for a dtype's name takes
 # NumPy 2 us, half of a small allreduce.

@@ -5,7 +5,12 @@ namespace ringsync {
 size_t size_bytes(Dtype dtype) {
   switch (dtype) {
     case Dtype::kUint8:
+    case Dtype::kInt8:
+    case Dtype::kBool:
       return 1;
+    case Dtype::kInt16:
+    case Dtype::kFloat16:
+      return 2;
     case Dtype::kInt32:
     case Dtype::kFloat32:
       return 4;
@@ -28,10 +33,18 @@ std::string_view name(Dtype dtype) {
       return "float32";
     case Dtype::kFloat64:
       return "float64";
+    case Dtype::kInt8:
+      return "int8";
+    case Dtype::kInt16:
+      return "int16";
+    case Dtype::kFloat16:
+      return "float16";
+    case Dtype::kBool:
+      return "bool";
   }
   __builtin_unreachable();
 }
 
-bool is_summable(Dtype dtype) { return dtype != Dtype::kUint8; }
+bool is_summable(Dtype dtype) { return dtype != Dtype::kBool; }
 
 }  // namespace ringsync

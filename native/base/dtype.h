@@ -9,11 +9,21 @@
 namespace ringsync {
 
 /// Values are part of the header that ranks exchange; append only.
-enum class Dtype : uint8_t { kUint8 = 0, kInt32 = 1, kInt64 = 2, kFloat32 = 3, kFloat64 = 4 };
+enum class Dtype : uint8_t {
+  kUint8 = 0,
+  kInt32 = 1,
+  kInt64 = 2,
+  kFloat32 = 3,
+  kFloat64 = 4,
+  kInt8 = 5,
+  kInt16 = 6,
+  kFloat16 = 7,
+  kBool = 8,
+};
 
 size_t size_bytes(Dtype dtype);
 std::string_view name(Dtype dtype);
-/// False for types that move but are not summed.
+/// False for bool, which has a least and a greatest value, but no sum and no product.
 bool is_summable(Dtype dtype);
 
 }  // namespace ringsync

@@ -12,15 +12,20 @@ namespace {
 Dtype dtype_of(const nb::dlpack::dtype& type) {
   const auto code = static_cast<nb::dlpack::dtype_code>(type.code);
   if (type.lanes == 1) {
+    if (code == nb::dlpack::dtype_code::Float && type.bits == 16) return Dtype::kFloat16;
     if (code == nb::dlpack::dtype_code::Float && type.bits == 32) return Dtype::kFloat32;
     if (code == nb::dlpack::dtype_code::Float && type.bits == 64) return Dtype::kFloat64;
+    if (code == nb::dlpack::dtype_code::Int && type.bits == 8) return Dtype::kInt8;
+    if (code == nb::dlpack::dtype_code::Int && type.bits == 16) return Dtype::kInt16;
     if (code == nb::dlpack::dtype_code::Int && type.bits == 32) return Dtype::kInt32;
     if (code == nb::dlpack::dtype_code::Int && type.bits == 64) return Dtype::kInt64;
     if (code == nb::dlpack::dtype_code::UInt && type.bits == 8) return Dtype::kUint8;
+    if (code == nb::dlpack::dtype_code::Bool && type.bits == 8) return Dtype::kBool;
   }
   throw ConfigError("[array] DLPack type code " + std::to_string(type.code) + " with " +
                     std::to_string(type.bits) +
-                    " bits is not supported. Use float32, float64, int32, int64 or uint8.");
+                    " bits is not supported. Use float16, float32, float64, int8, int16, int32, "
+                    "int64, uint8 or bool.");
 }
 
 bool is_contiguous(const AnyArray& array) {

@@ -102,7 +102,7 @@ std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collecti
   std::vector<Request> requests;
   for (const AnyArray& array : arrays) {
     const std::string member = is_named ? name + "." + std::to_string(requests.size()) : name;
-    requests.push_back(make_request(collective, array, member, is_named, op, root, timeout_s));
+    requests.push_back(make_request(collective, array, member, is_named, op, root, timeout_s, {}));
   }
   std::vector<std::shared_ptr<Handle>> handles;
   {

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "base/error.h"
+#include "device/float16.h"
 
 namespace ringsync {
 namespace {
@@ -137,19 +137,58 @@ void reduce_with(const Reduction& reduction, std::span<const MutableByteSpan> de
   }
 }
 
+void widen_all(float* destination, const Float16* source, size_t count) {
+  for (size_t i = 0; i < count; ++i) destination[i] = widen(source[i]);
+}
+
+/// As reduce_with, in float32 from the first source to the scaled result, which is rounded once.
+template <typename Combine>
+void reduce_halves(const Reduction& reduction, std::span<const MutableByteSpan> destinations,
+                   std::span<const ByteSpan> sources) {
+  constexpr size_t kBlock = kBlockBytes / sizeof(float) / 2;  // two blocks share the room of one
+  alignas(kCacheLineBytes) float partial[kBlock];
+  alignas(kCacheLineBytes) float next[kBlock];
+  const size_t count = destinations[0].size() / sizeof(Float16);
+  const bool is_scaled = reduction.factor != 1 || reduction.divisor != 1;
+  for (size_t begin = 0; begin < count; begin += kBlock) {
+    const size_t length = std::min(kBlock, count - begin);
+    widen_all(partial, at<Float16>(sources[0], begin), length);
+    for (const ByteSpan source : sources.subspan(1)) {
+      widen_all(next, at<Float16>(source, begin), length);
+      combine_into<Combine>(partial, partial, next, length);
+    }
+    if (is_scaled) scale(partial, length, reduction);
+    Float16* const out = at<Float16>(destinations[0], begin);
+    for (size_t i = 0; i < length; ++i) out[i] = narrow(partial[i]);
+    for (const MutableByteSpan other : destinations.subspan(1)) {
+      std::memcpy(at<Float16>(other, begin), out, length * sizeof(Float16));
+    }
+  }
+}
+
+template <typename Combine, typename T>
+void reduce_by(const Reduction& reduction, std::span<const MutableByteSpan> destinations,
+               std::span<const ByteSpan> sources) {
+  if constexpr (std::is_same_v<T, Float16>) {
+    reduce_halves<Combine>(reduction, destinations, sources);
+  } else {
+    reduce_with<Combine, T>(reduction, destinations, sources);
+  }
+}
+
 template <typename T>
 void reduce_as(const Reduction& reduction, std::span<const MutableByteSpan> destinations,
                std::span<const ByteSpan> sources) {
   switch (reduction.op) {
     case ReduceOp::kAverage:
     case ReduceOp::kSum:
-      return reduce_with<Add, T>(reduction, destinations, sources);
+      return reduce_by<Add, T>(reduction, destinations, sources);
     case ReduceOp::kMin:
-      return reduce_with<Lesser, T>(reduction, destinations, sources);
+      return reduce_by<Lesser, T>(reduction, destinations, sources);
     case ReduceOp::kMax:
-      return reduce_with<Greater, T>(reduction, destinations, sources);
+      return reduce_by<Greater, T>(reduction, destinations, sources);
     case ReduceOp::kProduct:
-      return reduce_with<Multiply, T>(reduction, destinations, sources);
+      return reduce_by<Multiply, T>(reduction, destinations, sources);
   }
 }
 
@@ -166,8 +205,15 @@ void reduce(Dtype dtype, const Reduction& reduction, std::span<const MutableByte
       return reduce_as<int32_t>(reduction, destinations, sources);
     case Dtype::kInt64:
       return reduce_as<int64_t>(reduction, destinations, sources);
+    case Dtype::kInt8:
+      return reduce_as<int8_t>(reduction, destinations, sources);
+    case Dtype::kInt16:
+      return reduce_as<int16_t>(reduction, destinations, sources);
+    case Dtype::kFloat16:
+      return reduce_as<Float16>(reduction, destinations, sources);
     case Dtype::kUint8:
-      throw ConfigError("[reduce] uint8 cannot be summed. Use int32 or a floating dtype.");
+    case Dtype::kBool:  // 0 or 1 in a byte; of its ops only Min and Max come this far
+      return reduce_as<uint8_t>(reduction, destinations, sources);
   }
 }
 

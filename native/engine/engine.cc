@@ -99,7 +99,7 @@ std::shared_ptr<Handle> Engine::submit(Request request) {
 }
 
 std::vector<std::shared_ptr<Handle>> Engine::submit_all(std::vector<Request> requests) {
-  for (const Request& request : requests) check_request(request);
+  for (const Request& request : requests) check_request(request, size_);
   check_disjoint(requests);
   std::vector<std::shared_ptr<Handle>> handles;
   {

@@ -160,9 +160,11 @@ void check_request(const Request& request, int size) {
   }
   if (is_alltoall) check_splits(request, size);
   const bool is_sum = request.collective == Collective::kAllreduce || is_scatter;
-  if (is_sum && !is_summable(request.dtype)) {
-    throw ConfigError(place + std::string(name(request.dtype)) +
-                      " cannot be summed. Use int32, int64, float32 or float64.");
+  const bool is_extreme = request.op == ReduceOp::kMin || request.op == ReduceOp::kMax;
+  if (is_sum && !is_summable(request.dtype) && !is_extreme) {
+    throw ConfigError(place + std::string(name(request.dtype)) + " cannot be reduced by " +
+                      std::string(name_of(request.op)) +
+                      "; Min (all) or Max (any) is expected. Use one of them, or astype(int32).");
   }
 }
 

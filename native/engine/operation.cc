@@ -90,11 +90,14 @@ void Operation::finish_carried(const std::vector<ByteSpan>& sources) {
 Problem Operation::make_problem(const GroupView& group, const std::vector<Header>& headers,
                                 const std::vector<uint64_t>& splits) const {
   Problem problem{request_.collective, group.rank, group.size, {}, request_.root, true};
+  bool can_read = largest_bytes(headers, request_.dtype) >= kReadBytes;
   for (const Header& header : headers) {
     problem.counts.push_back(header.count);
     // In place only if all are: one private buffer sends every rank down the private path.
     problem.is_in_place &= header.registration.id != 0;
+    can_read &= header.can_read;
   }
+  problem.is_readable = can_read && !problem.is_in_place;
   if (request_.collective == Collective::kReduceScatter) {
     problem.parts =
         cut_rows(static_cast<size_t>(request_.shape[0]), row_elements(request_.shape), group.size);

@@ -151,7 +151,9 @@ class Call:
             DuplicateNameError: An operation of one of the names is in flight; none was submitted.
             ConfigError: A request is impossible whatever the other ranks ask for.
         """
-        natives = self._runtime.engine.submit_all(self._arguments[0], arrays, *self._arguments[2:])
+        natives = self._runtime.engine.submit_all(
+            self._arguments[0], arrays, *self._arguments[2:-1]
+        )
         return GroupedHandle(natives, self._runtime, self._name, arrays)
 
     def _finish(self, native: NativeHandle) -> Array:

@@ -186,10 +186,10 @@ def test_more_dimensions_than_supported_is_an_error_that_spares_the_engine():
         ranks.require_usable()
 
 
-def test_summing_bytes_is_an_error_that_spares_the_engine():
+def test_summing_truth_values_is_an_error_that_spares_the_engine():
     def work(rank):
-        with pytest.raises(ConfigError, match="uint8 cannot be summed"):
-            rank.allreduce(np.ones(3, np.uint8), name="w")
+        with pytest.raises(ConfigError, match="bool cannot be reduced by Sum"):
+            rank.allreduce(np.ones(3, np.bool_), name="w")
 
     with world(2) as ranks:
         ranks.each(work)

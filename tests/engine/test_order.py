@@ -135,7 +135,7 @@ def test_a_refused_call_does_not_shift_the_pairing_of_those_that_follow():
     def work(rank):
         if rank.rank == 1:
             with pytest.raises(ConfigError):
-                rank.allreduce(np.ones(3, np.uint8))
+                rank.allreduce(np.ones(3, np.bool_))
         return float(rank.allreduce(np.ones(4))[0])
 
     with world(2) as ranks:

@@ -1,4 +1,4 @@
-"""Min, Max and Product: what NumPy computes, alike on every rank, wherever the values lie."""
+"""Ops and dtypes: what NumPy computes, alike on every rank, wherever the values lie."""
 
 import functools
 
@@ -12,8 +12,12 @@ from ringsync.errors import MismatchError
 
 from ..ranks import Op, world
 
-DTYPES = [np.dtype(name) for name in ("float32", "float64", "int32", "int64")]
-OF_NUMPY = {Op.MIN: np.minimum, Op.MAX: np.maximum, Op.PRODUCT: np.multiply}
+FLOATS = [np.dtype(name) for name in ("float16", "float32", "float64")]
+INTEGERS = [np.dtype(name) for name in ("int8", "int16", "int32", "int64", "uint8")]
+DTYPES = [*FLOATS, *INTEGERS]
+OF_NUMPY = {
+    Op.SUM: np.add, Op.MIN: np.minimum, Op.MAX: np.maximum, Op.PRODUCT: np.multiply,
+}  # fmt: skip
 MEMORY = ("private", "registered")
 
 ops = st.sampled_from(list(OF_NUMPY))
@@ -21,9 +25,9 @@ extremes = pytest.mark.parametrize("op", [Op.MIN, Op.MAX])
 
 
 def small_integers(seed, n, count, dtype):
-    """Values whose products are exact in every dtype, in whatever order they are multiplied."""
+    """Products are exact or wrap, in every dtype and in whatever order they are multiplied."""
     random = np.random.default_rng(seed)
-    return [random.integers(-9, 10, count).astype(dtype) for _ in range(n)]
+    return [random.integers(-4, 5, count).astype(dtype) for _ in range(n)]
 
 
 def reduced(ranks, inputs, op, memory="private"):
@@ -53,7 +57,7 @@ def test_every_op_equals_numpy_and_has_the_same_bits_on_all_ranks(
 
 @extremes
 @pytest.mark.parametrize("holder", range(3))
-@pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("count", [1, 5000])
 def test_nan_on_any_rank_is_the_least_and_the_greatest(worlds, op, holder, dtype, count):
     inputs = [np.full(count, -np.inf if rank == 0 else np.inf, dtype) for rank in range(3)]
@@ -64,12 +68,63 @@ def test_nan_on_any_rank_is_the_least_and_the_greatest(worlds, op, holder, dtype
 @extremes
 @pytest.mark.parametrize("holder", range(3))
 @pytest.mark.parametrize("odd", [0.0, -0.0], ids=repr)
-@pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_negative_zero_is_below_zero(worlds, op, holder, odd, dtype):
     inputs = [np.full(100, odd if rank == holder else -odd, dtype) for rank in range(3)]
     found = reduced(worlds.of(3, "inproc"), inputs, op)
     assert (found == 0).all()
     assert (np.signbit(found) == (op == Op.MIN)).all()
+
+
+@given(n=st.integers(1, 5), count=st.integers(0, 5000), dtype=st.sampled_from(INTEGERS),
+       memory=st.sampled_from(MEMORY), seed=st.integers(0, 99))  # fmt: skip
+def test_integers_wrap_and_their_average_truncates(worlds, n, count, dtype, memory, seed):
+    random = np.random.default_rng(seed)
+    limits = np.iinfo(dtype)
+    inputs = [random.integers(limits.min, limits.max, count, dtype) for _ in range(n)]
+    ranks = worlds.of(n, "inproc")
+    total = functools.reduce(np.add, inputs)
+    np.testing.assert_array_equal(reduced(ranks, inputs, Op.SUM, memory), total)
+    quotient = np.abs(total.astype(object)) // n * np.sign(total.astype(object))
+    found = reduced(ranks, inputs, Op.AVERAGE, memory)
+    np.testing.assert_array_equal(found, quotient.astype(dtype))
+
+
+@pytest.mark.parametrize(("op", "expected"), [(Op.MIN, np.logical_and), (Op.MAX, np.logical_or)])
+@pytest.mark.parametrize("memory", MEMORY)
+def test_the_extremes_of_truth_values_are_all_and_any(worlds, op, expected, memory):
+    random = np.random.default_rng(0)
+    inputs = [random.integers(0, 2, 5000).astype(bool) for _ in range(3)]
+    found = reduced(worlds.of(3, "inproc"), inputs, op, memory)
+    np.testing.assert_array_equal(found, functools.reduce(expected, inputs))
+
+
+def test_every_float16_survives_and_is_halved_to_nearest_even(worlds):
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    ranks = worlds.of(2, "inproc")
+    found = reduced(ranks, [every, every], Op.AVERAGE)
+    np.testing.assert_array_equal(found, every)
+    found = reduced(ranks, [every, np.zeros_like(every)], Op.AVERAGE)
+    with np.errstate(invalid="ignore"):  # of signalling NaNs
+        expected = (every.astype(np.float32) / 2).astype(np.float16)
+    np.testing.assert_array_equal(found, expected)
+
+
+@given(seed=st.integers(0, 999), exponent=st.integers(-30, 16))
+def test_a_float16_sum_of_two_is_rounded_as_numpy_rounds(worlds, seed, exponent):
+    random = np.random.default_rng(seed)
+    inputs = [np.ldexp(random.uniform(-1, 1, 500), exponent).astype(np.float16) for _ in range(2)]
+    for op, combine in ((Op.SUM, np.add), (Op.PRODUCT, np.multiply)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            expected = combine(*(x.astype(np.float32) for x in inputs)).astype(np.float16)
+        found = reduced(worlds.of(2, "inproc"), inputs, op)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_float16_is_rounded_once_for_all_sources(worlds):
+    # Each 1 alone would be lost beside 2048, whose neighbour is 2050.
+    inputs = [np.full(3, value, np.float16) for value in (2048, 1, 1)]
+    assert (reduced(worlds.of(3, "inproc"), inputs, Op.SUM) == 2050).all()
 
 
 @pytest.mark.parametrize("op", [rs.Sum, rs.Min, rs.Max, rs.Product])

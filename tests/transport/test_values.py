@@ -62,7 +62,8 @@ def require_allreduce(worlds, transport, algorithm, n, count, dtype, memory, op)
 @either
 @given(
     n=st.integers(1, 8), count=st.one_of(st.integers(0, 20), st.integers(0, 40_000)),
-    dtype=st.sampled_from(DTYPES), memory=st.sampled_from(MEMORY), op=st.sampled_from(list(Op)),
+    dtype=st.sampled_from(DTYPES), memory=st.sampled_from(MEMORY),
+    op=st.sampled_from([Op.SUM, Op.AVERAGE]),
 )  # fmt: skip
 def test_an_allreduce_equals_numpy_and_its_bits_are_equal_on_all_ranks(
     worlds, transport, algorithm, n, count, dtype, memory, op
