@@ -23,7 +23,7 @@ def part_of(values, rank, n):
 @given(
     n=st.integers(1, 5), rows=st.one_of(st.integers(0, 9), st.integers(0, 20_000)),
     trailing=trailings, dtype=st.sampled_from(DTYPES), memory=st.sampled_from(MEMORY),
-    op=st.sampled_from(list(Op)),
+    op=st.sampled_from([Op.SUM, Op.AVERAGE]),
 )  # fmt: skip
 def test_a_reduce_scatter_gives_each_rank_its_rows_and_leaves_the_input_alone(
     worlds, transport, n, rows, trailing, dtype, memory, op
@@ -101,9 +101,9 @@ def test_ops_of_a_reduce_scatter_that_differ_are_named():
     ("x", "message"),
     [
         (np.ones(()), "a scalar has no first dimension. Pass x.reshape(1)"),
-        (np.ones(3, np.uint8), "uint8 cannot be summed"),
+        (np.ones(3, bool), "bool cannot be reduced by"),
     ],
-    ids=["scalar", "bytes"],
+    ids=["scalar", "truth"],
 )
 def test_what_no_rank_could_reduce_is_refused_below_the_door_too(worlds, x, message):
     ranks = worlds.of(2, "inproc")
