@@ -21,8 +21,8 @@ Reduction reduction_of(const Request& request, int size) {
 constexpr size_t kCarriedToAll = 192 * 1024;
 
 /// From here on copying straight from a peer's memory, a system call for each piece, costs less
-/// than the two copies through a queue. 2 ranks, reading against queues: 256 KiB 44 to 58 against 40
-/// to 56 us, 1 MiB 122 to 134 against 156 to 192 us, 4 MiB 0.39 to 0.48 against 0.75 to 0.93 ms.
+/// than the two copies through a queue. 2 ranks, reading against queues: 256 KiB 44 to 58 against
+/// 40 to 56 us, 1 MiB 122 to 134 against 156 to 192 us, 4 MiB 0.39 to 0.48 against 0.75 to 0.93 ms.
 constexpr size_t kReadBytes = 512 * 1024;
 
 size_t largest_bytes(const std::vector<Header>& headers, Dtype dtype) {
