@@ -9,6 +9,8 @@ constexpr size_t kLargestSegmentBytes = 64 * 1024;
 constexpr size_t kSmallestSegmentBytes = 4 * 1024;
 /// So that what goes before the data of a small operation does not push it over a power of two.
 constexpr size_t kPreambleBytes = 512;
+/// One being filled, one being read, two in between to absorb jitter.
+constexpr size_t kFewestSlots = 4;
 /// All mailboxes of one rank's inbox together, so that 64 ranks of a host need no gigabyte.
 constexpr size_t kInboxBytes = 4 * 1024 * 1024;
 
@@ -21,7 +23,7 @@ Counter& released_counter(MutableByteSpan memory) {
 }
 
 std::byte* slot_at(MutableByteSpan memory, const MailboxLayout& layout, uint64_t index) {
-  return memory.data() + kCacheLineBytes + (index % kSlots) * layout.slot_bytes();
+  return memory.data() + kCacheLineBytes + (index % layout.slots) * layout.slot_bytes();
 }
 
 /// Number, from 1, of the segment that a slot holds; written by the writer alone.
@@ -30,15 +32,17 @@ Counter& stamp_of(std::byte* slot) { return *reinterpret_cast<Counter*>(slot); }
 }  // namespace
 
 MailboxLayout mailbox_layout(size_t peers) {
-  const size_t share = kInboxBytes / std::max<size_t>(peers, 1) / kSlots;
-  const size_t segment = std::clamp(share, kSmallestSegmentBytes, kLargestSegmentBytes);
-  return {segment / kCacheLineBytes * kCacheLineBytes + kPreambleBytes};
+  const size_t share = kInboxBytes / std::max<size_t>(peers, 1);
+  const size_t segment =
+      std::clamp(share / kFewestSlots, kSmallestSegmentBytes, kLargestSegmentBytes);
+  return {segment / kCacheLineBytes * kCacheLineBytes + kPreambleBytes,
+          std::max(share / segment, kFewestSlots)};
 }
 
 MutableByteSpan MailboxWriter::reserve(size_t bytes) {
-  if (written_ - released_ >= kSlots) {
+  if (written_ - released_ >= layout_.slots) {
     released_ = released_counter(memory_).load(std::memory_order_acquire);
-    if (written_ - released_ >= kSlots) return {};
+    if (written_ - released_ >= layout_.slots) return {};
   }
   return {slot_at(memory_, layout_, written_) + kCacheLineBytes, bytes};
 }
