@@ -60,6 +60,8 @@ def as_target(x: object, place: str) -> Array:
         ConfigError: As for `as_view`, or `x` is read-only, unaligned or has strides.
     """
     array = as_view(x, place)
+    if array.flags.carray:  # writable, aligned and C-contiguous: one question instead of three
+        return array
     if not array.flags.writeable:
         # An exporter of DLPack before 1.0 cannot say that its memory may be written.
         raise ConfigError(
@@ -71,12 +73,10 @@ def as_target(x: object, place: str) -> Array:
             f"[{place}] the array of shape {array.shape} does not lie on a multiple of its item "
             "size. Pass a copy."
         )
-    if not array.flags.c_contiguous:
-        raise ConfigError(
-            f"[{place}] the array of shape {array.shape} has strides {array.strides}; a "
-            f"C-contiguous one is expected. Use {place.rstrip('_')}(), which returns its result."
-        )
-    return array
+    raise ConfigError(
+        f"[{place}] the array of shape {array.shape} has strides {array.strides}; a C-contiguous "
+        f"one is expected. Use {place.rstrip('_')}(), which returns its result."
+    )
 
 
 def as_source(x: object, place: str) -> Array:

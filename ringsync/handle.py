@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -68,7 +67,9 @@ class Handle:
             ConfigError: `timeout_s` is below 0.
             NotInitializedError: This is a forked child; nobody here will complete it.
         """
-        _wait_for([self._native], self._runtime, self._name, timeout_s)
+        # Most are done by now, and a script waits for very many: the short way asks nothing else.
+        if timeout_s is not None or self._runtime.is_inherited or not self._native.done():
+            _wait_for([self._native], self._runtime, self._name, timeout_s)
         self._native.check()
 
     def result(self) -> Array:
@@ -179,7 +180,7 @@ def _wait_for(
 ) -> None:
     if timeout_s is not None and not timeout_s >= 0:
         raise ConfigError(f"[wait] timeout_s={timeout_s!r}; seconds from 0 are expected.")
-    if os.getpid() != runtime.pid:
+    if runtime.is_inherited:
         raise NotInitializedError(
             f"[wait] '{name}' belongs to the process that forked this one. Wait there."
         )

@@ -53,7 +53,7 @@ class Runtime:
         """
         self.world = world
         self.settings = settings
-        self.pid = os.getpid()
+        self.is_inherited = False  # by a forked child, which has no engine thread
         self._numbers = itertools.count()
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s
@@ -295,6 +295,8 @@ def _close_at_exit() -> None:
 def _forget_in_child() -> None:
     """A forked child has no engine thread; what it inherited must not act on its behalf."""
     global _current  # noqa: PLW0603 - the one piece of global state
+    if _current is not None:
+        _current.is_inherited = True
     _current = None
 
 

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
-from ringsync.collectives.reduce_op import BUILT_OPS, ReduceOp, Sum
+from ringsync.collectives.reduce_op import Adasum, ReduceOp, Sum
 from ringsync.errors import ConfigError
 from ringsync.handle import GroupedHandle, Handle
 from ringsync.runtime import Runtime, current
@@ -170,10 +170,10 @@ def _check(place: str, runtime: Runtime, op: ReduceOp, root: int, codec: str | N
         )
     if not isinstance(op, ReduceOp):
         raise ConfigError(f"[{place}] op={op!r}; a ReduceOp is expected. Use rs.Average or rs.Sum.")
-    if op not in BUILT_OPS:
+    if op is Adasum:
         raise ConfigError(
-            f"[{place}] op={op.name} is not built yet; one of "
-            f"{', '.join(built.name for built in BUILT_OPS)} is expected. Use one of them."
+            f"[{place}] op=Adasum is not built yet; one of Average, Sum, Min, Max, Product is "
+            "expected. Use one of them."
         )
     # Not isinstance(root, SupportsIndex): a protocol's check takes as long as a small allreduce.
     if not hasattr(root, "__index__") or not 0 <= root < runtime.world.size:
