@@ -55,6 +55,16 @@ class Engine:
         root: int,
         timeout_s: float,
     ) -> list[Handle]: ...
+    def call_all(
+        self,
+        collective: int,
+        arrays: Sequence[NDArray[Any]],
+        name: str,
+        is_named: bool,
+        op: int,
+        root: int,
+        timeout_s: float,
+    ) -> list[Handle]: ...
     def call(
         self,
         collective: int,

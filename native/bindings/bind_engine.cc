@@ -93,8 +93,11 @@ std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
   return handle;
 }
 
-/// One request of the same kind for each array, submitted in one stroke: `name.0`, `name.1` and so
-/// on where the caller chose a name.
+using StartAll = std::vector<std::shared_ptr<Handle>> (Engine::*)(std::vector<Request>);
+
+/// One request of the same kind for each array, handed over in one stroke: `name.0`, `name.1` and
+/// so on where the caller chose a name.
+template <StartAll start_all>
 std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collective,
                                                const std::vector<AnyArray>& arrays,
                                                const std::string& name, bool is_named, int op,
@@ -107,7 +110,7 @@ std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collecti
   std::vector<std::shared_ptr<Handle>> handles;
   {
     const GilRelease release;
-    handles = engine.get().submit_all(std::move(requests));
+    handles = (engine.get().*start_all)(std::move(requests));
   }
   for (size_t i = 0; i < handles.size(); ++i) engine.keep(handles[i], arrays[i]);
   return handles;
@@ -180,8 +183,11 @@ void bind_engine(nb::module_& module) {
       .def("submit", &begin<&Engine::submit>, "collective"_a, "array"_a.none(), "name"_a,
            "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
            "Queue a request and return at once.")
-      .def("submit_all", &begin_all, "collective"_a, "arrays"_a, "name"_a, "is_named"_a, "op"_a,
-           "root"_a, "timeout_s"_a, "Queue a request for each array, or none, and return at once.")
+      .def("submit_all", &begin_all<&Engine::submit_all>, "collective"_a, "arrays"_a, "name"_a,
+           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a,
+           "Queue a request for each array, or none, and return at once.")
+      .def("call_all", &begin_all<&Engine::call_all>, "collective"_a, "arrays"_a, "name"_a,
+           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "Like submit_all, on this thread.")
       .def("call", &begin<&Engine::call>, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a,
            "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
            "Like submit, but done on this thread when nothing else is going on.")

@@ -93,41 +93,28 @@ Engine::~Engine() {
 }
 
 std::shared_ptr<Handle> Engine::submit(Request request) {
+  const Deadline deadline = request.deadline;
   std::shared_ptr<Handle> handle = enqueue(std::move(request));
-  wake();
+  wake_for(deadline);
   return handle;
 }
 
 std::vector<std::shared_ptr<Handle>> Engine::submit_all(std::vector<Request> requests) {
-  for (const Request& request : requests) check_request(request, size_);
-  check_disjoint(requests);
-  std::vector<std::shared_ptr<Handle>> handles;
-  {
-    const std::lock_guard lock(queue_mutex_);
-    for (size_t i = 0; i < requests.size(); ++i) {
-      try {
-        claim(requests[i]);
-      } catch (const Error&) {
-        for (size_t k = 0; k < i; ++k) release(requests[k]);
-        throw;
-      }
-    }
-    for (Request& request : requests) handles.push_back(push(std::move(request)));
-  }
+  std::vector<std::shared_ptr<Handle>> handles = enqueue_all(std::move(requests));
   wake();
   return handles;
 }
 
 std::shared_ptr<Handle> Engine::call(Request request) {
   std::shared_ptr<Handle> handle = enqueue(std::move(request));
-  bool is_left_over = true;
-  if (std::unique_lock turn(turn_, std::try_to_lock); turn.owns_lock()) {
-    drive(handle.get(), config_.caller_spin_us);
-    is_left_over = !world_->is_idle();
-  }
-  // Whatever was submitted meanwhile, or was interrupted, is the engine thread's.
-  if (is_left_over || has_queued()) wake();
+  work_for(*handle);
   return handle;
+}
+
+std::vector<std::shared_ptr<Handle>> Engine::call_all(std::vector<Request> requests) {
+  std::vector<std::shared_ptr<Handle>> handles = enqueue_all(std::move(requests));
+  if (!handles.empty()) work_for(*handles.back());
+  return handles;
 }
 
 void Engine::shutdown(const std::string& cause) noexcept {
@@ -149,6 +136,23 @@ std::shared_ptr<Handle> Engine::enqueue(Request request) {
   const std::lock_guard lock(queue_mutex_);
   claim(request);
   return push(std::move(request));
+}
+
+std::vector<std::shared_ptr<Handle>> Engine::enqueue_all(std::vector<Request> requests) {
+  for (const Request& request : requests) check_request(request, size_);
+  check_disjoint(requests);
+  std::vector<std::shared_ptr<Handle>> handles;
+  const std::lock_guard lock(queue_mutex_);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    try {
+      claim(requests[i]);
+    } catch (const Error&) {
+      for (size_t k = 0; k < i; ++k) release(requests[k]);
+      throw;
+    }
+  }
+  for (Request& request : requests) handles.push_back(push(std::move(request)));
+  return handles;
 }
 
 void Engine::claim(const Request& request) {
@@ -174,6 +178,22 @@ std::shared_ptr<Handle> Engine::push(Request request) {
 void Engine::wake() {
   if (is_wanted_.exchange(1) == 0) futex_wake_all(is_wanted_);
   transport_->waiter().ring();
+}
+
+void Engine::wake_for(Deadline deadline) {
+  const Deadline until = sleeps_until_.load();
+  if (until == kNever || deadline < until) wake();
+}
+
+/// Does the engine's work on the calling thread until `until` is done, if the turn is free.
+void Engine::work_for(const Handle& until) {
+  bool is_left_over = true;
+  if (std::unique_lock turn(turn_, std::try_to_lock); turn.owns_lock()) {
+    drive(&until, config_.caller_spin_us);
+    is_left_over = !world_->is_idle();
+  }
+  // Whatever was submitted meanwhile, or was interrupted, is the engine thread's.
+  if (is_left_over || has_queued()) wake();
 }
 
 void Engine::serve() {
@@ -203,13 +223,16 @@ bool Engine::drive(const Handle* until, double spin_us) {
     }
     if (patience.is_left()) continue;
     waiter.prepare();
+    sleeps_until_ = world_->deadline();
     progress = advance();
     if (progress != Progress::kBlocked || is_stopping_ || world_->give_up()) {
+      sleeps_until_ = kNever;
       waiter.cancel();
       continue;
     }
     const Deadline check = until == nullptr ? kNever : next_signal_check();
     const bool is_rung = waiter.sleep(std::min(world_->deadline(), check));
+    sleeps_until_ = kNever;
     if (!is_rung || Clock::now() >= check) return false;
     patience.renew();
   }

@@ -47,6 +47,8 @@ class Engine {
 
   /// Queues all requests in one stroke, or none of them: nothing comes between. Else like submit.
   std::vector<std::shared_ptr<Handle>> submit_all(std::vector<Request> requests);
+  /// Like submit_all, and like call for all of them.
+  std::vector<std::shared_ptr<Handle>> call_all(std::vector<Request> requests);
 
   /// Like submit, but when nothing else is going on the calling thread does the engine's work
   /// itself until the request is done or a signal arrives. Any thread.
@@ -70,7 +72,10 @@ class Engine {
   void claim(const Request& request);             // queue_mutex_ held
   void release(const Request& request);           // queue_mutex_ held
   std::shared_ptr<Handle> push(Request request);  // queue_mutex_ held
+  std::vector<std::shared_ptr<Handle>> enqueue_all(std::vector<Request> requests);
   void wake();
+  void wake_for(Deadline deadline);
+  void work_for(const Handle& until);
   void serve();
   bool drive(const Handle* until, double spin_us);
   Progress advance();
@@ -93,6 +98,11 @@ class Engine {
   /// 1: the thread has something to do. A futex, not a condition variable: destroying one of those
   /// in a forked child would wait for a thread that is not there.
   std::atomic<uint32_t> is_wanted_{0};
+
+  /// While the engine sleeps on peers: until when; else never. A request that comes meanwhile
+  /// stands behind those in flight and cannot help them, so it wakes nobody unless its own time is
+  /// up earlier.
+  std::atomic<Deadline> sleeps_until_{kNever};
 
   std::mutex turn_;               // whoever holds it is the engine
   std::unique_ptr<Group> world_;  // guarded by turn_

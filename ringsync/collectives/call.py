@@ -132,7 +132,8 @@ class Call:
             RingsyncError: What the public function's docstring lists.
         """
         start_ns = time.monotonic_ns()
-        handle = self.start_all(arrays)
+        natives = self._runtime.engine.call_all(self._arguments[0], arrays, *self._arguments[2:-1])
+        handle = GroupedHandle(natives, self._runtime, self._name, arrays)
         try:
             return handle.result()
         finally:
