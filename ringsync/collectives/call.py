@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from enum import IntEnum
+from typing import NoReturn
 
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
 from ringsync.collectives.reduce_op import Adasum, ReduceOp, Sum
 from ringsync.errors import ConfigError
 from ringsync.handle import GroupedHandle, Handle
-from ringsync.runtime import Runtime, current
+from ringsync.runtime import current
 
 
 class Collective(IntEnum):
@@ -66,14 +67,14 @@ class Call:
             ConfigError: An argument cannot be used.
             NotInitializedError: Before `init`.
         """
-        self._runtime = current()
-        seconds = self._runtime.settings.timeout_s if timeout_s is None else timeout_s
-        _check(place, self._runtime, op, root, codec)
-        if not isinstance(seconds, (int, float)) or not seconds > 0:
-            raise ConfigError(
-                f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None. Leave "
-                "it out to take RINGSYNC_TIMEOUT_S."
-            )
+        self._runtime = runtime = current()
+        if codec is not None or type(op) is not ReduceOp or op is Adasum:
+            _refuse(place, op, codec)
+        if type(root) is not int or not 0 <= root < runtime.world.size:
+            _check_root(place, root, runtime.world.size)
+        seconds = runtime.settings.timeout_s
+        if timeout_s is not None:
+            seconds = _checked_seconds(place, timeout_s)
         if name is not None and not isinstance(name, str):
             raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
         self._array = array
@@ -83,7 +84,7 @@ class Call:
             array,
             self._name,
             name is not None,
-            int(op),
+            op,
             root,
             seconds,
             splits,
@@ -164,21 +165,36 @@ class Call:
         return data.view(self._array.dtype).reshape(shape)
 
 
-def _check(place: str, runtime: Runtime, op: ReduceOp, root: int, codec: str | None) -> None:
+# What a call is refused for is looked at more closely only where the first look found something: a
+# call takes as long as a small allreduce.
+
+
+def _refuse(place: str, op: ReduceOp, codec: str | None) -> NoReturn:
     if codec is not None:
         raise ConfigError(
             f"[{place}] codec={codec!r} was given; no codec is built yet. Leave it None."
         )
     if not isinstance(op, ReduceOp):
         raise ConfigError(f"[{place}] op={op!r}; a ReduceOp is expected. Use rs.Average or rs.Sum.")
-    if op is Adasum:
-        raise ConfigError(
-            f"[{place}] op=Adasum is not built yet; one of Average, Sum, Min, Max, Product is "
-            "expected. Use one of them."
-        )
+    raise ConfigError(
+        f"[{place}] op={op.name} is not built yet; one of Average, Sum, Min, Max, Product is "
+        "expected. Use one of them."
+    )
+
+
+def _check_root(place: str, root: int, size: int) -> None:
     # Not isinstance(root, SupportsIndex): a protocol's check takes as long as a small allreduce.
-    if not hasattr(root, "__index__") or not 0 <= root < runtime.world.size:
+    if not hasattr(root, "__index__") or not 0 <= root < size:
         raise ConfigError(
-            f"[{place}] root={root!r} is no rank of this world; 0 <= root < {runtime.world.size} "
-            "is expected. Name one of them."
+            f"[{place}] root={root!r} is no rank of this world; 0 <= root < {size} is expected. "
+            "Name one of them."
         )
+
+
+def _checked_seconds(place: str, timeout_s: float) -> float:
+    if not isinstance(timeout_s, (int, float)) or not timeout_s > 0:
+        raise ConfigError(
+            f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None. Leave it "
+            "out to take RINGSYNC_TIMEOUT_S."
+        )
+    return timeout_s
