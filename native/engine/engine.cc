@@ -15,8 +15,10 @@ namespace ringsync {
 namespace {
 
 /// Looks at the peers' memory between two sleeps where spinning is off: each lets another thread
-/// run, which may be the very peer that is awaited.
-constexpr int kYields = 4;
+/// run, which may be the very peer that is awaited. With nobody to run a yield takes 0.6 us, so all
+/// of them stay below one wake-up (35 to 50 us). 4 ranks on 2 cores, 4, 16 and 64 yields: 64 KiB
+/// 62, 52 and 54 us, 1 MiB 433, 397 and 325 us.
+constexpr int kYields = 32;
 
 void relax() {
 #if defined(__x86_64__)
