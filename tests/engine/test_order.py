@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from ringsync.errors import ConfigError, DuplicateNameError
+from ringsync.errors import ConfigError, DuplicateNameError, TimedOutError
 
 from ..ranks import (  # fmt: skip
     ALGORITHMS,
@@ -166,3 +166,14 @@ def test_two_worlds_of_one_process_do_not_hear_each_other(transport):
         outcomes = values_of(side_by_side(5, work))
         assert outcomes[:2] == [[2 * (1.0 + turn) for turn in range(40)]] * 2
         assert outcomes[2:] == [[3 * (100.0 + turn) for turn in range(40)]] * 3
+
+
+@both
+def test_a_request_that_has_less_time_than_those_in_flight_is_up_in_its_own_time(transport):
+    with world(2, transport) as ranks:
+        lonely = ranks.ranks[0]
+        first = lonely.submit(Collective.ALLREDUCE, np.ones(3), timeout_s=DEADLINE_S)
+        hasty = lonely.submit(Collective.ALLREDUCE, np.ones(3), timeout_s=0.05)
+        for handle in (hasty, first):
+            with pytest.raises(TimedOutError, match=r"unnamed 1': not complete after"):
+                finish(handle)
