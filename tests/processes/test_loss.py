@@ -13,6 +13,7 @@ rs.init()
 how = os.environ.get("HOW", "call")
 shared = rs.empty(50_000, np.float32)
 private = np.zeros(50_000, np.float32)
+large = np.zeros(5_000_000, np.float32)
 try:
     for turn in range(1_000_000):
         if turn == 20:
@@ -25,6 +26,10 @@ try:
             handles = [rs.allreduce_async(private, name=f"t{turn}.{i}") for i in range(8)]
             for handle in handles:
                 handle.wait()
+        elif how == "reading":
+            rs.allreduce_(large, name=f"t{turn}")
+        elif how == "grouped":
+            rs.grouped_allreduce([private[:100], private[:9]], name=f"t{turn}")
         elif how == "broadcast":
             rs.broadcast(private, turn % rs.size(), name=f"t{turn}")
 except errors.PeerLostError as error:
@@ -53,7 +58,7 @@ def require_named(one, rank, pid, since):
     assert f"'{tensor}'" in one.err
 
 
-@pytest.mark.parametrize("how", ["call", "registered", "async", "broadcast"])
+@pytest.mark.parametrize("how", ["call", "registered", "async", "reading", "grouped", "broadcast"])
 @pytest.mark.parametrize(("size", "victim"), [(3, 0), (4, 3)])
 def test_survivors_of_a_killed_rank_name_it_within_two_seconds(jobs, size, victim, how):
     job = jobs.start(size, STREAM, HOW=how)
