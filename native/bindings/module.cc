@@ -22,4 +22,5 @@ NB_MODULE(_native, module) {
   ringsync::bind_store(module);
   ringsync::bind_engine(module);
   ringsync::bind_schedule(module);
+  ringsync::bind_kernels(module);
 }

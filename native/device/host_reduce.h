@@ -6,6 +6,7 @@
 
 #include "base/dtype.h"
 #include "base/span.h"
+#include "device/kernels.h"
 #include "device/reduction.h"
 
 namespace ringsync {
@@ -15,9 +16,13 @@ namespace ringsync {
 /// below +0. Floats are multiplied by factor/divisor; float16 is reduced and scaled in
 /// float32 and rounded once per call; integers wrap on overflow and are divided by
 /// divisor truly, toward zero (factor is for floats). All spans have equal length; each destination
-/// may be exactly one of the sources, and is written while its block is in the first-level cache.
-/// One thread.
+/// may be exactly one of the sources. Two destinations cost one pass; further ones are copied while
+/// the block is in the first-level cache. One thread; runs the widest kernel of this processor.
 void reduce(Dtype dtype, const Reduction& reduction, std::span<const MutableByteSpan> destinations,
             std::span<const ByteSpan> sources);
+
+/// As above with a kernel that the caller has chosen.
+void reduce(const Kernel& kernel, Dtype dtype, const Reduction& reduction,
+            std::span<const MutableByteSpan> destinations, std::span<const ByteSpan> sources);
 
 }  // namespace ringsync

@@ -1,0 +1,7 @@
+#include "device/kernels.h"
+
+namespace ringsync {
+
+std::vector<Kernel> runnable_kernels() { return {{"plain", &plain_loops}}; }
+
+}  // namespace ringsync

@@ -1,0 +1,18 @@
+#include "device/kernels.h"
+
+namespace ringsync {
+
+std::vector<Kernel> runnable_kernels() {
+  std::vector<Kernel> kernels;
+  // What the flags in CMakeLists.txt let the compiler use; also false where the operating system
+  // does not save such registers.
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    kernels.push_back({"avx512", &avx512_loops});
+  }
+  if (__builtin_cpu_supports("avx2")) kernels.push_back({"avx2", &avx2_loops});
+  kernels.push_back({"plain", &plain_loops});
+  return kernels;
+}
+
+}  // namespace ringsync
