@@ -60,11 +60,13 @@ def as_target(x: object, place: str) -> Array:
         ConfigError: As for `as_view`, or `x` is read-only, unaligned or has strides.
     """
     array = as_view(x, place)
+    other = place.rstrip("_")  # returns its result; what is named without "_" has no such sibling
     if not array.flags.writeable:
         # An exporter of DLPack before 1.0 cannot say that its memory may be written.
         raise ConfigError(
             f"[{place}] the {type(x).__name__} of shape {array.shape} is read-only, and this call "
-            f"writes its result into it. Pass a writable NumPy array, or use {place.rstrip('_')}()."
+            "writes its result into it. Pass a writable NumPy array"
+            + ("." if other == place else f", or use {other}().")
         )
     if not array.flags.aligned:
         raise ConfigError(
@@ -74,7 +76,8 @@ def as_target(x: object, place: str) -> Array:
     if not array.flags.c_contiguous:
         raise ConfigError(
             f"[{place}] the array of shape {array.shape} has strides {array.strides}; a "
-            f"C-contiguous one is expected. Use {place.rstrip('_')}(), which returns its result."
+            "C-contiguous one is expected. "
+            + ("Pass one." if other == place else f"Use {other}(), which returns its result.")
         )
     return array
 

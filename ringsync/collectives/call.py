@@ -25,7 +25,11 @@ class Collective(IntEnum):
     BARRIER = 3
     REDUCE_SCATTER = 4
     ALLTOALL = 5
+    SEND = 6
 
+
+# Instead of a peer: every rank takes part. The native core's number.
+ALL_RANKS = -1
 
 # Their result is memory of the engine's; the others' is the caller's array.
 _WITH_RESULT = frozenset({Collective.ALLGATHER, Collective.REDUCE_SCATTER, Collective.ALLTOALL})
@@ -48,6 +52,7 @@ class Call:
         root: int = 0,
         codec: str | None = None,
         splits: tuple[int, ...] = (),
+        peer: int = ALL_RANKS,
     ) -> None:
         """Check the arguments and give the call its name.
 
@@ -58,9 +63,10 @@ class Call:
             name: As the caller gave it.
             timeout_s: As the caller gave it.
             op: For reductions.
-            root: For broadcasts.
+            root: For broadcasts and sends, the rank that gives.
             codec: As the caller gave it.
             splits: Rows for each rank, for an alltoall.
+            peer: The other end of a send.
 
         Raises:
             ConfigError: An argument cannot be used.
@@ -87,6 +93,7 @@ class Call:
             root,
             seconds,
             splits,
+            peer,
         )
 
     def run(self) -> Array:
@@ -152,7 +159,7 @@ class Call:
             ConfigError: A request is impossible whatever the other ranks ask for.
         """
         natives = self._runtime.engine.submit_all(
-            self._arguments[0], arrays, *self._arguments[2:-1]
+            self._arguments[0], arrays, *self._arguments[2:-2]
         )
         return GroupedHandle(natives, self._runtime, self._name, arrays)
 
