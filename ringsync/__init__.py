@@ -33,8 +33,12 @@ from ringsync.collectives import (
     grouped_allreduce_,
     grouped_allreduce_async,
     grouped_allreduce_async_,
+    recv,
+    recv_async,
     reduce_scatter,
     reduce_scatter_async,
+    send,
+    send_async,
 )
 from ringsync.handle import Handle
 from ringsync.objects import allgather_object, broadcast_object
@@ -106,9 +110,13 @@ __all__ = [
     "num_nodes",
     "optim",
     "rank",
+    "recv",
+    "recv_async",
     "reduce_metric",
     "reduce_scatter",
     "reduce_scatter_async",
+    "send",
+    "send_async",
     "shutdown",
     "size",
     "start_timeline",
@@ -125,9 +133,7 @@ _PLANNED = frozenset(
         "graph",
         "join",
         "new_group",
-        "recv",
         "run",
-        "send",
     }
 )
 

@@ -44,6 +44,7 @@ class Engine:
         root: int,
         timeout_s: float,
         splits: tuple[int, ...] = (),
+        peer: int = -1,
     ) -> Handle: ...
     def submit_all(
         self,
@@ -75,6 +76,7 @@ class Engine:
         root: int,
         timeout_s: float,
         splits: tuple[int, ...] = (),
+        peer: int = -1,
     ) -> Handle: ...
     def allocate(self, size_bytes: int) -> NDArray[np.uint8]: ...
     def shutdown(self, cause: str) -> None: ...

@@ -62,11 +62,13 @@ def as_target(x: object, place: str) -> Array:
     array = as_view(x, place)
     if array.flags.carray:  # writable, aligned and C-contiguous: one question instead of three
         return array
+    other = place.rstrip("_")  # returns its result; what is named without "_" has no such sibling
     if not array.flags.writeable:
         # An exporter of DLPack before 1.0 cannot say that its memory may be written.
         raise ConfigError(
             f"[{place}] the {type(x).__name__} of shape {array.shape} is read-only, and this call "
-            f"writes its result into it. Pass a writable NumPy array, or use {place.rstrip('_')}()."
+            "writes its result into it. Pass a writable NumPy array"
+            + ("." if other == place else f", or use {other}().")
         )
     if not array.flags.aligned:
         raise ConfigError(
@@ -74,8 +76,9 @@ def as_target(x: object, place: str) -> Array:
             "size. Pass a copy."
         )
     raise ConfigError(
-        f"[{place}] the array of shape {array.shape} has strides {array.strides}; a C-contiguous "
-        f"one is expected. Use {place.rstrip('_')}(), which returns its result."
+        f"[{place}] the array of shape {array.shape} has strides {array.strides}; a "
+        "C-contiguous one is expected. "
+        + ("Pass one." if other == place else f"Use {other}(), which returns its result.")
     )
 
 

@@ -28,6 +28,7 @@ class Collective(IntEnum):
     BARRIER = 3
     REDUCE_SCATTER = 4
     ALLTOALL = 5
+    SEND = 6
 
 
 class Op(IntEnum):
@@ -105,6 +106,19 @@ class Rank:
     def alltoall(self, array, splits, **how):
         return self._result_of(Collective.ALLTOALL, array, splits=splits, **how)
 
+    def send(self, array, to, **how):
+        finish(self.call(Collective.SEND, array, root=self.rank, peer=to, **how))
+
+    def recv(self, array, source, **how):
+        finish(self.call(Collective.SEND, array, root=source, peer=source, **how))
+        return array
+
+    def submit_send(self, array, to, **how):
+        return self.submit(Collective.SEND, array, root=self.rank, peer=to, **how)
+
+    def submit_recv(self, array, source, **how):
+        return self.submit(Collective.SEND, array, root=source, peer=source, **how)
+
     def _result_of(self, collective, array, **how):
         handle = self.call(collective, array, **how)
         finish(handle)
@@ -122,10 +136,11 @@ class Rank:
 
     @staticmethod
     def _arguments(
-        collective, array=None, *, name=None, op=Op.SUM, root=0, timeout_s=DEADLINE_S, splits=()
-    ):
+        collective, array=None, *, name=None, op=Op.SUM, root=0, timeout_s=DEADLINE_S, splits=(),
+        peer=-1,
+    ):  # fmt: skip
         named = ("unnamed" if name is None else name, name is not None)
-        return (int(collective), array, *named, int(op), root, timeout_s, splits)
+        return (int(collective), array, *named, int(op), root, timeout_s, splits, peer)
 
 
 def finish(handle) -> None:

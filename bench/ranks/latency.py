@@ -16,6 +16,7 @@ from bench.measure import Action, choose_count, time_back_to_back
 from bench.rank import Rank
 from bench.series import Fact, Series
 from bench.units import format_size
+from ringsync.arrays import Array
 
 _ITEM_BYTES = 4
 _BUDGET_S = 0.3
@@ -28,7 +29,7 @@ class Task:
     """What to measure.
 
     Attributes:
-        sizes: Bytes of the arrays that are summed.
+        sizes: Bytes of the arrays that are summed, and sent from rank 0 to rank 1.
         memories: Where they lie: "private", "registered".
         repeat: Calls; 0: as many as fit into a third of a second.
     """
@@ -49,10 +50,10 @@ def main() -> None:
     """Measure all calls and deliver."""
     rank = Rank()
     task = Task(**rank.read_task())
-    rank.deliver([_measure(rank, case, task.repeat) for case in _cases(task)])
+    rank.deliver([_measure(rank, case, task.repeat) for case in _cases(task, rank)])
 
 
-def _cases(task: Task) -> Iterator[_Case]:
+def _cases(task: Task, rank: Rank) -> Iterator[_Case]:
     yield _Case("barrier", {"op": "barrier", "bytes": 0, "memory": "-"}, rs.barrier)
     for size_bytes in task.sizes:
         for memory in task.memories:
@@ -62,6 +63,16 @@ def _cases(task: Task) -> Iterator[_Case]:
             facts: dict[str, Fact] = {"op": "allreduce_", "bytes": size_bytes, "memory": memory}
             name = f"{memory}-{format_size(size_bytes)}"
             yield _Case(name, facts, partial(rs.allreduce_, array, op=rs.Sum))
+            if rank.size > 1:
+                sent = facts | {"op": "send"}
+                yield _Case(f"send-{name}", sent, partial(_pass_on, array, rank.rank))
+
+
+def _pass_on(array: Array, rank: int) -> None:
+    if rank == 0:
+        rs.send(array, to=1)
+    elif rank == 1:
+        rs.recv(array, source=0)
 
 
 def _measure(rank: Rank, case: _Case, repeat: int) -> Series:

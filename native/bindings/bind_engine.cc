@@ -56,7 +56,7 @@ class BoundEngine {
 
 Request make_request(int collective, const std::optional<AnyArray>& array, std::string name,
                      bool is_named, int op, int root, double timeout_s,
-                     std::vector<uint64_t> splits) {
+                     std::vector<uint64_t> splits, int peer) {
   Request request;
   request.collective = static_cast<Collective>(collective);
   request.name = std::move(name);
@@ -64,6 +64,7 @@ Request make_request(int collective, const std::optional<AnyArray>& array, std::
   request.op = static_cast<ReduceOp>(op);
   request.root = root;
   request.splits = std::move(splits);
+  request.peer = peer;
   request.deadline = deadline_after(timeout_s);
   request.shape = {0};  // a barrier moves nothing
   if (array) {
@@ -81,9 +82,10 @@ using Start = std::shared_ptr<Handle> (Engine::*)(Request);
 template <Start start>
 std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
                               const std::optional<AnyArray>& array, std::string name, bool is_named,
-                              int op, int root, double timeout_s, std::vector<uint64_t> splits) {
+                              int op, int root, double timeout_s, std::vector<uint64_t> splits,
+                              int peer) {
   Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s,
-                                 std::move(splits));
+                                 std::move(splits), peer);
   std::shared_ptr<Handle> handle;
   {
     const GilRelease release;
@@ -105,7 +107,8 @@ std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collecti
   std::vector<Request> requests;
   for (const AnyArray& array : arrays) {
     const std::string member = is_named ? name + "." + std::to_string(requests.size()) : name;
-    requests.push_back(make_request(collective, array, member, is_named, op, root, timeout_s, {}));
+    requests.push_back(
+        make_request(collective, array, member, is_named, op, root, timeout_s, {}, kAllRanks));
   }
   std::vector<std::shared_ptr<Handle>> handles;
   {
@@ -182,7 +185,7 @@ void bind_engine(nb::module_& module) {
            "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
       .def("submit", &begin<&Engine::submit>, "collective"_a, "array"_a.none(), "name"_a,
            "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
-           "Queue a request and return at once.")
+           "peer"_a = kAllRanks, "Queue a request and return at once.")
       .def("submit_all", &begin_all<&Engine::submit_all>, "collective"_a, "arrays"_a, "name"_a,
            "is_named"_a, "op"_a, "root"_a, "timeout_s"_a,
            "Queue a request for each array, or none, and return at once.")
@@ -190,6 +193,7 @@ void bind_engine(nb::module_& module) {
            "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "Like submit_all, on this thread.")
       .def("call", &begin<&Engine::call>, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a,
            "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
+           "peer"_a = kAllRanks,
            "Like submit, but done on this thread when nothing else is going on.")
       .def(
           "allocate",

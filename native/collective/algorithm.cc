@@ -18,6 +18,8 @@ std::string to_string(Collective collective) {
       return "reduce_scatter";
     case Collective::kAlltoall:
       return "alltoall";
+    case Collective::kSend:
+      return "send";
   }
   __builtin_unreachable();
 }

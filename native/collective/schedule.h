@@ -18,6 +18,8 @@ enum class Collective : uint8_t {
   kBarrier = 3,
   kReduceScatter = 4,
   kAlltoall = 5,
+  /// Between two ranks; its schedule is that of a broadcast of the sender.
+  kSend = 6,
 };
 
 std::string to_string(Collective collective);

@@ -15,8 +15,8 @@ constexpr size_t kCarriedAlignment = 16;
 /// Most operations in one announcement: beyond some hundred the header's share of the cost is gone.
 constexpr size_t kMostCarried = 256;
 
-size_t carried_bytes(const Request& request) {
-  return round_up(request.data.size(), kCarriedAlignment);
+size_t carried_bytes(const Request& request, int rank) {
+  return round_up(contribution_bytes(request, rank), kCarriedAlignment);
 }
 
 /// Where the data begins in an announcement of `operations`.
@@ -45,9 +45,10 @@ Announcement::Announcement(const std::deque<Operation>& operations, const GroupV
   size_t data_bytes = 0;
   size_t count = 0;
   while (count < std::min(operations.size(), kMostCarried) && is_carriable(request(count), group)) {
-    const size_t bytes = data_offset(count + 1) + data_bytes + carried_bytes(request(count));
+    const size_t more_bytes = carried_bytes(request(count), group.rank);
+    const size_t bytes = data_offset(count + 1) + data_bytes + more_bytes;
     if (bytes > sizeof(Header) + limit) break;
-    data_bytes += carried_bytes(request(count));
+    data_bytes += more_bytes;
     message_bytes_ = bytes;
     if (count > 0) signatures_.push_back(signature_of(request(count)));
     ++count;
@@ -106,7 +107,7 @@ std::vector<uint64_t> Announcement::splits() const {
     auto rest = static_cast<uint64_t>(headers_[static_cast<size_t>(i)].shape[0]);
     for (const uint64_t rows : theirs) {
       if (rows > rest) {
-        throw Error("[engine] rank " + std::to_string(i) +
+        throw Error("[engine] " + name_of(static_cast<size_t>(i)) +
                     " announced splits of more rows than it has. Run the same ringsync version on "
                     "all ranks.");
       }
@@ -124,8 +125,9 @@ size_t Announcement::count_carried() {
     const Header& header = headers_[static_cast<size_t>(i)];
     const size_t theirs = header.operations;
     if (header.is_carried != own.is_carried || theirs == 0 || theirs > kMostCarried) {
-      throw Error("[engine] rank " + std::to_string(i) + " announced " + std::to_string(theirs) +
-                  " operations in a form that rank " + std::to_string(group_.rank) +
+      throw Error("[engine] " + name_of(static_cast<size_t>(i)) + " announced " +
+                  std::to_string(theirs) + " operations in a form that " +
+                  name_of(static_cast<size_t>(group_.rank)) +
                   " does not know. Run the same ringsync version on all ranks.");
     }
     taken_bytes_.push_back(data_offset(theirs));
@@ -151,12 +153,14 @@ std::vector<ByteSpan> Announcement::take_carried(size_t index) {
       continue;
     }
     size_t& offset = taken_bytes_[static_cast<size_t>(i)];
-    if (offset + own.size() > message_of(i).size()) {
-      throw Error("[engine] rank " + std::to_string(i) + " announced more than a message holds. " +
+    const size_t bytes = contribution_bytes(request(index), i);
+    if (offset + bytes > message_of(i).size()) {
+      throw Error("[engine] " + name_of(static_cast<size_t>(i)) +
+                  " announced more than a message holds. " +
                   "Run the same ringsync version on all ranks.");
     }
-    sources.push_back(message_of(i).subspan(offset, own.size()));
-    offset += carried_bytes(request(index));
+    sources.push_back(message_of(i).subspan(offset, bytes));
+    offset += carried_bytes(request(index), i);
   }
   return sources;
 }
@@ -178,9 +182,9 @@ void Announcement::write(MutableByteSpan room) const {
               signatures_.size() * sizeof(uint64_t));
   size_t offset = data_offset(own.operations);
   for (size_t k = 0; k < own.operations; ++k) {
-    const MutableByteSpan data = request(k).data;
-    if (!data.empty()) std::memcpy(room.data() + offset, data.data(), data.size());
-    offset += carried_bytes(request(k));
+    const size_t bytes = contribution_bytes(request(k), group_.rank);
+    if (bytes > 0) std::memcpy(room.data() + offset, request(k).data.data(), bytes);
+    offset += carried_bytes(request(k), group_.rank);
   }
 }
 

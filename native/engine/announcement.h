@@ -5,6 +5,7 @@
 // them and moving them is one message.
 
 #include <deque>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -36,8 +37,8 @@ class Announcement {
   /// How many operations all ranks announced alike, the first included; 0 unless carried. Throws
   /// Error for a message that no rank could have written.
   size_t count_carried();
-  /// The data that the ranks sent of carried operation `index`, in order of rank. `index` counts up
-  /// from 0 from call to call.
+  /// The data that the ranks sent of carried operation `index`, in order of rank; empty of a rank
+  /// that has none to give. `index` counts up from 0 from call to call.
   std::vector<ByteSpan> take_carried(size_t index);
   /// Makes room for what comes next. Spans of carried data are gone then.
   void release();
@@ -45,6 +46,7 @@ class Announcement {
  private:
   void write(MutableByteSpan room) const;
   const Request& request(size_t index) const { return operations_[index].request(); }
+  std::string name_of(size_t rank) const { return "rank " + std::to_string(group_.ranks[rank]); }
   ByteSpan message_of(int rank) const { return messages_[static_cast<size_t>(rank)]; }
 
   const std::deque<Operation>& operations_;

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -54,12 +53,6 @@ class Patience {
   int yields_ = 0;
 };
 
-std::vector<int> all_ranks(int size) {
-  std::vector<int> ranks(static_cast<size_t>(size));
-  std::iota(ranks.begin(), ranks.end(), 0);
-  return ranks;
-}
-
 EngineConfig checked(EngineConfig config, int rank, int size) {
   if (size < 1 || rank < 0 || rank >= size) {
     throw ConfigError("[engine] rank " + std::to_string(rank) + " of " + std::to_string(size) +
@@ -83,10 +76,20 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
       size_(size),
       pid_(::getpid()),
       transport_(std::move(transport)),
-      world_(std::make_unique<Group>("world", all_ranks(size), rank, *transport_, events_,
-                                     config_.algorithm, deadline,
-                                     [this](const Request& request) { forget_name(request); })),
-      thread_([this] { serve(); }) {}
+      home_{size,
+            *transport_,
+            events_,
+            config_.algorithm,
+            [this](const Request& request) { forget_name(request); },
+            [this](const std::exception_ptr& error) { fail_all(error); }},
+      world_(connect_world(*transport_, rank, size, deadline), home_),
+      pairs_(static_cast<size_t>(size)) {
+  std::vector<Members> pairs = connect_pairs(*transport_, rank, size, deadline);
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    if (!pairs[i].ranks.empty()) pairs_[i] = std::make_unique<Group>(std::move(pairs[i]), home_);
+  }
+  thread_ = std::thread([this] { serve(); });
+}
 
 Engine::~Engine() {
   shutdown("its engine was released");
@@ -95,7 +98,8 @@ Engine::~Engine() {
 }
 
 std::shared_ptr<Handle> Engine::submit(Request request) {
-  const Deadline deadline = request.deadline;
+  // A pair may be free whatever the world is doing.
+  const Deadline deadline = request.peer == kAllRanks ? request.deadline : Deadline::min();
   std::shared_ptr<Handle> handle = enqueue(std::move(request));
   wake_for(deadline);
   return handle;
@@ -130,18 +134,18 @@ void Engine::shutdown(const std::string& cause) noexcept {
   const std::lock_guard turn(turn_);  // a calling thread may still be writing to peers
   if (!cause.empty()) transport_->leave(cause, nullptr);
   advance();  // what was still queued joins what is in flight
-  world_->fail_all(shut_down_error(cause));
+  fail_all(shut_down_error(cause));
 }
 
 std::shared_ptr<Handle> Engine::enqueue(Request request) {
-  check_request(request, size_);
+  check_request(request, rank_, size_);
   const std::lock_guard lock(queue_mutex_);
   claim(request);
   return push(std::move(request));
 }
 
 std::vector<std::shared_ptr<Handle>> Engine::enqueue_all(std::vector<Request> requests) {
-  for (const Request& request : requests) check_request(request, size_);
+  for (const Request& request : requests) check_request(request, rank_, size_);
   check_disjoint(requests);
   std::vector<std::shared_ptr<Handle>> handles;
   const std::lock_guard lock(queue_mutex_);
@@ -162,7 +166,7 @@ void Engine::claim(const Request& request) {
     throw NotInitializedError("[engine] " + to_string(request.collective) +
                               " was called after shutdown. Call init() first.");
   }
-  if (request.is_named && !names_.insert(request.name).second) {
+  if (request.is_named && !names_.emplace(request.peer, request.name).second) {
     throw DuplicateNameError("[" + to_string(request.collective) + "] '" + request.name +
                              "' is still in flight on rank " + std::to_string(rank_) +
                              ". Wait for its handle, or use another name.");
@@ -171,7 +175,7 @@ void Engine::claim(const Request& request) {
 
 std::shared_ptr<Handle> Engine::push(Request request) {
   // Numbered last: a refused call must not shift the names of those that follow.
-  if (!request.is_named) request.name = "unnamed " + std::to_string(unnamed_++);
+  if (!request.is_named) request.name = "unnamed " + std::to_string(unnamed_[request.peer]++);
   auto handle = std::make_shared<Handle>(Times{.submitted_ns = now_ns()});
   queue_.push_back({std::move(request), handle});
   return handle;
@@ -192,7 +196,7 @@ void Engine::work_for(const Handle& until) {
   bool is_left_over = true;
   if (std::unique_lock turn(turn_, std::try_to_lock); turn.owns_lock()) {
     drive(&until, config_.caller_spin_us);
-    is_left_over = !world_->is_idle();
+    is_left_over = !busy_.empty();
   }
   // Whatever was submitted meanwhile, or was interrupted, is the engine thread's.
   if (is_left_over || has_queued()) wake();
@@ -225,15 +229,15 @@ bool Engine::drive(const Handle* until, double spin_us) {
     }
     if (patience.is_left()) continue;
     waiter.prepare();
-    sleeps_until_ = world_->deadline();
+    sleeps_until_ = world_.deadline();
     progress = advance();
-    if (progress != Progress::kBlocked || is_stopping_ || world_->give_up()) {
+    if (progress != Progress::kBlocked || is_stopping_ || give_up()) {
       sleeps_until_ = kNever;
       waiter.cancel();
       continue;
     }
     const Deadline check = until == nullptr ? kNever : next_signal_check();
-    const bool is_rung = waiter.sleep(std::min(world_->deadline(), check));
+    const bool is_rung = waiter.sleep(std::min(deadline(), check));
     sleeps_until_ = kNever;
     if (!is_rung || Clock::now() >= check) return false;
     patience.renew();
@@ -247,8 +251,40 @@ Progress Engine::advance() {
     const std::lock_guard lock(queue_mutex_);
     queued.swap(queue_);
   }
-  for (Queued& item : queued) world_->push(std::move(item.request), std::move(item.handle));
-  return world_->advance();
+  for (Queued& item : queued) {
+    Group& group = group_of(item.request);
+    group.push(std::move(item.request), std::move(item.handle));
+    if (!group.is_idle() && !std::ranges::count(busy_, &group)) busy_.push_back(&group);
+  }
+  Progress progress = Progress::kDone;
+  for (Group* const group : busy_) {
+    const Progress one = group->advance();
+    if (progress == Progress::kDone || one == Progress::kMoved) progress = one;
+  }
+  std::erase_if(busy_, [](const Group* group) { return group->is_idle(); });
+  return progress;
+}
+
+bool Engine::give_up() {
+  // The first to give up ends them all.
+  return std::ranges::any_of(busy_, [](Group* group) { return group->give_up(); });
+}
+
+Deadline Engine::deadline() const {
+  Deadline first = kNever;
+  for (const Group* group : busy_) first = std::min(first, group->deadline());
+  return first;
+}
+
+Group& Engine::group_of(const Request& request) {
+  return request.peer == kAllRanks ? world_ : *pairs_[static_cast<size_t>(request.peer)];
+}
+
+void Engine::fail_all(const std::exception_ptr& error) {
+  world_.fail_all(error);
+  for (const auto& pair : pairs_) {
+    if (pair) pair->fail_all(error);
+  }
 }
 
 bool Engine::has_queued() {
@@ -257,7 +293,7 @@ bool Engine::has_queued() {
 }
 
 void Engine::release(const Request& request) {
-  if (request.is_named) names_.erase(request.name);
+  if (request.is_named) names_.erase({request.peer, request.name});
 }
 
 void Engine::forget_name(const Request& request) {

@@ -4,11 +4,13 @@
 // do. Several engines may live in one process. It never touches the interpreter.
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/event_log.h"
@@ -79,6 +81,10 @@ class Engine {
   void serve();
   bool drive(const Handle* until, double spin_us);
   Progress advance();
+  bool give_up();
+  Deadline deadline() const;
+  Group& group_of(const Request& request);
+  void fail_all(const std::exception_ptr& error);
   bool has_queued();
   void forget_name(const Request& request);
 
@@ -90,22 +96,27 @@ class Engine {
   std::unique_ptr<Transport> transport_;
 
   std::mutex queue_mutex_;
-  std::deque<Queued> queue_;              // guarded by queue_mutex_
-  std::set<std::string> names_;           // chosen names in flight; guarded by queue_mutex_
-  uint64_t unnamed_ = 0;                  // calls numbered so far; guarded by queue_mutex_
+  std::deque<Queued> queue_;  // guarded by queue_mutex_
+  /// Names chosen by callers, in flight, and how many calls have been numbered, each by the peer of
+  /// a request: what two ranks send each other is theirs to count. Guarded by queue_mutex_.
+  std::set<std::pair<int, std::string>> names_;
+  std::map<int, uint64_t> unnamed_;
   std::atomic<bool> is_stopping_{false};  // written under queue_mutex_
 
   /// 1: the thread has something to do. A futex, not a condition variable: destroying one of those
   /// in a forked child would wait for a thread that is not there.
   std::atomic<uint32_t> is_wanted_{0};
 
-  /// While the engine sleeps on peers: until when; else never. A request that comes meanwhile
-  /// stands behind those in flight and cannot help them, so it wakes nobody unless its own time is
-  /// up earlier.
+  /// While the engine sleeps with operations of the world in flight: until when; else never. A
+  /// request to the world stands behind those and cannot help them, so it wakes nobody unless its
+  /// own time is up earlier.
   std::atomic<Deadline> sleeps_until_{kNever};
 
-  std::mutex turn_;               // whoever holds it is the engine
-  std::unique_ptr<Group> world_;  // guarded by turn_
+  std::mutex turn_;  // whoever holds it is the engine
+  const GroupHome home_;
+  Group world_;                                // guarded by turn_
+  std::vector<std::unique_ptr<Group>> pairs_;  // by the other rank; guarded by turn_
+  std::vector<Group*> busy_;                   // those with operations; guarded by turn_
   std::thread thread_;
 };
 

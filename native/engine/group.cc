@@ -50,29 +50,23 @@ std::string seconds_text(int64_t since_ns) {
 
 }  // namespace
 
-Group::Group(const std::string& name, const std::vector<int>& ranks, int rank, Transport& transport,
-             EventLog& events, std::string algorithm, Deadline deadline, OnDone on_done)
-    : size_(static_cast<int>(ranks.size())),
-      transport_(transport),
-      events_(events),
-      algorithm_(std::move(algorithm)),
-      on_done_(std::move(on_done)),
-      connections_(transport.connect(name, ranks, deadline)),
-      view_{rank,
-            size_,
-            connections_,
-            transport,
-            algorithm_,
-            scratch_,
-            [this](const Problem& problem) { return route_of(problem); }} {}
+Group::Group(Members members, const GroupHome& home)
+    : members_(std::move(members)),
+      home_(home),
+      view_{members_.rank,   static_cast<int>(members_.ranks.size()),
+            members_.ranks,  members_.connections,
+            home_.transport, home_.algorithm,
+            scratch_,        [this](const Problem& problem) { return route_of(problem); }} {}
 
 void Group::push(Request request, std::shared_ptr<Handle> handle) {
   if (failure_) {
-    on_done_(request);
+    home_.on_done(request);
     handle->mutable_times().done_ns = now_ns();
     handle->complete(failure_);
     return;
   }
+  const auto root = std::ranges::find(members_.ranks, request.root);
+  request.root = static_cast<int>(root - members_.ranks.begin());
   operations_.emplace_back(std::move(request), std::move(handle));
 }
 
@@ -99,8 +93,8 @@ Progress Group::advance_current() {
     finish(std::current_exception());  // on every rank, and no data has moved: the group goes on
     return Progress::kDone;
   } catch (const std::exception& error) {
-    transport_.leave(error.what(), nullptr);
-    fail_all(std::current_exception());
+    home_.transport.leave(error.what(), nullptr);
+    home_.fail_all(std::current_exception());
     return Progress::kDone;
   }
 }
@@ -114,13 +108,14 @@ Progress Group::agree() {
   if (progress != Progress::kDone) return progress;
   const int64_t agreed_ns = now_ns();
   operations_.front().handle().mutable_times().agreed_ns = agreed_ns;
-  const std::optional<std::string> mismatch = find_mismatch(announcement_->headers());
+  const std::optional<std::string> mismatch =
+      find_mismatch(announcement_->headers(), members_.ranks);
   const size_t carried = mismatch ? 0 : announcement_->count_carried();
   for (size_t i = 0; i < carried; ++i) {
     Times& times = operations_[i].handle().mutable_times();
     times.started_ns = operations_.front().handle().times().started_ns;
     times.agreed_ns = agreed_ns;
-    operations_[i].finish_carried(announcement_->take_carried(i));
+    operations_[i].finish_carried(members_.rank, announcement_->take_carried(i));
   }
   const std::vector<uint64_t> splits = mismatch ? std::vector<uint64_t>{} : announcement_->splits();
   announcement_->release();
@@ -144,22 +139,24 @@ bool Group::give_up() {
   if (operations_.empty()) return false;
   const std::vector<int> needed = blocked_on();
   for (const int rank : needed) {
-    const auto lost = connections_[static_cast<size_t>(rank)]->lost();
+    const auto lost = members_.connections[static_cast<size_t>(rank)]->lost();
     if (!lost) continue;
     // What it had sent before it went may have arrived since the last look: look once more.
     if (advance_current() != Progress::kBlocked) return true;
     const std::exception_ptr error = lost_error(*lost);
-    transport_.leave(lost->cause, &*lost);
-    fail_all(error);
+    home_.transport.leave(lost->cause, &*lost);
+    home_.fail_all(error);
     return true;
   }
   const auto now = Clock::now();
   const auto late = std::ranges::find_if(
       operations_, [now](const Operation& one) { return one.request().deadline <= now; });
   if (late == operations_.end()) return false;
-  const std::exception_ptr error = late_error(*late, needed);
-  transport_.leave("it gave up waiting for ranks " + list_of(needed), nullptr);
-  fail_all(error);
+  std::vector<int> missing;
+  for (const int rank : needed) missing.push_back(members_.ranks[static_cast<size_t>(rank)]);
+  const std::exception_ptr error = late_error(*late, missing);
+  home_.transport.leave("it gave up waiting for ranks " + list_of(missing), nullptr);
+  home_.fail_all(error);
   return true;
 }
 
@@ -179,7 +176,7 @@ void Group::finish(std::exception_ptr error) {
   const Operation operation = std::move(operations_.front());
   operations_.pop_front();
   ++sequence_;
-  on_done_(operation.request());
+  home_.on_done(operation.request());
   operation.handle().mutable_times().done_ns = now_ns();
   record(operation);  // first: whoever sees it complete may ask for the events
   operation.handle().complete(std::move(error));
@@ -187,31 +184,36 @@ void Group::finish(std::exception_ptr error) {
 
 void Group::record(const Operation& operation) const {
   const Times& times = operation.handle().times();
-  if (!events_.is_on() || times.started_ns == 0) return;
+  if (!home_.events.is_on() || times.started_ns == 0) return;
   const Request& request = operation.request();
   const int64_t agreed_ns = times.agreed_ns == 0 ? times.done_ns : times.agreed_ns;
   const uint64_t bytes = request.data.size();
-  events_.record(kLane, "agree", times.started_ns, agreed_ns, request.name, bytes);
+  home_.events.record(kLane, "agree", times.started_ns, agreed_ns, request.name, bytes);
   if (times.agreed_ns == 0) return;
-  events_.record(kLane, "run", agreed_ns, times.done_ns, request.name, bytes);
+  home_.events.record(kLane, "run", agreed_ns, times.done_ns, request.name, bytes);
 }
 
 std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
   if (routes_.size() >= kMaxRoutes) routes_.clear();
   std::shared_ptr<const Route>& route = routes_[key_of(problem)];
   if (!route) {
-    const std::vector<Schedule> schedules = build_all(choose(problem, algorithm_), problem);
+    const std::vector<Schedule> schedules = build_all(choose(problem, home_.algorithm), problem);
     route = std::make_shared<const Route>(make_route(schedules, problem));
   }
   return route;
 }
 
+std::string Group::own_name() const {
+  return "rank " + std::to_string(members_.ranks[static_cast<size_t>(members_.rank)]) + " of " +
+         std::to_string(home_.world_size);
+}
+
 std::exception_ptr Group::lost_error(const LostPeer& lost) const {
   const Request& request = operations_.front().request();
-  const std::string message =
-      place_of(request) + "rank " + std::to_string(view_.rank) + " of " + std::to_string(size_) +
-      " lost rank " + std::to_string(lost.rank) + " (pid " + std::to_string(lost.pid) + " on " +
-      lost.host + "): " + lost.cause + ". Read rank " + std::to_string(lost.rank) + "'s log first.";
+  const std::string message = place_of(request) + own_name() + " lost rank " +
+                              std::to_string(lost.rank) + " (pid " + std::to_string(lost.pid) +
+                              " on " + lost.host + "): " + lost.cause + ". Read rank " +
+                              std::to_string(lost.rank) + "'s log first.";
   return std::make_exception_ptr(PeerLostError(message, lost, request.name));
 }
 
@@ -219,9 +221,8 @@ std::exception_ptr Group::late_error(const Operation& operation,
                                      const std::vector<int>& missing) const {
   const std::string message =
       place_of(operation.request()) + "not complete after " +
-      seconds_text(operation.handle().times().submitted_ns) + " on rank " +
-      std::to_string(view_.rank) + " of " + std::to_string(size_) + "; ranks " + list_of(missing) +
-      " did not take part in time. See what they are doing, or raise timeout_s.";
+      seconds_text(operation.handle().times().submitted_ns) + " on " + own_name() + "; ranks " +
+      list_of(missing) + " did not take part in time. See what they are doing, or raise timeout_s.";
   return std::make_exception_ptr(TimedOutError(message, missing));
 }
 

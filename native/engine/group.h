@@ -1,7 +1,8 @@
 #pragma once
 
 // The operations of one process group, one after another in the order of submission. Groups have
-// connections of their own, so none waits for another.
+// connections of their own, so none waits for another: all ranks of the world are one group, and
+// every two ranks are one for what they send each other.
 
 #include <deque>
 #include <functional>
@@ -13,24 +14,35 @@
 
 #include "base/event_log.h"
 #include "engine/announcement.h"
+#include "engine/members.h"
 
 namespace ringsync {
+
+/// What all groups of an engine share.
+struct GroupHome {
+  int world_size = 1;
+  Transport& transport;
+  EventLog& events;
+  /// Algorithm to prefer; empty: the cheapest.
+  std::string algorithm;
+  /// Called for every operation right before its handle is done.
+  std::function<void(const Request&)> on_done;
+  /// Fails all groups: a rank that gives up leaves its peers in every respect.
+  std::function<void(const std::exception_ptr&)> fail_all;
+};
 
 /// Used by the holder of the engine's turn.
 class Group {
  public:
-  using OnDone = std::function<void(const Request&)>;
-
-  /// `ranks` by position, this rank at `rank`. Throws RendezvousError.
-  Group(const std::string& name, const std::vector<int>& ranks, int rank, Transport& transport,
-        EventLog& events, std::string algorithm, Deadline deadline, OnDone on_done);
+  /// `home` outlives it.
+  Group(Members members, const GroupHome& home);
 
   void push(Request request, std::shared_ptr<Handle> handle);
 
-  /// Does what can be done now; kDone when nothing is left to do.
+  /// Does what can be done now; kDone when nothing is left to do. A failure is that of all groups.
   Progress advance();
 
-  /// After a blocked advance: fails everything if a needed rank is lost or the time of any
+  /// After a blocked advance: fails all groups if a needed rank is lost or the time of any
   /// operation is up. True when it did.
   bool give_up();
   /// When give_up() has to be asked next.
@@ -43,19 +55,17 @@ class Group {
  private:
   Progress advance_current();
   Progress agree();
+  /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
   void finish(std::exception_ptr error);
   void record(const Operation& operation) const;
   std::shared_ptr<const Route> route_of(const Problem& problem);
   std::exception_ptr lost_error(const LostPeer& lost) const;
   std::exception_ptr late_error(const Operation& operation, const std::vector<int>& missing) const;
+  std::string own_name() const;
 
-  const int size_;
-  Transport& transport_;
-  EventLog& events_;
-  const std::string algorithm_;
-  const OnDone on_done_;
-  std::vector<std::unique_ptr<Connection>> connections_;
+  const Members members_;
+  const GroupHome& home_;
   std::vector<std::byte> scratch_;
   GroupView view_;
   std::deque<Operation> operations_;          // the first one is in flight

@@ -90,6 +90,19 @@ struct Difference {
   std::string advice;
 };
 
+Difference root_difference(const Header& mine, const Header& reference) {
+  if (mine.collective == Collective::kSend) {
+    // The reference is rank 0 of the two.
+    const std::string what = reference.root == 0 ? "sends" : "receives";
+    return {
+        what, what + " as well",
+        "Let one of them send and the other receive; what two ranks send each other goes in the "
+        "order of their calls."};
+  }
+  return {"named root " + std::to_string(mine.root), std::to_string(reference.root),
+          "Use one root on all ranks."};
+}
+
 std::optional<Difference> difference(const Header& mine, const Header& reference) {
   if (!is_consistent(mine)) {
     return Difference{"sent a damaged header", "a good one",
@@ -103,6 +116,7 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"submitted " + what(mine), what(reference),
                       "Submit the same operations in the same order on all ranks."};
   }
+  if (mine.root != reference.root) return root_difference(mine, reference);
   if (mine.dtype != reference.dtype) {
     return Difference{"sent " + std::string(name(mine.dtype)), std::string(name(reference.dtype)),
                       "Use one dtype on all ranks."};
@@ -123,10 +137,6 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
                       "'" + read_field(reference.algorithm) + "'",
                       "Set RINGSYNC_ALGORITHM alike on all ranks."};
   }
-  if (mine.root != reference.root) {
-    return Difference{"named root " + std::to_string(mine.root), std::to_string(reference.root),
-                      "Use one root on all ranks."};
-  }
   return std::nullopt;
 }
 
@@ -143,9 +153,18 @@ void check_splits(const Request& request, int size) {
                     " ranks. Give each rank's rows, all rows in total.");
 }
 
+void check_peer(const Request& request, int rank, int size) {
+  const bool is_peer = request.peer >= 0 && request.peer < size && request.peer != rank;
+  if (is_peer && (request.root == rank || request.root == request.peer)) return;
+  throw ConfigError("[send] rank " + std::to_string(rank) + " names rank " +
+                    std::to_string(request.peer) + " as its peer and rank " +
+                    std::to_string(request.root) + " as the sender; another rank below " +
+                    std::to_string(size) + " is expected, and one of the two. Correct the caller.");
+}
+
 }  // namespace
 
-void check_request(const Request& request, int size) {
+void check_request(const Request& request, int rank, int size) {
   const std::string place = "[" + to_string(request.collective) + "] ";
   if (request.shape.size() > kMaxDimensions) {
     throw ConfigError(place + "the array has " + std::to_string(request.shape.size()) +
@@ -159,6 +178,7 @@ void check_request(const Request& request, int size) {
     throw ConfigError(place + "a scalar has no first dimension. Pass x.reshape(1).");
   }
   if (is_alltoall) check_splits(request, size);
+  if (request.collective == Collective::kSend) check_peer(request, rank, size);
   const bool is_sum = request.collective == Collective::kAllreduce || is_scatter;
   const bool is_extreme = request.op == ReduceOp::kMin || request.op == ReduceOp::kMax;
   if (is_sum && !is_summable(request.dtype) && !is_extreme) {
@@ -213,14 +233,15 @@ uint64_t signature_of(const Request& request) {
   return hash;
 }
 
-std::optional<std::string> find_mismatch(const std::vector<Header>& headers) {
+std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
+                                         const std::vector<int>& ranks) {
   const Header& reference = headers[0];
   for (size_t rank = 0; rank < headers.size(); ++rank) {
     const std::optional<Difference> found = difference(headers[rank], reference);
     if (!found) continue;
     return "[" + to_string(reference.collective) + "] '" + name_of(reference) + "': rank " +
-           std::to_string(rank) + " " + found->mine + ", rank 0 " + found->reference + ". " +
-           found->advice;
+           std::to_string(ranks[rank]) + " " + found->mine + ", rank " + std::to_string(ranks[0]) +
+           " " + found->reference + ". " + found->advice;
   }
   return std::nullopt;
 }

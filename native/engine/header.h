@@ -45,8 +45,8 @@ static_assert(std::is_trivially_copyable_v<Header>);
 static_assert(sizeof(Header) % 16 == 0, "carried data follows, aligned for vector loads");
 
 /// Throws ConfigError for a request that no rank could serve, whatever the others ask for.
-/// `size`: ranks that take part.
-void check_request(const Request& request, int size);
+/// It is asked of rank `rank` of a world of `size`.
+void check_request(const Request& request, int rank, int size);
 
 /// Throws ConfigError when two of the requests, submitted together, share memory: what one leaves
 /// there would be the other's input or not, as it happens.
@@ -59,7 +59,8 @@ Header make_header(const Request& request, uint64_t sequence, const std::string&
 uint64_t signature_of(const Request& request);
 
 /// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers` by
-/// rank.
-std::optional<std::string> find_mismatch(const std::vector<Header>& headers);
+/// rank of the group; `ranks` are the same ranks' numbers in the world.
+std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
+                                         const std::vector<int>& ranks);
 
 }  // namespace ringsync

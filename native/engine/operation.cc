@@ -61,8 +61,15 @@ size_t GroupView::carried_limit_bytes() const {
 bool is_carriable(const Request& request, const GroupView& group) {
   if (request.collective == Collective::kBarrier) return true;  // the announcement is all there is
   const auto peers = static_cast<size_t>(group.size - 1);
-  return request.collective == Collective::kAllreduce && group.algorithm.empty() && peers > 0 &&
+  const bool is_free_allreduce =
+      request.collective == Collective::kAllreduce && group.algorithm.empty() && peers > 0;
+  return (is_free_allreduce || request.collective == Collective::kSend) &&
          request.data.size() <= std::min(group.carried_limit_bytes(), kCarriedToAll / peers);
+}
+
+size_t contribution_bytes(const Request& request, int rank) {
+  const bool is_receiver = request.collective == Collective::kSend && request.root != rank;
+  return is_receiver ? 0 : request.data.size();
 }
 
 Operation::Operation(Request request, std::shared_ptr<Handle> handle)
@@ -82,15 +89,27 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
   run_.emplace(group.route_of(problem), std::move(context));
 }
 
-void Operation::finish_carried(const std::vector<ByteSpan>& sources) {
+void Operation::finish_carried(int rank, const std::vector<ByteSpan>& sources) {
   if (request_.data.empty()) return;
+  if (request_.collective == Collective::kSend) {
+    if (request_.root == rank) return;
+    const ByteSpan source = sources[static_cast<size_t>(request_.root)];
+    std::memcpy(request_.data.data(), source.data(), source.size());
+    return;
+  }
   reduce(request_.dtype, reduction_of(request_, static_cast<int>(sources.size())),
          std::span(&request_.data, 1), sources);
 }
 
 Problem Operation::make_problem(const GroupView& group, const std::vector<Header>& headers,
                                 const std::vector<uint64_t>& splits) const {
-  Problem problem{request_.collective, group.rank, group.size, {}, request_.root, true};
+  const bool is_send = request_.collective == Collective::kSend;
+  Problem problem{is_send ? Collective::kBroadcast : request_.collective,
+                  group.rank,
+                  group.size,
+                  {},
+                  request_.root,
+                  true};
   bool can_read = largest_bytes(headers, request_.dtype) >= kReadBytes;
   for (const Header& header : headers) {
     problem.counts.push_back(header.count);
@@ -115,6 +134,7 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
     case Collective::kAllreduce:
     case Collective::kBroadcast:
     case Collective::kBarrier:
+    case Collective::kSend:
       return request_.data;
     case Collective::kAllgather:
       for (const Header& header : headers) rows += static_cast<size_t>(header.shape[0]);
@@ -149,7 +169,7 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
       const MutableByteSpan window = group.connections[i]->window(place.id);
       if (place.offset > window.size() || bytes > window.size() - place.offset) {
         throw Error("[" + to_string(request_.collective) + "] '" + request_.name + "': rank " +
-                    std::to_string(i) +
+                    std::to_string(group.ranks[i]) +
                     " names memory beyond its registration. Run the same ringsync version on "
                     "all ranks.");
       }

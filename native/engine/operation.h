@@ -16,9 +16,12 @@ namespace ringsync {
 
 /// What an operation uses of its group.
 struct GroupView {
+  /// This rank and the number of ranks, within the group.
   int rank = 0;
   int size = 1;
-  /// By position; null at `rank`.
+  /// By rank of the group: its number in the world, which messages name.
+  const std::vector<int>& ranks;
+  /// By rank of the group; null at `rank`.
   const std::vector<std::unique_ptr<Connection>>& connections;
   const Transport& transport;
   /// Algorithm to prefer; empty: the cheapest.
@@ -34,6 +37,9 @@ struct GroupView {
 
 /// Small enough to travel with its announcement. Equal on all ranks that ask for the same.
 bool is_carriable(const Request& request, const GroupView& group);
+
+/// What a carried operation brings along of `rank`: of a send, nothing from the receiver.
+size_t contribution_bytes(const Request& request, int rank);
 
 /// One thread at a time.
 class Operation {
@@ -54,8 +60,8 @@ class Operation {
   /// Ranks without which it cannot go on. Only once started.
   const std::vector<int>& blocked_on() const { return run_->blocked_on(); }
 
-  /// Completes a carried operation from what all ranks sent, by rank.
-  void finish_carried(const std::vector<ByteSpan>& sources);
+  /// Completes a carried operation of `rank` from what all ranks sent, by rank.
+  void finish_carried(int rank, const std::vector<ByteSpan>& sources);
 
  private:
   Problem make_problem(const GroupView& group, const std::vector<Header>& headers,

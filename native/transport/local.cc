@@ -146,21 +146,22 @@ std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, Deadline dead
 
 std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::string& group,
                                                                  const std::vector<int>& ranks,
+                                                                 size_t inbox_bytes,
                                                                  Deadline deadline) {
-  const MailboxLayout layout = mailbox_layout(ranks.size() - 1);
-  const size_t inbox_bytes = ranks.size() * layout.bytes();
+  const MailboxLayout layout = mailbox_layout(ranks.size() - 1, inbox_bytes);
+  const size_t block_bytes = ranks.size() * layout.bytes();
   const auto key = [&](int rank) { return "inbox/" + std::to_string(rank) + "/" + group; };
   // An inbox holds one mailbox per member, by position; its own stays unused.
   const auto mailbox = [&](const Block& inbox, size_t position) {
     return inbox.bytes.subspan(position * layout.bytes(), layout.bytes());
   };
-  Block inbox = source_->create(inbox_bytes);
+  Block inbox = source_->create(block_bytes);
   source_->share(key(rank_), inbox);
   const size_t self = static_cast<size_t>(std::ranges::find(ranks, rank_) - ranks.begin());
   std::vector<std::unique_ptr<Connection>> connections(ranks.size());
   for (size_t i = 0; i < ranks.size(); ++i) {
     if (i == self) continue;
-    Block outbox = source_->fetch(key(ranks[i]), inbox_bytes, deadline);
+    Block outbox = source_->fetch(key(ranks[i]), block_bytes, deadline);
     const MailboxReader reader(mailbox(inbox, i), layout);
     const MailboxWriter writer(mailbox(outbox, self), layout);
     connections[i] =

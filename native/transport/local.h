@@ -23,7 +23,7 @@ class LocalTransport final : public Transport {
   std::string_view name() const override { return source_->name(); }
   std::vector<std::unique_ptr<Connection>> connect(const std::string& group,
                                                    const std::vector<int>& ranks,
-                                                   Deadline deadline) override;
+                                                   size_t inbox_bytes, Deadline deadline) override;
   std::shared_ptr<std::byte> allocate(size_t bytes) override { return pool_->allocate(bytes); }
   Registration locate(ByteSpan bytes) const override { return pool_->locate(bytes); }
   bool can_read() const override { return can_read_; }

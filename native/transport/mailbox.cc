@@ -11,8 +11,6 @@ constexpr size_t kSmallestSegmentBytes = 4 * 1024;
 constexpr size_t kPreambleBytes = 512;
 /// One being filled, one being read, two in between to absorb jitter.
 constexpr size_t kFewestSlots = 4;
-/// All mailboxes of one rank's inbox together, so that 64 ranks of a host need no gigabyte.
-constexpr size_t kInboxBytes = 4 * 1024 * 1024;
 
 using Counter = std::atomic<uint64_t>;
 static_assert(Counter::is_always_lock_free, "shared memory needs address-free atomics");
@@ -31,8 +29,8 @@ Counter& stamp_of(std::byte* slot) { return *reinterpret_cast<Counter*>(slot); }
 
 }  // namespace
 
-MailboxLayout mailbox_layout(size_t peers) {
-  const size_t share = kInboxBytes / std::max<size_t>(peers, 1);
+MailboxLayout mailbox_layout(size_t peers, size_t inbox_bytes) {
+  const size_t share = inbox_bytes / std::max<size_t>(peers, 1);
   const size_t segment =
       std::clamp(share / kFewestSlots, kSmallestSegmentBytes, kLargestSegmentBytes);
   return {segment / kCacheLineBytes * kCacheLineBytes + kPreambleBytes,

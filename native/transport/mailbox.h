@@ -26,8 +26,8 @@ struct MailboxLayout {
 /// All the slots that an inbox has room for are used in turn: a line is written again only after it
 /// has left the reader's second-level cache (1 or 2 MiB). Writing a line that the other core still
 /// holds costs five times as much (64 KiB there and back, slots of 64 KiB: 4 slots 12 us, 16 slots
-/// 5.8 us, 32 or 64 slots 4.2 us).
-MailboxLayout mailbox_layout(size_t peers);
+/// 5.8 us, 32 or 64 slots 4.2 us). `inbox_bytes` are those of all mailboxes of one rank together.
+MailboxLayout mailbox_layout(size_t peers, size_t inbox_bytes);
 
 /// The writer's end. One thread at a time.
 class MailboxWriter {

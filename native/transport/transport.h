@@ -56,9 +56,11 @@ class Transport {
 
   virtual std::string_view name() const = 0;
   /// Connections of a new group of `ranks`, this rank among them, indexed by position in `ranks`;
-  /// empty at its own. All of `ranks` call this with the same `group`. Throws RendezvousError.
+  /// empty at its own. Queues to this rank take about `inbox_bytes` of memory together. All of
+  /// `ranks` call this with the same `group` and `inbox_bytes`. Throws RendezvousError.
   virtual std::vector<std::unique_ptr<Connection>> connect(const std::string& group,
                                                            const std::vector<int>& ranks,
+                                                           size_t inbox_bytes,
                                                            Deadline deadline) = 0;
   /// Zeroed memory that peers can see, kept by the returned pointer. Any thread. Throws Error.
   virtual std::shared_ptr<std::byte> allocate(size_t bytes) = 0;

@@ -31,6 +31,7 @@ from ringsync.collectives.scattering import (
     reduce_scatter,
     reduce_scatter_async,
 )
+from ringsync.collectives.sending import recv, recv_async, send, send_async
 
 __all__ = [
     "Adasum",
@@ -58,6 +59,10 @@ __all__ = [
     "grouped_allreduce_",
     "grouped_allreduce_async",
     "grouped_allreduce_async_",
+    "recv",
+    "recv_async",
     "reduce_scatter",
     "reduce_scatter_async",
+    "send",
+    "send_async",
 ]

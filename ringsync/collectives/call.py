@@ -26,7 +26,11 @@ class Collective(IntEnum):
     BARRIER = 3
     REDUCE_SCATTER = 4
     ALLTOALL = 5
+    SEND = 6
 
+
+# Instead of a peer: every rank takes part. The native core's number.
+ALL_RANKS = -1
 
 # Their result is memory of the engine's; the others' is the caller's array.
 _WITH_RESULT = frozenset({Collective.ALLGATHER, Collective.REDUCE_SCATTER, Collective.ALLTOALL})
@@ -49,6 +53,7 @@ class Call:
         root: int = 0,
         codec: str | None = None,
         splits: tuple[int, ...] = (),
+        peer: int = ALL_RANKS,
     ) -> None:
         """Check the arguments and give the call its name.
 
@@ -59,9 +64,10 @@ class Call:
             name: As the caller gave it.
             timeout_s: As the caller gave it.
             op: For reductions.
-            root: For broadcasts.
+            root: For broadcasts and sends, the rank that gives.
             codec: As the caller gave it.
             splits: Rows for each rank, for an alltoall.
+            peer: The other end of a send.
 
         Raises:
             ConfigError: An argument cannot be used.
@@ -88,6 +94,7 @@ class Call:
             root,
             seconds,
             splits,
+            peer,
         )
 
     def run(self) -> Array:
@@ -133,7 +140,7 @@ class Call:
             RingsyncError: What the public function's docstring lists.
         """
         start_ns = time.monotonic_ns()
-        natives = self._runtime.engine.call_all(self._arguments[0], arrays, *self._arguments[2:-1])
+        natives = self._runtime.engine.call_all(*self._arguments_for(arrays))
         handle = GroupedHandle(natives, self._runtime, self._name, arrays)
         try:
             return handle.result()
@@ -153,10 +160,14 @@ class Call:
             DuplicateNameError: An operation of one of the names is in flight; none was submitted.
             ConfigError: A request is impossible whatever the other ranks ask for.
         """
-        natives = self._runtime.engine.submit_all(
-            self._arguments[0], arrays, *self._arguments[2:-1]
-        )
+        natives = self._runtime.engine.submit_all(*self._arguments_for(arrays))
         return GroupedHandle(natives, self._runtime, self._name, arrays)
+
+    def _arguments_for(
+        self, arrays: list[Array]
+    ) -> tuple[Collective, list[Array], str, bool, ReduceOp, int, float]:
+        collective, _, name, is_named, op, root, seconds, _, _ = self._arguments
+        return collective, arrays, name, is_named, op, root, seconds
 
     def _finish(self, native: NativeHandle) -> Array:
         if self._array is None or self._arguments[0] not in _WITH_RESULT:

@@ -81,7 +81,7 @@ def test_one_kind_of_memory_can_be_chosen(benches):
     assert [(row[0], row[4], row[-3]) for row in rows_of(done.stdout)] == [("8", "registered", "0")]
 
 
-def test_latency_times_a_barrier_and_small_sums(benches, tmp_path):
+def test_latency_times_a_barrier_and_small_sums_and_sends(benches, tmp_path):
     file = tmp_path / "latency.json"
     words = ("--np", "2", "--sizes", "4,1KiB", "--memory", "private", "--repeat", "20")
     done = benches.run("bench.latency", *words, "--json", str(file))
@@ -89,10 +89,13 @@ def test_latency_times_a_barrier_and_small_sums(benches, tmp_path):
     assert [row[:2] + row[-1:] for row in rows_of(done.stdout)] == [
         ["barrier", "0", "20"],
         ["allreduce_", "4", "20"],
+        ["send", "4", "20"],
         ["allreduce_", "1024", "20"],
+        ["send", "1024", "20"],
     ]
     names = [one["name"] for one in json.loads(file.read_text())["benchmarks"]]
-    assert names == ["latency[barrier]", "latency[private-4B]", "latency[private-1KiB]"]
+    calls = ["barrier", "private-4B", "send-private-4B", "private-1KiB", "send-private-1KiB"]
+    assert names == [f"latency[{call}]" for call in calls]
 
 
 def test_idle_tells_every_ranks_share_and_the_largest(benches, tmp_path):

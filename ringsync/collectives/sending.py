@@ -1,0 +1,135 @@
+"""One rank's values on one other rank; the rest of the world takes no part."""
+
+from __future__ import annotations
+
+import operator
+
+from ringsync.arrays import Array, as_source, as_target
+from ringsync.collectives.call import Call, Collective
+from ringsync.errors import ConfigError
+from ringsync.handle import Handle
+from ringsync.runtime import current
+
+
+def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None = None) -> None:
+    """Give `x` to rank `to`, and return once that rank has it.
+
+    Sends and receives between two ranks meet in the order in which both call them, whatever each
+    does with other ranks meanwhile. A blocking send ends with its receive, so ranks that send in a
+    circle use `send_async`.
+
+    Args:
+        x: Any shape and supported dtype, both as the receiver's.
+        to: Another rank.
+        name: Key under which the two calls meet, unique among what the two have in flight; without
+            one they meet in the order of their calls.
+        timeout_s: As for `allreduce`.
+
+    Raises:
+        ConfigError: `x` cannot be used, or `to` is no other rank.
+        MismatchError: The two disagree on shape, dtype or name, or both send; no data has moved.
+        PeerLostError: The other rank died.
+        TimedOutError: Not complete in time.
+
+    Cost: x.nbytes; up to 64 KiB travel in one message.
+
+    Example:
+        >>> send(x, to=1) if rank() == 0 else recv(x, source=0)
+    """
+    _send_call("send", x, to, name, timeout_s).run()
+
+
+def send_async(
+    x: object, to: int, *, name: str | None = None, timeout_s: float | None = None
+) -> Handle:
+    """Start a `send` and return at once.
+
+    Args:
+        x: As for `send`; not to be changed until the handle is done.
+        to: As for `send`.
+        name: As for `send`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        A handle that is done once rank `to` has the values; its `result()` is what was sent.
+
+    Raises:
+        ConfigError: `x` cannot be used, or `to` is no other rank.
+        DuplicateNameError: An operation of this name is in flight between the two.
+    """
+    return _send_call("send_async", x, to, name, timeout_s).start()
+
+
+def recv(
+    x: object, source: int, *, name: str | None = None, timeout_s: float | None = None
+) -> Array:
+    """Overwrite `x` with what rank `source` sends.
+
+    Args:
+        x: Writable and C-contiguous; shape and dtype as the sender's.
+        source: Another rank.
+        name: As for `send`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        `x` as a NumPy array.
+
+    Raises:
+        ConfigError: `x` cannot be used, or `source` is no other rank.
+        MismatchError: The two disagree on shape, dtype or name, or both receive; `x` is unchanged.
+        PeerLostError: The other rank died; `x` is then unspecified.
+        TimedOutError: Not complete in time; `x` is then unspecified.
+
+    Cost: x.nbytes; up to 64 KiB travel in one message.
+    """
+    return _recv_call("recv", x, source, name, timeout_s).run()
+
+
+def recv_async(
+    x: object, source: int, *, name: str | None = None, timeout_s: float | None = None
+) -> Handle:
+    """Start a `recv` and return at once.
+
+    Args:
+        x: As for `recv`; not to be touched until the handle is done.
+        source: As for `recv`.
+        name: As for `send`.
+        timeout_s: As for `allreduce`.
+
+    Returns:
+        A handle whose `result()` is `x`.
+
+    Raises:
+        ConfigError: `x` cannot be used, or `source` is no other rank.
+        DuplicateNameError: An operation of this name is in flight between the two.
+    """
+    return _recv_call("recv_async", x, source, name, timeout_s).start()
+
+
+def _send_call(place: str, x: object, to: int, name: str | None, timeout_s: float | None) -> Call:
+    peer = _other_rank(place, "to", to)
+    array = as_source(x, place)
+    own = current().world.rank
+    return Call(place, Collective.SEND, array, name, timeout_s, root=own, peer=peer)
+
+
+def _recv_call(
+    place: str, x: object, source: int, name: str | None, timeout_s: float | None
+) -> Call:
+    peer = _other_rank(place, "source", source)
+    array = as_target(x, place)
+    return Call(place, Collective.SEND, array, name, timeout_s, root=peer, peer=peer)
+
+
+def _other_rank(place: str, what: str, given: int) -> int:
+    world = current().world
+    try:
+        rank = operator.index(given)
+    except TypeError:
+        rank = world.rank
+    if rank == world.rank or not 0 <= rank < world.size:
+        raise ConfigError(
+            f"[{place}] {what}={given!r} on rank {world.rank}; another rank of the "
+            f"{world.size} is expected. Name one of them."
+        )
+    return rank

@@ -1,0 +1,54 @@
+"""Arrays with no element at all, and with more than 32 bits can count."""
+
+import numpy as np
+import pytest
+
+from ..ranks import TRANSPORTS, Op, world
+from .test_values import MEMORY, placed
+
+both = pytest.mark.parametrize("transport", TRANSPORTS)
+DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
+
+
+@both
+@pytest.mark.parametrize("memory", MEMORY)
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)], ids=str)
+def test_every_collective_takes_arrays_without_elements(worlds, transport, memory, shape):
+    def work(rank):
+        for name in DTYPES:
+            empty = np.empty(shape, name)
+            rows = [len(empty) * (n + 1) // 3 - len(empty) * n // 3 for n in range(3)]
+
+            def made(empty=empty):
+                return placed(rank, empty.reshape(-1), memory).reshape(empty.shape)
+
+            assert rank.allreduce(made(), op=Op.MAX).shape == shape
+            assert rank.broadcast(made(), root=2).shape == shape
+            assert rank.allgather(made()).shape == (3 * shape[0], *shape[1:])
+            assert rank.reduce_scatter(made(), op=Op.MIN).shape == (rows[rank.rank], *shape[1:])
+            assert rank.alltoall(made(), rows).shape == (3 * rows[rank.rank], *shape[1:])
+            if rank.rank == 0:
+                rank.send(made(), 2)
+            elif rank.rank == 2:
+                assert rank.recv(made(), 0).shape == shape
+        rank.barrier()
+        return float(rank.allreduce(np.ones(2))[1])
+
+    assert worlds.of(3, transport).each(work) == [3.0] * 3
+
+
+def test_more_elements_than_32_bits_count_with_a_sign_arrive_at_their_places():
+    count = 2**31 + 9
+    places = [0, 1, 2**31 - 1, 2**31, count - 1]
+
+    def work(rank):
+        # The sender's zeros were never written, so they take no memory.
+        array = np.zeros(count, np.int8) if rank.rank == 0 else np.empty(count, np.int8)
+        if rank.rank == 0:
+            array[places] = range(1, 6)
+        rank.broadcast(array, root=0)
+        around = [array[max(place - 1000, 0) : place + 1000] for place in places]
+        return array[places].tolist(), [np.count_nonzero(values) for values in around]
+
+    with world(2) as ranks:
+        assert ranks.each(work) == [([1, 2, 3, 4, 5], [2, 2, 3, 3, 3])] * 2
