@@ -59,8 +59,8 @@ class Contender:
 
     Attributes:
         name: For tables, for example `openmpi-tuned`.
-        kind: `ringsync` or `peer`.
-        library: What its ranks import, a name in ranks/contest.py.
+        kind: `ringsync`, `peer` or `ceiling`.
+        library: What its ranks import, a name in ranks/contest.py; a ceiling's own name.
         command: Starts all ranks; the directory of the turn is added to it.
         memory: Where its arrays lie: `private` or `registered`.
         variables: Environment beyond this process's.
