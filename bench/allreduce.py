@@ -1,6 +1,6 @@
 """Speed of an in-place allreduce by size, in the columns of nccl-tests.
 
-`python -m bench.allreduce --np 2`; with `--peers openmpi,mpich`, a contest. What a
+`python -m bench.allreduce --np 2`; with `--peers openmpi,mpich` or `--ceilings`, a contest. What a
 training step makes of it is bench.overlap's matter.
 """
 
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bench.ceilings.entry import ceiling_entries
 from bench.command import (
     add_memory,
     add_peers,
@@ -19,7 +20,7 @@ from bench.command import (
     sizes,
     whole,
 )
-from bench.contest import allreduce_case, run_contest
+from bench.contest import Case, Contender, allreduce_case, run_contest
 from bench.entrants import PEERS, own_contenders, peer_contenders
 from bench.machine import cpu_name
 from bench.ranks.allreduce import Task
@@ -67,8 +68,12 @@ def measure(words: Sequence[str]) -> int:
     parser.add_argument("--repeat", type=whole, default=0, metavar="N", help="iterations a size")
     add_memory(parser, "both")
     add_peers(parser, list(PEERS))
+    parser.add_argument(
+        "--ceilings", action="store_true", help="measure what the machine allows, too, in turn"
+    )
     chosen = parser.parse_args(words)
-    wrong = _compete(chosen) if chosen.peers else _measure_alone(chosen)
+    is_contest = chosen.peers or chosen.ceilings
+    wrong = _compete(chosen) if is_contest else _measure_alone(chosen)
     if wrong:
         sys.stderr.write(f"[bench.allreduce] {wrong} values are wrong; 0 are expected.\n")
     return 1 if wrong else 0
@@ -97,7 +102,9 @@ def _compete(chosen: argparse.Namespace) -> int:
         *own_contenders(chosen.np, chosen.memory),
         *peer_contenders(chosen.peers, chosen.peer_python, chosen.np),
     ]
-    entries = [(one, cases) for one in contenders]
+    entries: list[tuple[Contender, Sequence[Case]]] = [(one, cases) for one in contenders]
+    if chosen.ceilings:
+        entries += ceiling_entries(cases, chosen.memory, chosen.np)
     series = with_ratios(run_contest(entries, chosen.np, chosen.rounds))
     print(f"# allreduce in place, float32, Sum, {chosen.np} ranks on {cpu_name()}")
     print(f"# medians of {chosen.rounds} rounds in which all take turns; ratio < 1: less time")

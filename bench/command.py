@@ -85,7 +85,7 @@ def memories(text: str) -> tuple[str, ...]:
     Raises:
         ArgumentTypeError: One of them is no kind of memory.
     """
-    return MEMORIES if text == "both" else _names(text, MEMORIES)
+    return MEMORIES if text == "both" else names(text, MEMORIES)
 
 
 def add_peers(parser: argparse.ArgumentParser, known: Sequence[str]) -> None:
@@ -97,7 +97,7 @@ def add_peers(parser: argparse.ArgumentParser, known: Sequence[str]) -> None:
     """
     parser.add_argument(
         "--peers",
-        type=lambda text: _names(text, known),
+        type=lambda text: names(text, known),
         default=(),
         metavar="NAMES",
         help=f"measure these, too, in turn: {','.join(known)}",
@@ -190,14 +190,26 @@ def sizes(text: str) -> tuple[int, ...]:
     return found
 
 
-def _names(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    for name in names:
+def names(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Read names.
+
+    Args:
+        text: With commas between.
+        known: All that there are.
+
+    Returns:
+        The names.
+
+    Raises:
+        ArgumentTypeError: One of them is not known.
+    """
+    found = tuple(text.split(","))
+    for name in found:
         if name not in known:
             raise argparse.ArgumentTypeError(
                 f"invalid choice: {name!r}; any of {', '.join(known)} is expected"
             )
-    return names
+    return found
 
 
 def _writable(text: str) -> Path:

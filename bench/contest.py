@@ -59,10 +59,11 @@ class Contender:
 
     Attributes:
         name: For tables, for example `openmpi-tuned`.
-        kind: `ringsync` or `peer`.
-        library: What its ranks import, a name in ranks/contest.py.
+        kind: `ringsync`, `peer` or `ceiling`.
+        library: What its ranks import, a name in ranks/contest.py; a ceiling's own name.
         command: Starts all ranks; the directory of the turn is added to it.
         memory: Where its arrays lie: `private` or `registered`.
+        family: Of a peer: its name in entrants.py, whatever its setting.
         variables: Environment beyond this process's.
     """
 
@@ -71,6 +72,7 @@ class Contender:
     library: str
     command: tuple[str, ...]
     memory: str = "private"
+    family: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -191,6 +193,7 @@ def _series(who: Contender, case: Case, size: int, tally: _Tally) -> Series:
         {
             "contender": who.name,
             "kind": who.kind,
+            "family": who.family,
             "case": case.name,
             "workload": case.workload,
             "memory": who.memory,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.contest import ROOT, Contender
@@ -35,6 +35,7 @@ class Peer:
             number and `{bin}` where the interpreter lies.
         variables: Environment that it cannot do without.
         is_tunable: Whether it is measured a second time with malloc's thresholds raised.
+        workloads: What bench.fusion lets it do with many arrays, names in ranks/workloads.py.
     """
 
     library: str
@@ -42,6 +43,7 @@ class Peer:
     launcher: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict)
     is_tunable: bool = True
+    workloads: tuple[str, ...] = ("by-tensor", "in-buckets")
 
 
 PEERS = {
@@ -133,8 +135,7 @@ def _enter(name: str, peer: Peer, interpreter: Path, size: int) -> list[Contende
 
     command = (*(fill(word) for word in peer.launcher), str(interpreter), *_RANK)
     variables = {key: fill(value) for key, value in peer.variables.items()}
-    entered = [Contender(name, "peer", peer.library, command, variables=variables)]
-    if peer.is_tunable:
-        tuned = variables | _TUNED
-        entered.append(Contender(f"{name}-tuned", "peer", peer.library, command, variables=tuned))
-    return entered
+    plain = Contender(name, "peer", peer.library, command, family=name, variables=variables)
+    if not peer.is_tunable:
+        return [plain]
+    return [plain, replace(plain, name=f"{name}-tuned", variables=variables | _TUNED)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from mpi4py import MPI
 
@@ -18,9 +20,9 @@ class World:
         self.size: int = self._world.Get_size()
         self.barrier = self._world.Barrier
 
-    def make_array(self, count: int) -> Floats:
-        """Make an ordinary array; see `Library`."""
-        return np.full(count, 0, np.float32)
+    def make_arrays(self, counts: Sequence[int]) -> list[Floats]:
+        """Make ordinary arrays; see `Library`."""
+        return [np.full(count, 0, np.float32) for count in counts]
 
     def allreduce(self, array: Floats) -> None:
         """Sum and block; see `Library`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -24,10 +25,14 @@ class World:
         self.size = rs.size()
         self.barrier = rs.barrier
         self.allreduce = partial(rs.allreduce_, op=rs.Sum)
+        self.allreduce_async = partial(rs.allreduce_async_, op=rs.Sum)
+        self.grouped_allreduce = partial(rs.grouped_allreduce_, op=rs.Sum)
         self._is_registered = memory == "registered"
 
-    def make_array(self, count: int) -> Floats:
-        """Make an array in this memory; see `Library`."""
-        array: Floats = rs.empty(count) if self._is_registered else np.empty(count, np.float32)
-        array.fill(0)
-        return array
+    def make_arrays(self, counts: Sequence[int]) -> list[Floats]:
+        """Make arrays in this memory, registered ones as parts of one; see `Library`."""
+        if not self._is_registered:
+            return [np.full(count, 0, np.float32) for count in counts]
+        memory: Floats = rs.empty(sum(counts))
+        memory.fill(0)
+        return np.split(memory, np.cumsum(counts)[:-1])

@@ -68,7 +68,7 @@ def _join(name: str, memory: str) -> Library:
 
 
 def _measure(library: Library, meeting: Meeting, case: dict[str, Any]) -> dict[str, Any]:
-    arrays = [library.make_array(count) for count in case["counts"]]
+    arrays = library.make_arrays(case["counts"])
     call = WORKLOADS[case["workload"]](library, arrays)
     wrong = _count_wrong(library, call, arrays)
     if case["calls"] > 1:

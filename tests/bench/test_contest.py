@@ -7,13 +7,14 @@ import pytest
 
 from bench.contest import allreduce_case, merge_ranks
 from bench.process import run_program
-from bench.ratios import best, compare
+from bench.ratios import best, compare, reached
 from bench.scores import format_scores, with_ratios
 from bench.series import Series
 
 
-def series(contender, kind, case, *times_s):
-    facts = {"contender": contender, "kind": kind, "case": case, "foreign_cores": 0.0}
+def series(contender, kind, case, *times_s, memory="private"):
+    facts = {"contender": contender, "kind": kind, "case": case, "memory": memory}
+    facts |= {"foreign_cores": 0.0, "bytes": 1000, "np": 2}
     return Series(f"{contender}-{case}", times_s, facts)
 
 
@@ -50,6 +51,22 @@ def test_ratios_are_of_medians_to_the_best_peer_and_to_open_mpi_as_it_comes(cont
     }
 
 
+def test_a_ceiling_is_the_best_of_those_for_the_same_memory_and_no_peer(contest):
+    contest += [
+        series("ceiling-read", "ceiling", "1KiB", 1.5),
+        series("ceiling-whole", "ceiling", "1KiB", 1.0),
+        series("ceiling-in-place", "ceiling", "1KiB", 0.1, memory="registered"),
+    ]
+    assert [(one.name, one.by_case) for one in reached(contest)] == [
+        ("ringsync-private: fraction of ceiling", {"1KiB": 0.5})
+    ]
+    assert {"1KiB": 0.5} in [one.by_case for one in compare(contest)]
+
+
+def test_bus_bandwidth_is_bytes_by_the_median_on_two_ranks(contest):
+    assert with_ratios(contest)[0].facts["busbw"] == pytest.approx(1000 / 2.0 / 1e9)
+
+
 def test_a_record_carries_the_ratios_of_ringsync_only(contest):
     noted = [one.facts.get("ringsync-private / best peer") for one in with_ratios(contest)]
     assert noted == [0.5, None, None, None]
@@ -82,3 +99,25 @@ def test_a_peer_that_is_not_installed_is_skipped_with_one_line(benches):
     assert "ringsync-private" in done.stdout
     assert "ringsync-registered" in done.stdout
     assert benches.leftovers() == []
+
+
+def test_ceilings_are_compiled_once_and_take_part(benches, tmp_path):
+    file, cache = tmp_path / "allreduce.json", {"XDG_CACHE_HOME": str(tmp_path)}
+    words = ("--np", "2", "--sizes", "4,64KiB,4MiB", "--repeat", "2", "--rounds", "1", "--ceilings")
+    for _ in range(2):
+        done = benches.run("bench.allreduce", *words, "--json", str(file), **cache)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "ringsync-bench").iterdir())) == 1
+    facts = [one["extra_info"] for one in json.loads(file.read_text())["benchmarks"]]
+    assert {one["contender"] for one in facts if one["kind"] == "ceiling"} == {
+        f"ceiling-{name}" for name in ("in-place", "whole", "halves", "read")
+    }
+    assert all(one["wrong"] == 0 for one in facts)
+    assert sum("ringsync-private: fraction of ceiling" in one for one in facts) == 3
+
+
+def test_without_a_compiler_ceilings_are_skipped_with_one_line(benches, tmp_path):
+    words = ("--np", "2", "--sizes", "4", "--repeat", "2", "--rounds", "1", "--ceilings")
+    done = benches.run("bench.allreduce", *words, PATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "[bench] ceilings are skipped: there is no compiler 'c++'\n"
