@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ringsync import _native
+from ringsync.arrays import as_native
 
 # No test waits longer for anything; whatever takes longer hangs.
 DEADLINE_S = 30.0
@@ -125,7 +126,8 @@ class Rank:
         collective, array=None, *, name=None, op=Op.SUM, root=0, timeout_s=DEADLINE_S, splits=()
     ):
         named = ("unnamed" if name is None else name, name is not None)
-        return (int(collective), array, *named, int(op), root, timeout_s, splits)
+        view, dtype = (None, -1) if array is None else as_native(array)
+        return (int(collective), view, *named, int(op), root, timeout_s, splits, dtype)
 
 
 def finish(handle) -> None:

@@ -9,6 +9,7 @@
 #include <optional>
 #include <tuple>
 
+#include "base/error.h"
 #include "bindings/bind_array.h"
 #include "bindings/bindings.h"
 #include "engine/engine.h"
@@ -56,7 +57,7 @@ class BoundEngine {
 
 Request make_request(int collective, const std::optional<AnyArray>& array, std::string name,
                      bool is_named, int op, int root, double timeout_s,
-                     std::vector<uint64_t> splits) {
+                     std::vector<uint64_t> splits, int dtype) {
   Request request;
   request.collective = static_cast<Collective>(collective);
   request.name = std::move(name);
@@ -67,7 +68,7 @@ Request make_request(int collective, const std::optional<AnyArray>& array, std::
   request.deadline = deadline_after(timeout_s);
   request.shape = {0};  // a barrier moves nothing
   if (array) {
-    ArrayView view = view_of(*array);
+    ArrayView view = view_of(*array, dtype);
     request.data = view.bytes;
     request.dtype = view.dtype;
     request.shape = std::move(view.shape);
@@ -81,9 +82,10 @@ using Start = std::shared_ptr<Handle> (Engine::*)(Request);
 template <Start start>
 std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
                               const std::optional<AnyArray>& array, std::string name, bool is_named,
-                              int op, int root, double timeout_s, std::vector<uint64_t> splits) {
+                              int op, int root, double timeout_s, std::vector<uint64_t> splits,
+                              int dtype) {
   Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s,
-                                 std::move(splits));
+                                 std::move(splits), dtype);
   std::shared_ptr<Handle> handle;
   {
     const GilRelease release;
@@ -98,11 +100,17 @@ std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
 std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collective,
                                                const std::vector<AnyArray>& arrays,
                                                const std::string& name, bool is_named, int op,
-                                               int root, double timeout_s) {
+                                               int root, double timeout_s,
+                                               const std::vector<int>& dtypes) {
+  if (dtypes.size() != arrays.size()) {
+    throw ConfigError("[group] " + std::to_string(dtypes.size()) + " dtypes for " +
+                      std::to_string(arrays.size()) + " arrays. Give one for each.");
+  }
   std::vector<Request> requests;
   for (const AnyArray& array : arrays) {
     const std::string member = is_named ? name + "." + std::to_string(requests.size()) : name;
-    requests.push_back(make_request(collective, array, member, is_named, op, root, timeout_s, {}));
+    requests.push_back(make_request(collective, array, member, is_named, op, root, timeout_s, {},
+                                    dtypes[requests.size()]));
   }
   std::vector<std::shared_ptr<Handle>> handles;
   {
@@ -179,11 +187,13 @@ void bind_engine(nb::module_& module) {
            "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
       .def("submit", &begin<&Engine::submit>, "collective"_a, "array"_a.none(), "name"_a,
            "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
-           "Queue a request and return at once.")
+           "dtype"_a = kOwnDtype, "Queue a request and return at once.")
       .def("submit_all", &begin_all, "collective"_a, "arrays"_a, "name"_a, "is_named"_a, "op"_a,
-           "root"_a, "timeout_s"_a, "Queue a request for each array, or none, and return at once.")
+           "root"_a, "timeout_s"_a, "dtypes"_a,
+           "Queue a request for each array, or none, and return at once.")
       .def("call", &begin<&Engine::call>, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a,
            "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
+           "dtype"_a = kOwnDtype,
            "Like submit, but done on this thread when nothing else is going on.")
       .def(
           "allocate",

@@ -9,7 +9,7 @@ import time
 from enum import IntEnum
 
 from ringsync._native import Handle as NativeHandle
-from ringsync.arrays import Array
+from ringsync.arrays import Array, as_native
 from ringsync.collectives.reduce_op import BUILT_OPS, ReduceOp, Sum
 from ringsync.errors import ConfigError
 from ringsync.handle import GroupedHandle, Handle
@@ -77,16 +77,18 @@ class Call:
         if name is not None and not isinstance(name, str):
             raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
         self._array = array
+        native, dtype = (None, -1) if array is None else as_native(array)
         self._name = place if name is None else name
         self._arguments = (
             collective,
-            array,
+            native,
             self._name,
             name is not None,
             int(op),
             root,
             seconds,
             splits,
+            dtype,
         )
 
     def run(self) -> Array:
@@ -151,8 +153,12 @@ class Call:
             DuplicateNameError: An operation of one of the names is in flight; none was submitted.
             ConfigError: A request is impossible whatever the other ranks ask for.
         """
+        views = [as_native(array) for array in arrays]
         natives = self._runtime.engine.submit_all(
-            self._arguments[0], arrays, *self._arguments[2:-1]
+            self._arguments[0],
+            [view for view, _ in views],
+            *self._arguments[2:-2],
+            [dtype for _, dtype in views],
         )
         return GroupedHandle(natives, self._runtime, self._name, arrays)
 
