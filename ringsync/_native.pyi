@@ -45,6 +45,7 @@ class Engine:
         timeout_s: float,
         splits: tuple[int, ...] = (),
         peer: int = -1,
+        dtype: int = -1,
     ) -> Handle: ...
     def submit_all(
         self,
@@ -55,6 +56,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
+        dtypes: list[int],
     ) -> list[Handle]: ...
     def call_all(
         self,
@@ -65,6 +67,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
+        dtypes: list[int],
     ) -> list[Handle]: ...
     def call(
         self,
@@ -77,6 +80,7 @@ class Engine:
         timeout_s: float,
         splits: tuple[int, ...] = (),
         peer: int = -1,
+        dtype: int = -1,
     ) -> Handle: ...
     def allocate(self, size_bytes: int) -> NDArray[np.uint8]: ...
     def shutdown(self, cause: str) -> None: ...
@@ -123,4 +127,5 @@ def reduce_with(
     factor: float = 1.0,
     divisor: int = 1,
     destinations: int = 1,
+    dtype: int = -1,
 ) -> list[NDArray[np.uint8]]: ...

@@ -16,12 +16,16 @@ from ringsync.errors import ConfigError
 Array: TypeAlias = npt.NDArray[Any]
 
 SUPPORTED_DTYPES = (
-    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool",
+    "float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool",
 )  # fmt: skip
 
 # Compared as objects, which also tells foreign byte orders apart: asking for a dtype's name takes
 # NumPy 2 us, half of a small allreduce.
-_SUPPORTED = frozenset(np.dtype(name) for name in SUPPORTED_DTYPES)
+_SUPPORTED = frozenset(np.dtype(name) for name in SUPPORTED_DTYPES if name != "bfloat16")
+
+# The native core's numbers.
+_OWN_DTYPE = -1
+_BFLOAT16 = 9
 
 
 def as_view(x: object, place: str) -> Array:
@@ -38,7 +42,7 @@ def as_view(x: object, place: str) -> Array:
         ConfigError: `x` is no array, lies on a device, or has an unsupported dtype.
     """
     array = x if type(x) is np.ndarray else _import(x, place)
-    if array.dtype not in _SUPPORTED:
+    if array.dtype not in _SUPPORTED and not _is_bfloat16(array.dtype):
         raise ConfigError(
             f"[{place}] dtype {array.dtype} is not supported; one of "
             f"{', '.join(SUPPORTED_DTYPES)} is expected. Convert it with astype()."
@@ -97,6 +101,28 @@ def as_source(x: object, place: str) -> Array:
     """
     array = as_view(x, place)
     return array if array.flags.c_contiguous and array.flags.aligned else array.copy(order="C")
+
+
+def as_native(array: Array) -> tuple[Array, int]:
+    """View an array of a supported dtype as the native core takes it.
+
+    Args:
+        array: What `as_view` and its like have returned.
+
+    Returns:
+        `array` and -1, for its own dtype; or a view of its bits and the number of the dtype they
+        are of.
+    """
+    # Of all supported dtypes only bfloat16 is of a kind that NumPy does not know.
+    if array.dtype.kind != "V":
+        return array, _OWN_DTYPE
+    return array.view(np.uint16), _BFLOAT16
+
+
+def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    # Known by its name: it is ml_dtypes' type, which is not needed here and exports neither DLPack
+    # nor a buffer.
+    return dtype.kind == "V" and dtype.name == "bfloat16" and dtype.isnative
 
 
 def _import(x: object, place: str) -> Array:

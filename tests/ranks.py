@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ringsync import _native
+from ringsync.arrays import as_native
 
 # No test waits longer for anything; whatever takes longer hangs.
 DEADLINE_S = 30.0
@@ -140,7 +141,8 @@ class Rank:
         peer=-1,
     ):  # fmt: skip
         named = ("unnamed" if name is None else name, name is not None)
-        return (int(collective), array, *named, int(op), root, timeout_s, splits, peer)
+        view, dtype = (None, -1) if array is None else as_native(array)
+        return (int(collective), view, *named, int(op), root, timeout_s, splits, peer, dtype)
 
 
 def finish(handle) -> None:

@@ -10,6 +10,7 @@ size_t size_bytes(Dtype dtype) {
       return 1;
     case Dtype::kInt16:
     case Dtype::kFloat16:
+    case Dtype::kBfloat16:
       return 2;
     case Dtype::kInt32:
     case Dtype::kFloat32:
@@ -41,6 +42,8 @@ std::string_view name(Dtype dtype) {
       return "float16";
     case Dtype::kBool:
       return "bool";
+    case Dtype::kBfloat16:
+      return "bfloat16";
   }
   __builtin_unreachable();
 }

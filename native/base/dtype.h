@@ -19,6 +19,7 @@ enum class Dtype : uint8_t {
   kInt16 = 6,
   kFloat16 = 7,
   kBool = 8,
+  kBfloat16 = 9,
 };
 
 size_t size_bytes(Dtype dtype);

@@ -9,8 +9,16 @@ namespace nb = nanobind;
 namespace ringsync {
 namespace {
 
-Dtype dtype_of(const nb::dlpack::dtype& type) {
+Dtype dtype_of(const nb::dlpack::dtype& type, int stated) {
   const auto code = static_cast<nb::dlpack::dtype_code>(type.code);
+  if (stated != kOwnDtype) {
+    const bool is_bfloat16 = stated == static_cast<int>(Dtype::kBfloat16) && type.lanes == 1 &&
+                             code == nb::dlpack::dtype_code::UInt && type.bits == 16;
+    if (is_bfloat16) return Dtype::kBfloat16;
+    throw ConfigError("[array] dtype number " + std::to_string(stated) + " was stated for " +
+                      std::to_string(type.bits) +
+                      " bits; only uint16 may stand for another, bfloat16. State none.");
+  }
   if (type.lanes == 1) {
     if (code == nb::dlpack::dtype_code::Float && type.bits == 16) return Dtype::kFloat16;
     if (code == nb::dlpack::dtype_code::Float && type.bits == 32) return Dtype::kFloat32;
@@ -39,9 +47,9 @@ bool is_contiguous(const AnyArray& array) {
 
 }  // namespace
 
-ArrayView view_of(const AnyArray& array) {
+ArrayView view_of(const AnyArray& array, int dtype) {
   ArrayView view;
-  view.dtype = dtype_of(array.dtype());
+  view.dtype = dtype_of(array.dtype(), dtype);
   for (size_t i = 0; i < array.ndim(); ++i) {
     view.shape.push_back(static_cast<int64_t>(array.shape(i)));
   }

@@ -22,9 +22,13 @@ struct ArrayView {
   std::vector<int64_t> shape;
 };
 
+/// The array's own dtype.
+inline constexpr int kOwnDtype = -1;
+
 /// Throws ConfigError for a dtype without a number and for strides. The array stays the caller's,
-/// who also sees to it that what is written to is writable.
-ArrayView view_of(const AnyArray& array);
+/// who also sees to it that what is written to is writable. `dtype`: kOwnDtype, or that of
+/// bfloat16, which NumPy cannot export and which comes as uint16.
+ArrayView view_of(const AnyArray& array, int dtype = kOwnDtype);
 
 /// A NumPy array of bytes that keeps `data` alive.
 ByteArray wrap_bytes(std::shared_ptr<std::byte> data, size_t bytes);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <tuple>
 
+#include "base/error.h"
 #include "bindings/bind_array.h"
 #include "bindings/bindings.h"
 #include "engine/engine.h"
@@ -56,7 +57,7 @@ class BoundEngine {
 
 Request make_request(int collective, const std::optional<AnyArray>& array, std::string name,
                      bool is_named, int op, int root, double timeout_s,
-                     std::vector<uint64_t> splits, int peer) {
+                     std::vector<uint64_t> splits, int peer, int dtype) {
   Request request;
   request.collective = static_cast<Collective>(collective);
   request.name = std::move(name);
@@ -68,7 +69,7 @@ Request make_request(int collective, const std::optional<AnyArray>& array, std::
   request.deadline = deadline_after(timeout_s);
   request.shape = {0};  // a barrier moves nothing
   if (array) {
-    ArrayView view = view_of(*array);
+    ArrayView view = view_of(*array, dtype);
     request.data = view.bytes;
     request.dtype = view.dtype;
     request.shape = std::move(view.shape);
@@ -83,9 +84,9 @@ template <Start start>
 std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
                               const std::optional<AnyArray>& array, std::string name, bool is_named,
                               int op, int root, double timeout_s, std::vector<uint64_t> splits,
-                              int peer) {
+                              int peer, int dtype) {
   Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s,
-                                 std::move(splits), peer);
+                                 std::move(splits), peer, dtype);
   std::shared_ptr<Handle> handle;
   {
     const GilRelease release;
@@ -103,12 +104,17 @@ template <StartAll start_all>
 std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collective,
                                                const std::vector<AnyArray>& arrays,
                                                const std::string& name, bool is_named, int op,
-                                               int root, double timeout_s) {
+                                               int root, double timeout_s,
+                                               const std::vector<int>& dtypes) {
+  if (dtypes.size() != arrays.size()) {
+    throw ConfigError("[group] " + std::to_string(dtypes.size()) + " dtypes for " +
+                      std::to_string(arrays.size()) + " arrays. Give one for each.");
+  }
   std::vector<Request> requests;
   for (const AnyArray& array : arrays) {
     const std::string member = is_named ? name + "." + std::to_string(requests.size()) : name;
-    requests.push_back(
-        make_request(collective, array, member, is_named, op, root, timeout_s, {}, kAllRanks));
+    requests.push_back(make_request(collective, array, member, is_named, op, root, timeout_s, {},
+                                    kAllRanks, dtypes[requests.size()]));
   }
   std::vector<std::shared_ptr<Handle>> handles;
   {
@@ -185,15 +191,16 @@ void bind_engine(nb::module_& module) {
            "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
       .def("submit", &begin<&Engine::submit>, "collective"_a, "array"_a.none(), "name"_a,
            "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
-           "peer"_a = kAllRanks, "Queue a request and return at once.")
+           "peer"_a = kAllRanks, "dtype"_a = kOwnDtype, "Queue a request and return at once.")
       .def("submit_all", &begin_all<&Engine::submit_all>, "collective"_a, "arrays"_a, "name"_a,
-           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a,
+           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "dtypes"_a,
            "Queue a request for each array, or none, and return at once.")
       .def("call_all", &begin_all<&Engine::call_all>, "collective"_a, "arrays"_a, "name"_a,
-           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "Like submit_all, on this thread.")
+           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "dtypes"_a,
+           "Like submit_all, on this thread.")
       .def("call", &begin<&Engine::call>, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a,
            "op"_a, "root"_a, "timeout_s"_a, "splits"_a = std::vector<uint64_t>{},
-           "peer"_a = kAllRanks,
+           "peer"_a = kAllRanks, "dtype"_a = kOwnDtype,
            "Like submit, but done on this thread when nothing else is going on.")
       .def(
           "allocate",

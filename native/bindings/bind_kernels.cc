@@ -30,7 +30,8 @@ Kernel kernel_named(const std::string& name) {
 
 /// Reduces copies of the inputs, in place: the first `destinations` of them are written.
 std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<AnyArray>& inputs,
-                                   int op, double factor, int64_t divisor, size_t destinations) {
+                                   int op, double factor, int64_t divisor, size_t destinations,
+                                   int dtype_number) {
   const Kernel chosen = kernel_named(kernel);
   if (destinations == 0 || destinations > inputs.size()) {
     throw ConfigError("[kernel] " + std::to_string(inputs.size()) + " inputs hold no " +
@@ -39,9 +40,9 @@ std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<
   std::vector<std::shared_ptr<std::vector<std::byte>>> copies;
   std::vector<MutableByteSpan> targets;
   std::vector<ByteSpan> sources;
-  const Dtype dtype = view_of(inputs[0]).dtype;
+  const Dtype dtype = view_of(inputs[0], dtype_number).dtype;
   for (const AnyArray& input : inputs) {
-    const ArrayView view = view_of(input);
+    const ArrayView view = view_of(input, dtype_number);
     if (view.dtype != dtype || input.size() != inputs[0].size()) {
       throw ConfigError("[kernel] input " + std::to_string(copies.size()) +
                         " differs from input 0 in dtype or length. Give equal ones.");
@@ -64,7 +65,7 @@ std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<
 void bind_kernels(nb::module_& module) {
   module.def("kernel_names", &kernel_names, "Those that this processor runs, the widest first.");
   module.def("reduce_with", &reduce_with, "kernel"_a, "inputs"_a, "op"_a, "factor"_a = 1.0,
-             "divisor"_a = 1, "destinations"_a = 1,
+             "divisor"_a = 1, "destinations"_a = 1, "dtype"_a = kOwnDtype,
              "Bytes of equal results of one reduction, written over copies of the first inputs.");
 }
 

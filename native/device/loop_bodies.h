@@ -20,6 +20,7 @@ T load(T value) {
   return value;
 }
 inline float load(Float16 half) { return widen(half); }
+inline float load(Bfloat16 half) { return widen(half); }
 
 template <typename T>
 using Computed = decltype(load(T()));
@@ -27,7 +28,9 @@ using Computed = decltype(load(T()));
 template <typename T>
 T store(Computed<T> value) {
   if constexpr (std::is_same_v<T, Float16>) {
-    return narrow(value);
+    return narrow_to_float16(value);
+  } else if constexpr (std::is_same_v<T, Bfloat16>) {
+    return narrow_to_bfloat16(value);
   } else {
     return value;
   }
@@ -217,6 +220,8 @@ Loops loops_of(Dtype dtype, ReduceOp op) {
       return loops_by<int16_t>(op);
     case Dtype::kFloat16:
       return loops_by<Float16>(op);
+    case Dtype::kBfloat16:
+      return loops_by<Bfloat16>(op);
     case Dtype::kUint8:
     case Dtype::kBool:  // 0 or 1 in a byte; of its ops only Min and Max come this far
       return loops_by<uint8_t>(op);

@@ -11,8 +11,8 @@
 namespace ringsync {
 
 /// Of one dtype and one op. Sources and destinations hold the dtype; partial results hold the type
-/// that is computed in, which is float32 for float16, else the dtype. A destination may be exactly
-/// one of the sources; `second` may be null.
+/// that is computed in, which is float32 for float16 and bfloat16, else the dtype. A destination
+/// may be exactly one of the sources; `second` may be null.
 struct Loops {
   size_t partial_bytes = 0;
   /// partial = left op right.

@@ -1,8 +1,9 @@
 #pragma once
 
-// IEEE 754 binary16 in memory, float32 in registers. Written out because GCC 12 has no such type in
-// C++; without a branch, so that loops over it become vectors. Compiled once per kernel, and
-// therefore bound by the rule that loop_bodies.h states.
+// 16-bit floats in memory, float32 in registers: IEEE 754 binary16, and bfloat16, the upper half of
+// a float32. Written out because GCC 12 has no such types in C++; without a branch, so that loops
+// over it become vectors. Compiled once per kernel, and therefore bound by the rule that
+// loop_bodies.h states.
 
 #include <cstdint>
 
@@ -16,8 +17,9 @@ Bits choose(bool is_first, Bits first, Bits second) {
   return is_first ? first : second;
 }
 
-/// Its bits. An enumeration, because the copying of structures keeps GCC from making vectors.
+/// Their bits. Enumerations, because the copying of structures keeps GCC from making vectors.
 enum class Float16 : uint16_t {};
+enum class Bfloat16 : uint16_t {};
 
 // Signed integers, because AVX2 compares and converts no others.
 
@@ -35,7 +37,7 @@ inline float widen(Float16 half) {
 }
 
 /// To nearest, ties to even; above 65504 as that rounds, to infinity; NaN stays NaN.
-inline Float16 narrow(float value) {
+inline Float16 narrow_to_float16(float value) {
   const auto bits = __builtin_bit_cast(int32_t, value);
   const int32_t magnitude = bits & 0x7fffffff;
   // Adding just below half a unit, and the kept low bit, rounds ties to even; a carry out of the
@@ -49,6 +51,18 @@ inline Float16 narrow(float value) {
   // 0x477ff000 is 65520, the first that rounds to infinity.
   const int32_t unsigned_bits = choose(magnitude >= 0x477ff000, special, finite);
   return static_cast<Float16>(unsigned_bits | ((bits >> 16) & 0x8000));
+}
+
+/// Exact.
+inline float widen(Bfloat16 half) {
+  return __builtin_bit_cast(float, static_cast<uint32_t>(half) << 16);
+}
+
+/// To nearest, ties to even; too large to infinity; NaN stays NaN.
+inline Bfloat16 narrow_to_bfloat16(float value) {
+  const auto bits = __builtin_bit_cast(uint32_t, value);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return static_cast<Bfloat16>(choose(value != value, (bits >> 16) | 0x0040u, rounded));
 }
 
 }  // namespace

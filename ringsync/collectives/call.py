@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import NoReturn
 
 from ringsync._native import Handle as NativeHandle
-from ringsync.arrays import Array
+from ringsync.arrays import Array, as_native
 from ringsync.collectives.reduce_op import Adasum, ReduceOp, Sum
 from ringsync.errors import ConfigError
 from ringsync.handle import GroupedHandle, Handle
@@ -84,10 +84,11 @@ class Call:
         if name is not None and not isinstance(name, str):
             raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
         self._array = array
+        native, dtype = (None, -1) if array is None else as_native(array)
         self._name = place if name is None else name
         self._arguments = (
             collective,
-            array,
+            native,
             self._name,
             name is not None,
             op,
@@ -95,6 +96,7 @@ class Call:
             seconds,
             splits,
             peer,
+            dtype,
         )
 
     def run(self) -> Array:
@@ -165,9 +167,11 @@ class Call:
 
     def _arguments_for(
         self, arrays: list[Array]
-    ) -> tuple[Collective, list[Array], str, bool, ReduceOp, int, float]:
-        collective, _, name, is_named, op, root, seconds, _, _ = self._arguments
-        return collective, arrays, name, is_named, op, root, seconds
+    ) -> tuple[Collective, list[Array], str, bool, ReduceOp, int, float, list[int]]:
+        collective, _, name, is_named, op, root, seconds, *_ = self._arguments
+        views = [as_native(array) for array in arrays]
+        dtypes = [dtype for _, dtype in views]
+        return collective, [view for view, _ in views], name, is_named, op, root, seconds, dtypes
 
     def _finish(self, native: NativeHandle) -> Array:
         if self._array is None or self._arguments[0] not in _WITH_RESULT:

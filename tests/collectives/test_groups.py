@@ -52,7 +52,7 @@ def test_arrays_that_share_memory_are_refused():
 
 def submit_group(rank, arrays, name):
     how = (name, True, int(Op.SUM), 0, DEADLINE_S)
-    return rank.engine.submit_all(int(Collective.ALLREDUCE), arrays, *how)
+    return rank.engine.submit_all(int(Collective.ALLREDUCE), arrays, *how, [-1] * len(arrays))
 
 
 def test_a_name_in_flight_refuses_the_group_and_leaves_no_name_behind():

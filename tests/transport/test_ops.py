@@ -2,6 +2,7 @@
 
 import functools
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,8 +14,9 @@ from ringsync.errors import MismatchError
 from ..ranks import Op, world
 
 FLOATS = [np.dtype(name) for name in ("float16", "float32", "float64")]
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 INTEGERS = [np.dtype(name) for name in ("int8", "int16", "int32", "int64", "uint8")]
-DTYPES = [*FLOATS, *INTEGERS]
+DTYPES = [*FLOATS, BFLOAT16, *INTEGERS]
 OF_NUMPY = {
     Op.SUM: np.add, Op.MIN: np.minimum, Op.MAX: np.maximum, Op.PRODUCT: np.multiply,
 }  # fmt: skip
@@ -57,7 +59,7 @@ def test_every_op_equals_numpy_and_has_the_same_bits_on_all_ranks(
 
 @extremes
 @pytest.mark.parametrize("holder", range(3))
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("dtype", [*FLOATS, BFLOAT16], ids=str)
 @pytest.mark.parametrize("count", [1, 5000])
 def test_nan_on_any_rank_is_the_least_and_the_greatest(worlds, op, holder, dtype, count):
     inputs = [np.full(count, -np.inf if rank == 0 else np.inf, dtype) for rank in range(3)]
@@ -68,7 +70,7 @@ def test_nan_on_any_rank_is_the_least_and_the_greatest(worlds, op, holder, dtype
 @extremes
 @pytest.mark.parametrize("holder", range(3))
 @pytest.mark.parametrize("odd", [0.0, -0.0], ids=repr)
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("dtype", [*FLOATS, BFLOAT16], ids=str)
 def test_negative_zero_is_below_zero(worlds, op, holder, odd, dtype):
     inputs = [np.full(100, odd if rank == holder else -odd, dtype) for rank in range(3)]
     found = reduced(worlds.of(3, "inproc"), inputs, op)
@@ -119,6 +121,32 @@ def test_a_float16_sum_of_two_is_rounded_as_numpy_rounds(worlds, seed, exponent)
             expected = combine(*(x.astype(np.float32) for x in inputs)).astype(np.float16)
         found = reduced(worlds.of(2, "inproc"), inputs, op)
         np.testing.assert_array_equal(found, expected)
+
+
+@given(seed=st.integers(0, 999), exponent=st.integers(-140, 127))
+def test_a_bfloat16_sum_of_two_is_rounded_as_ml_dtypes_rounds(worlds, seed, exponent):
+    random = np.random.default_rng(seed)
+    inputs = [np.ldexp(random.uniform(-1, 1, 500), exponent).astype(BFLOAT16) for _ in range(2)]
+    for op, combine in ((Op.SUM, np.add), (Op.PRODUCT, np.multiply)):
+        with np.errstate(over="ignore", under="ignore"):
+            expected = combine(*(x.astype(np.float32) for x in inputs)).astype(BFLOAT16)
+        found = reduced(worlds.of(2, "inproc"), inputs, op)
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_every_bfloat16_survives_and_is_halved_to_nearest_even(worlds):
+    every = np.arange(1 << 16, dtype=np.uint16).view(BFLOAT16)
+    ranks = worlds.of(2, "inproc")
+    found = reduced(ranks, [every, np.zeros_like(every)], Op.AVERAGE)
+    with np.errstate(invalid="ignore"):  # of signalling NaNs
+        expected = (every.astype(np.float32) / 2).astype(BFLOAT16)
+    np.testing.assert_array_equal(found.astype(np.float32), expected.astype(np.float32))
+
+
+def test_bfloat16_is_rounded_once_for_all_sources(worlds):
+    # Each 1 alone would be lost beside 256, whose neighbour is 258.
+    inputs = [np.full(3, value, BFLOAT16) for value in (256, 1, 1)]
+    assert (reduced(worlds.of(3, "inproc"), inputs, Op.SUM) == 258).all()
 
 
 def test_float16_is_rounded_once_for_all_sources(worlds):
