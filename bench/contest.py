@@ -60,11 +60,12 @@ class Contender:
     Attributes:
         name: For tables, for example `openmpi-tuned`.
         kind: `ringsync`, `peer` or `ceiling`.
-        library: What its ranks import, a name in ranks/contest.py; a ceiling's own name.
+        library: What its ranks import, a module of bench.peers; a ceiling's own name.
         command: Starts all ranks; the directory of the turn is added to it.
         memory: Where its arrays lie: `private` or `registered`.
         family: Of a peer: its name in entrants.py, whatever its setting.
         variables: Environment beyond this process's.
+        most_samples: Of a case in one turn; a library of milliseconds needs no more.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Contender:
     memory: str = "private"
     family: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+    most_samples: int = 10**6
 
 
 @dataclass(slots=True)
@@ -150,7 +152,9 @@ def _take_turn(
         task = {
             "library": who.library,
             "memory": who.memory,
-            "cases": [asdict(case) for case in cases],
+            "cases": [
+                asdict(case) | {"samples": min(case.samples, who.most_samples)} for case in cases
+            ],
         }
         (directory / TASK).write_text(json.dumps(task))
         make_barrier_file(directory / BARRIER, size)

@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.contest import ROOT, Contender
 
 _RANK = ("-m", "bench.ranks.contest")
+_SLOW_SAMPLES = 7
 _PROBE_LIMIT_S = 60  # importing torch from a cold disk takes tens of seconds
 # MPIs allocate a temporary per call; above glibc's 32 MiB threshold each of them comes as fresh
 # pages from the kernel, which halves the speed. A user who knows raises both thresholds.
@@ -29,13 +30,14 @@ class Peer:
     """A library that ringsync is measured against.
 
     Attributes:
-        library: What its ranks import, a name in ranks/contest.py.
+        library: What its ranks import, a module of bench.peers.
         packages: Distributions that must be installed.
         launcher: Starts ranks, a program beside the interpreter or a module of it; `{np}` is their
             number and `{bin}` where the interpreter lies.
         variables: Environment that it cannot do without.
         is_tunable: Whether it is measured a second time with malloc's thresholds raised.
         workloads: What bench.fusion lets it do with many arrays, names in ranks/workloads.py.
+        most_samples: In one turn.
     """
 
     library: str
@@ -44,6 +46,7 @@ class Peer:
     variables: dict[str, str] = field(default_factory=dict)
     is_tunable: bool = True
     workloads: tuple[str, ...] = ("by-tensor", "in-buckets")
+    most_samples: int = 10**6
 
 
 PEERS = {
@@ -65,6 +68,23 @@ PEERS = {
         ("impi-rt", "mpi4py"),
         ("{bin}/mpiexec.hydra", "-n", "{np}"),
         {"I_MPI_FABRICS": "shm", "I_MPI_ROOT": "{bin}/..", "FI_PROVIDER_PATH": "{bin}/../lib"},
+    ),
+    "gloo": Peer(
+        "gloo",
+        ("torch",),
+        ("{bin}/torchrun", "--standalone", "--nproc-per-node", "{np}", "--no-python"),
+        {"OMP_NUM_THREADS": "1"},  # torchrun's own choice; said here, it does not warn
+        is_tunable=False,
+        workloads=("posted", "in-buckets"),
+        most_samples=_SLOW_SAMPLES,
+    ),
+    "horovod": Peer(
+        "horovod",
+        ("horovod", "torch"),
+        ("{bin}/horovodrun", "--gloo", "-np", "{np}"),
+        is_tunable=False,
+        workloads=("posted", "grouped"),
+        most_samples=_SLOW_SAMPLES,
     ),
 }
 
@@ -135,7 +155,15 @@ def _enter(name: str, peer: Peer, interpreter: Path, size: int) -> list[Contende
 
     command = (*(fill(word) for word in peer.launcher), str(interpreter), *_RANK)
     variables = {key: fill(value) for key, value in peer.variables.items()}
-    plain = Contender(name, "peer", peer.library, command, family=name, variables=variables)
+    plain = Contender(
+        name,
+        "peer",
+        peer.library,
+        command,
+        family=name,
+        variables=variables,
+        most_samples=peer.most_samples,
+    )
     if not peer.is_tunable:
         return [plain]
     return [plain, replace(plain, name=f"{name}-tuned", variables=variables | _TUNED)]

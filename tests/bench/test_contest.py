@@ -13,7 +13,7 @@ from bench.series import Series
 
 
 def series(contender, kind, case, *times_s, memory="private"):
-    facts = {"contender": contender, "kind": kind, "case": case, "memory": memory}
+    facts = {"contender": contender, "kind": kind, "case": case, "memory": memory, "family": ""}
     facts |= {"foreign_cores": 0.0, "bytes": 1000, "np": 2}
     return Series(f"{contender}-{case}", times_s, facts)
 
