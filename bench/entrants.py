@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class Peer:
         launcher: Starts ranks, a program beside the interpreter or a module of it; `{np}` is their
             number and `{bin}` where the interpreter lies.
         variables: Environment that it cannot do without.
-        is_tunable: Whether it is measured a second time with malloc's thresholds raised.
+        settings: Environment of further contenders by the ending of their name: as it comes, a
+            library need not be at its best, and the best counts.
         workloads: What bench.fusion lets it do with many arrays, names in ranks/workloads.py.
         most_samples: In one turn.
     """
@@ -44,7 +45,7 @@ class Peer:
     packages: tuple[str, ...]
     launcher: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict)
-    is_tunable: bool = True
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     workloads: tuple[str, ...] = ("by-tensor", "in-buckets")
     most_samples: int = 10**6
 
@@ -61,20 +62,32 @@ PEERS = {
             *("--map-by", ":OVERSUBSCRIBE"),
             *("-n", "{np}"),
         ),
+        settings={"tuned": _TUNED},
     ),
-    "mpich": Peer("mpi", ("mpich", "mpi4py"), ("{bin}/mpirun", "-n", "{np}")),
+    "mpich": Peer(
+        "mpi",
+        ("mpich", "mpi4py"),
+        ("{bin}/mpirun", "-n", "{np}"),
+        settings={"tuned": _TUNED},
+    ),
     "impi": Peer(
         "mpi",
         ("impi-rt", "mpi4py"),
         ("{bin}/mpiexec.hydra", "-n", "{np}"),
         {"I_MPI_FABRICS": "shm", "I_MPI_ROOT": "{bin}/..", "FI_PROVIDER_PATH": "{bin}/../lib"},
+        # It binds ranks to cores, which is good until somebody else works there; and on processors
+        # that are not Intel's it takes its oldest transport.
+        settings={
+            "tuned": _TUNED,
+            "unbound": _TUNED | {"I_MPI_PIN": "0"},
+            "avx512": _TUNED | {"I_MPI_SHM": "skx_avx512"},
+        },
     ),
     "gloo": Peer(
         "gloo",
         ("torch",),
         ("{bin}/torchrun", "--standalone", "--nproc-per-node", "{np}", "--no-python"),
         {"OMP_NUM_THREADS": "1"},  # torchrun's own choice; said here, it does not warn
-        is_tunable=False,
         workloads=("posted", "in-buckets"),
         most_samples=_SLOW_SAMPLES,
     ),
@@ -82,7 +95,6 @@ PEERS = {
         "horovod",
         ("horovod", "torch"),
         ("{bin}/horovodrun", "--gloo", "-np", "{np}"),
-        is_tunable=False,
         workloads=("posted", "grouped"),
         most_samples=_SLOW_SAMPLES,
     ),
@@ -115,7 +127,7 @@ def peer_contenders(names: Sequence[str], python: str, size: int) -> list[Conten
         size: Number of ranks.
 
     Returns:
-        One or two contenders per peer that was found.
+        A contender per setting of each peer that was found.
     """
     found: list[Contender] = []
     for name in names:
@@ -164,6 +176,10 @@ def _enter(name: str, peer: Peer, interpreter: Path, size: int) -> list[Contende
         variables=variables,
         most_samples=peer.most_samples,
     )
-    if not peer.is_tunable:
-        return [plain]
-    return [plain, replace(plain, name=f"{name}-tuned", variables=variables | _TUNED)]
+    return [
+        plain,
+        *(
+            replace(plain, name=f"{name}-{setting}", variables=variables | dict(more))
+            for setting, more in peer.settings.items()
+        ),
+    ]
