@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.command import Parser, run_command
+from bench.units import parse_size
 
 _US = 1e6
 _UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
@@ -87,10 +88,18 @@ def has_sizes(points: Points) -> bool:
         points: Of a record.
 
     Returns:
-        Whether each point of a contender has a size of its own, and some have several points.
+        Whether cases are named after sizes, as models are not, and there are several.
     """
-    sizes = [[size for size, _ in by_case.values()] for by_case in points.values()]
-    return all(len(set(some)) == len(some) for some in sizes) and max(map(len, sizes)) > 1
+    cases = {case for by_case in points.values() for case, (size, _) in by_case.items() if size}
+    return len(cases) > 1 and all(map(_is_size, cases))
+
+
+def _is_size(case: str) -> bool:
+    try:
+        parse_size(case.rpartition("-")[2])
+    except ValueError:
+        return False
+    return True
 
 
 def _draw_lines(axes: Any, points: Points) -> None:  # noqa: ANN401 - matplotlib may be absent

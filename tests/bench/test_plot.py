@@ -31,11 +31,12 @@ def test_points_are_bytes_and_microseconds_by_contender_and_case():
     ("points", "expected"),
     [
         ([("a", "4B", 4, 1.0), ("a", "1KiB", 1024, 1.0)], True),
+        ([("a", "4B", 4, 1.0), ("a", "barrier", 0, 1.0), ("a", "1KiB", 1024, 1.0)], True),
         ([("a", "4B", 4, 1.0), ("b", "4B", 4, 1.0)], False),
-        ([("a", "x", 4, 1.0), ("a", "y", 4, 1.0)], False),
+        ([("a", "resnet50", 102, 1.0), ("a", "bert", 438, 1.0)], False),
     ],
 )
-def test_lines_need_several_sizes_of_their_own(points, expected):
+def test_lines_are_drawn_by_size_and_models_are_bars(points, expected):
     assert has_sizes(read_points(record(*points))) is expected
 
 
