@@ -75,8 +75,8 @@ PEERS = {
         ("impi-rt", "mpi4py"),
         ("{bin}/mpiexec.hydra", "-n", "{np}"),
         {"I_MPI_FABRICS": "shm", "I_MPI_ROOT": "{bin}/..", "FI_PROVIDER_PATH": "{bin}/../lib"},
-        # It binds ranks to cores, which is good until somebody else works there; and on processors
-        # that are not Intel's it takes its oldest transport.
+        # It binds ranks to cores, and chooses a transport by processor; which of these is best on
+        # one that is not Intel's is not known, so that all take part.
         settings={
             "tuned": _TUNED,
             "unbound": _TUNED | {"I_MPI_PIN": "0"},
