@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from bench.load import LoadMeter, processor_time_s
 from bench.process import Ending, run_program
@@ -27,6 +28,11 @@ _MIB = 2**20
 # Up to here a sample is a loop of calls: a barrier would wake helper threads that libraries keep.
 _LOOP_BYTES = _MIB
 _SAMPLES_PER_LOOP_CASE = 7
+# Others' share beyond which a turn says more about them than about the library.
+_CLEAN_CORES = 0.15
+_LEAST_CLEAN_TURNS = 2
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,12 @@ class Contender:
     Attributes:
         name: For tables, for example `openmpi-tuned`.
         kind: `ringsync`, `peer` or `ceiling`.
-        library: What its ranks import, a name in ranks/contest.py; a ceiling's own name.
+        library: What its ranks import, a module of bench.peers; a ceiling's own name.
         command: Starts all ranks; the directory of the turn is added to it.
         memory: Where its arrays lie: `private` or `registered`.
         family: Of a peer: its name in entrants.py, whatever its setting.
         variables: Environment beyond this process's.
+        most_samples: Of a case in one turn; a library of milliseconds needs no more.
     """
 
     name: str
@@ -74,15 +81,25 @@ class Contender:
     memory: str = "private"
     family: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+    most_samples: int = 10**6
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What all turns of one contender have shown about one case."""
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn of one contender has shown about one case.
 
-    times_s: list[float] = field(default_factory=list)
-    wrong: int = 0
-    foreign_cores: list[float] = field(default_factory=list)
+    Attributes:
+        times_s: A time per sample.
+        wrong: Number of wrong values.
+        foreign_cores: What others took of the machine meanwhile.
+    """
+
+    times_s: Sequence[float]
+    wrong: int
+    foreign_cores: float
+
+
+Tallies = Mapping[tuple[str, str], list[Turn]]
 
 
 def allreduce_case(size_bytes: int, samples: int = 0) -> Case:
@@ -121,10 +138,10 @@ def run_contest(
     Raises:
         SystemExit: ringsync itself failed.
     """
-    tallies = {(who.name, case.name): _Tally() for who, cases in entries for case in cases}
+    tallies: Tallies = {(who.name, case.name): [] for who, cases in entries for case in cases}
     out: set[str] = set()
-    for _ in range(rounds):
-        for who, cases in entries:
+    for round_ in range(rounds):
+        for who, cases in rotate(entries, round_):
             if who.name in out:
                 continue
             ending = _take_turn(who, cases, size, tallies)
@@ -138,19 +155,46 @@ def run_contest(
         _series(who, case, size, tallies[who.name, case.name])
         for who, cases in entries
         for case in cases
-        if tallies[who.name, case.name].times_s
+        if tallies[who.name, case.name]
     ]
 
 
-def _take_turn(
-    who: Contender, cases: Sequence[Case], size: int, tallies: Mapping[tuple[str, str], _Tally]
-) -> Ending:
+def rotate(entries: Sequence[_T], round_: int) -> list[_T]:
+    """Order the turns of a round, so that nobody is always first or always last.
+
+    Args:
+        entries: In the order of round 0.
+        round_: Number of the round.
+
+    Returns:
+        All of them, each round beginning with another one.
+    """
+    first = round_ % len(entries)
+    return [*entries[first:], *entries[:first]]
+
+
+def choose_turns(turns: Sequence[Turn]) -> list[Turn]:
+    """Leave out the turns that others disturbed, where enough are left without them.
+
+    Args:
+        turns: Of one contender and case.
+
+    Returns:
+        The clean ones if there are two; otherwise all.
+    """
+    clean = [turn for turn in turns if turn.foreign_cores <= _CLEAN_CORES]
+    return clean if len(clean) >= _LEAST_CLEAN_TURNS else list(turns)
+
+
+def _take_turn(who: Contender, cases: Sequence[Case], size: int, tallies: Tallies) -> Ending:
     with tempfile.TemporaryDirectory(prefix="ringsync-bench-") as name:
         directory = Path(name)
         task = {
             "library": who.library,
             "memory": who.memory,
-            "cases": [asdict(case) for case in cases],
+            "cases": [
+                asdict(case) | {"samples": min(case.samples, who.most_samples)} for case in cases
+            ],
         }
         (directory / TASK).write_text(json.dumps(task))
         make_barrier_file(directory / BARRIER, size)
@@ -159,10 +203,8 @@ def _take_turn(
         load = meter.read(processor_time_s())
         if ending.status == 0:
             for case, times_s, wrong in merge_ranks(directory):
-                tally = tallies[who.name, case]
-                tally.times_s += times_s
-                tally.wrong += wrong
-                tally.foreign_cores.append(load.programs + load.stolen)
+                turn = Turn(times_s, wrong, load.programs + load.stolen)
+                tallies[who.name, case].append(turn)
         return ending
 
 
@@ -186,10 +228,11 @@ def merge_ranks(directory: Path) -> list[tuple[str, list[float], int]]:
     ]
 
 
-def _series(who: Contender, case: Case, size: int, tally: _Tally) -> Series:
+def _series(who: Contender, case: Case, size: int, turns: Sequence[Turn]) -> Series:
+    chosen = choose_turns(turns)
     return Series(
         f"{who.name}-{case.name}",
-        tally.times_s,
+        [time_s for turn in chosen for time_s in turn.times_s],
         {
             "contender": who.name,
             "kind": who.kind,
@@ -199,7 +242,9 @@ def _series(who: Contender, case: Case, size: int, tally: _Tally) -> Series:
             "memory": who.memory,
             "bytes": case.size_bytes,
             "np": size,
-            "wrong": tally.wrong,
-            "foreign_cores": sum(tally.foreign_cores) / len(tally.foreign_cores),
+            "wrong": sum(turn.wrong for turn in turns),
+            "foreign_cores": sum(turn.foreign_cores for turn in chosen) / len(chosen),
+            "turns": len(turns),
+            "turns_dropped": len(turns) - len(chosen),
         },
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.contest import ROOT, Contender
 
 _RANK = ("-m", "bench.ranks.contest")
+_SLOW_SAMPLES = 7
 _PROBE_LIMIT_S = 60  # importing torch from a cold disk takes tens of seconds
 # MPIs allocate a temporary per call; above glibc's 32 MiB threshold each of them comes as fresh
 # pages from the kernel, which halves the speed. A user who knows raises both thresholds.
@@ -29,21 +30,24 @@ class Peer:
     """A library that ringsync is measured against.
 
     Attributes:
-        library: What its ranks import, a name in ranks/contest.py.
+        library: What its ranks import, a module of bench.peers.
         packages: Distributions that must be installed.
         launcher: Starts ranks, a program beside the interpreter or a module of it; `{np}` is their
             number and `{bin}` where the interpreter lies.
         variables: Environment that it cannot do without.
-        is_tunable: Whether it is measured a second time with malloc's thresholds raised.
+        settings: Environment of further contenders by the ending of their name: as it comes, a
+            library need not be at its best, and the best counts.
         workloads: What bench.fusion lets it do with many arrays, names in ranks/workloads.py.
+        most_samples: In one turn.
     """
 
     library: str
     packages: tuple[str, ...]
     launcher: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict)
-    is_tunable: bool = True
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     workloads: tuple[str, ...] = ("by-tensor", "in-buckets")
+    most_samples: int = 10**6
 
 
 PEERS = {
@@ -58,13 +62,41 @@ PEERS = {
             *("--map-by", ":OVERSUBSCRIBE"),
             *("-n", "{np}"),
         ),
+        settings={"tuned": _TUNED},
     ),
-    "mpich": Peer("mpi", ("mpich", "mpi4py"), ("{bin}/mpirun", "-n", "{np}")),
+    "mpich": Peer(
+        "mpi",
+        ("mpich", "mpi4py"),
+        ("{bin}/mpirun", "-n", "{np}"),
+        settings={"tuned": _TUNED},
+    ),
     "impi": Peer(
         "mpi",
         ("impi-rt", "mpi4py"),
         ("{bin}/mpiexec.hydra", "-n", "{np}"),
         {"I_MPI_FABRICS": "shm", "I_MPI_ROOT": "{bin}/..", "FI_PROVIDER_PATH": "{bin}/../lib"},
+        # It binds ranks to cores, and chooses a transport by processor; which of these is best on
+        # one that is not Intel's is not known, so that all take part.
+        settings={
+            "tuned": _TUNED,
+            "unbound": _TUNED | {"I_MPI_PIN": "0"},
+            "avx512": _TUNED | {"I_MPI_SHM": "skx_avx512"},
+        },
+    ),
+    "gloo": Peer(
+        "gloo",
+        ("torch",),
+        ("{bin}/torchrun", "--standalone", "--nproc-per-node", "{np}", "--no-python"),
+        {"OMP_NUM_THREADS": "1"},  # torchrun's own choice; said here, it does not warn
+        workloads=("posted", "in-buckets"),
+        most_samples=_SLOW_SAMPLES,
+    ),
+    "horovod": Peer(
+        "horovod",
+        ("horovod", "torch"),
+        ("{bin}/horovodrun", "--gloo", "-np", "{np}"),
+        workloads=("posted", "grouped"),
+        most_samples=_SLOW_SAMPLES,
     ),
 }
 
@@ -95,7 +127,7 @@ def peer_contenders(names: Sequence[str], python: str, size: int) -> list[Conten
         size: Number of ranks.
 
     Returns:
-        One or two contenders per peer that was found.
+        A contender per setting of each peer that was found.
     """
     found: list[Contender] = []
     for name in names:
@@ -135,7 +167,19 @@ def _enter(name: str, peer: Peer, interpreter: Path, size: int) -> list[Contende
 
     command = (*(fill(word) for word in peer.launcher), str(interpreter), *_RANK)
     variables = {key: fill(value) for key, value in peer.variables.items()}
-    plain = Contender(name, "peer", peer.library, command, family=name, variables=variables)
-    if not peer.is_tunable:
-        return [plain]
-    return [plain, replace(plain, name=f"{name}-tuned", variables=variables | _TUNED)]
+    plain = Contender(
+        name,
+        "peer",
+        peer.library,
+        command,
+        family=name,
+        variables=variables,
+        most_samples=peer.most_samples,
+    )
+    return [
+        plain,
+        *(
+            replace(plain, name=f"{name}-{setting}", variables=variables | dict(more))
+            for setting, more in peer.settings.items()
+        ),
+    ]

@@ -13,7 +13,7 @@ from bench.command import add_peers, make_parser, names, run_command, whole
 from bench.contest import Case, Contender, run_contest
 from bench.entrants import PEERS, own_contenders, peer_contenders
 from bench.machine import cpu_name
-from bench.ratios import BEST_PEER, Reference
+from bench.ratios import BEST_PEER, GLOO, HOROVOD, Reference
 from bench.record import write_record
 from bench.scores import format_scores, with_ratios
 from bench.series import Fact
@@ -84,6 +84,8 @@ REFERENCES = (
     Reference("openmpi by tensor", lambda facts: _is_open_mpi(facts, "by-tensor")),
     Reference("openmpi in buckets", lambda facts: _is_open_mpi(facts, "in-buckets")),
     BEST_PEER,
+    GLOO,
+    HOROVOD,
 )
 
 

@@ -1,28 +1,35 @@
 """How long the smallest calls take, and what an engine with nothing to do costs.
 
-`python -m bench.latency --np 2`, `python -m bench.latency --np 2 --idle`. Large arrays are
-bench.allreduce's matter.
+`python -m bench.latency --np 2`, `python -m bench.latency --np 2 --idle`; with `--peers`, a
+contest. Large arrays are bench.allreduce's matter.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bench.command import (
     add_memory,
+    add_peers,
     make_parser,
     positive,
     run_command,
     sizes,
     whole,
 )
+from bench.contest import allreduce_case, run_contest
+from bench.entrants import PEERS, own_contenders, peer_contenders
 from bench.machine import cpu_name
 from bench.ranks import idle, latency
 from bench.record import write_record
+from bench.scores import format_scores, with_ratios
 from bench.series import Series, summarize
 from bench.table import Cell, Column, format_table
 from bench.world import run_ranks
 
+_ITEM_BYTES = 4
 _SIZES = "4,64,1KiB,4KiB,16KiB,64KiB"
 _US = 1e6
 # A process that has called init and sleeps may use less than this: it must be able to wait for a
@@ -61,15 +68,34 @@ def measure(words: Sequence[str]) -> int:
     parser.add_argument(
         "--seconds", type=positive, default=5.0, metavar="S", help="how long they sleep (5)"
     )
+    add_peers(parser, list(PEERS))
     chosen = parser.parse_args(words)
     if chosen.idle:
         series = _measure_idle(chosen.np, chosen.seconds)
+    elif chosen.peers:
+        series = _compete(chosen)
     else:
         task = latency.Task(chosen.sizes, chosen.memory, chosen.repeat)
         series = _measure_calls(chosen.np, task)
     if chosen.json is not None:
         write_record(chosen.json, "latency", series)
     return 0
+
+
+def _compete(chosen: argparse.Namespace) -> list[Series]:
+    """Print the mean call of a loop, by size, of all who take part."""
+    barrier = replace(allreduce_case(_ITEM_BYTES), name="barrier", workload="barrier", counts=())
+    cases = [barrier, *map(allreduce_case, chosen.sizes)]
+    contenders = [
+        *own_contenders(chosen.np, chosen.memory),
+        *peer_contenders(chosen.peers, chosen.peer_python, chosen.np),
+    ]
+    entries = [(one, cases) for one in contenders]
+    series = with_ratios(run_contest(entries, chosen.np, chosen.rounds))
+    print(f"# blocking calls in a loop, float32, Sum, {chosen.np} ranks on {cpu_name()}")
+    print(f"# medians of {chosen.rounds} rounds in which all take turns; ratio < 1: less time")
+    print(format_scores(series, markdown=chosen.markdown))
+    return series
 
 
 def _measure_calls(size: int, task: latency.Task) -> list[Series]:

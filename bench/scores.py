@@ -60,13 +60,13 @@ def format_scores(
     """
     cases = list(dict.fromkeys(str(one.facts["case"]) for one in series))
     layout = format_markdown if markdown else format_table
-    foreign = _mean_foreign_cores(series)
+    foreign, dropped = _mean_foreign_cores(series), _turns_dropped(series)
     heads = [Column(case, "us") for case in cases]
     tables = [
         layout(
-            [Column("contender"), *heads, Column("foreign", "cores")],
+            [Column("contender"), *heads, Column("foreign", "cores"), Column("dropped", "turns")],
             [
-                [name, *_cells(by_case, cases, _US), foreign[name]]
+                [name, *_cells(by_case, cases, _US), foreign[name], dropped[name]]
                 for name, by_case in medians(series, "ringsync", "ceiling", "peer").items()
             ],
         )
@@ -101,6 +101,14 @@ def _mean_foreign_cores(series: Sequence[Series]) -> dict[str, float]:
     for one in series:
         found.setdefault(str(one.facts["contender"]), []).append(float(one.facts["foreign_cores"]))
     return {name: math.fsum(cores) / len(cores) for name, cores in found.items()}
+
+
+def _turns_dropped(series: Sequence[Series]) -> dict[str, str]:
+    """Of a contender's turns those that others disturbed; all its cases share them."""
+    return {
+        str(one.facts["contender"]): f"{one.facts['turns_dropped']} of {one.facts['turns']}"
+        for one in series
+    }
 
 
 def _cells(by_case: Mapping[str, float], cases: Sequence[str], factor: float) -> list[Cell]:

@@ -33,6 +33,8 @@ class World:
         """Make arrays in this memory, registered ones as parts of one; see `Library`."""
         if not self._is_registered:
             return [np.full(count, 0, np.float32) for count in counts]
+        if not counts:
+            return []
         memory: Floats = rs.empty(sum(counts))
         memory.fill(0)
         return np.split(memory, np.cumsum(counts)[:-1])

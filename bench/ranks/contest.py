@@ -5,6 +5,7 @@ It runs in the interpreter where that library is installed, so it imports no oth
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -58,13 +59,9 @@ def main() -> None:
 
 
 def _join(name: str, memory: str) -> Library:
-    if name == "mpi":
-        from bench.peers.mpi import World as Mpi  # noqa: PLC0415
-
-        return Mpi()
-    from bench.peers.own import World as Own  # noqa: PLC0415
-
-    return Own(memory)
+    module = importlib.import_module(f"bench.peers.{name}")
+    library: Library = module.World(memory) if name == "own" else module.World()
+    return library
 
 
 def _measure(library: Library, meeting: Meeting, case: dict[str, Any]) -> dict[str, Any]:

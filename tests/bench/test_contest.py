@@ -4,8 +4,10 @@ import json
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.contest import allreduce_case, merge_ranks
+from bench.contest import Turn, allreduce_case, choose_turns, merge_ranks, rotate
 from bench.process import run_program
 from bench.ratios import best, compare, reached
 from bench.scores import format_scores, with_ratios
@@ -13,8 +15,8 @@ from bench.series import Series
 
 
 def series(contender, kind, case, *times_s, memory="private"):
-    facts = {"contender": contender, "kind": kind, "case": case, "memory": memory}
-    facts |= {"foreign_cores": 0.0, "bytes": 1000, "np": 2}
+    facts = {"contender": contender, "kind": kind, "case": case, "memory": memory, "family": ""}
+    facts |= {"foreign_cores": 0.0, "turns": 3, "turns_dropped": 1, "bytes": 1000, "np": 2}
     return Series(f"{contender}-{case}", times_s, facts)
 
 
@@ -38,6 +40,23 @@ def test_a_sample_takes_as_long_as_on_its_slowest_rank(tmp_path):
         report = [{"name": "1KiB", "times_s": times_s, "wrong": rank}]
         (tmp_path / f"rank-{rank}.json").write_text(json.dumps(report))
     assert merge_ranks(tmp_path) == [("1KiB", [3.0, 5.0], 1)]
+
+
+@given(st.lists(st.integers(), min_size=1, unique=True))
+def test_over_as_many_rounds_as_contenders_each_is_once_in_each_place(entries):
+    rounds = [rotate(entries, round_) for round_ in range(len(entries))]
+    assert all(sorted(place) == sorted(entries) for place in zip(*rounds, strict=True))
+
+
+@given(st.lists(st.floats(0, 2), min_size=1))
+def test_disturbed_turns_are_dropped_only_where_two_clean_ones_are_left(shares):
+    turns = [Turn([1.0], 0, share) for share in shares]
+    chosen = choose_turns(turns)
+    if sum(share <= 0.15 for share in shares) >= 2:
+        assert all(turn.foreign_cores <= 0.15 for turn in chosen)
+        assert len(chosen) >= 2
+    else:
+        assert chosen == turns
 
 
 def test_the_best_peer_is_chosen_for_each_case():
@@ -74,7 +93,7 @@ def test_a_record_carries_the_ratios_of_ringsync_only(contest):
 
 def test_scores_in_markdown_have_a_row_for_each_contender_and_ratio(contest):
     rows = format_scores(contest, markdown=True).splitlines()
-    assert rows[0] == "| contender | 1KiB (us) | foreign (cores) |"
+    assert rows[0] == "| contender | 1KiB (us) | foreign (cores) | dropped (turns) |"
     assert "| ringsync-private / best peer | 0.50 |" in rows
 
 

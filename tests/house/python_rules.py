@@ -35,7 +35,7 @@ DOORS = {
         "ringsync.collectives",
     ),
     "ringsync._kernels": ("ringsync.autograd.ops", "ringsync.optim", "ringsync.ps"),
-    "torch": ("ringsync.torch",),
+    "torch": ("ringsync.torch", "bench.peers.gloo", "bench.peers.horovod"),
     "cupy": ("ringsync.arrays",),
 }
 READS_ENVIRONMENT = ("ringsync.config", "ringsync.launch.spawn")
