@@ -22,6 +22,15 @@ class Handle:
     def result(self, item_bytes: int) -> tuple[NDArray[np.uint8], list[int]]: ...
     def times(self) -> tuple[int, int, int, int]: ...
 
+class Details:
+    def __init__(
+        self,
+        splits: tuple[int, ...] = (),
+        dtype: int = -1,
+        prescale: float = 1.0,
+        postscale: float = 1.0,
+    ) -> None: ...
+
 class Engine:
     def __init__(
         self,
@@ -43,8 +52,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
-        splits: tuple[int, ...] = (),
-        dtype: int = -1,
+        details: Details | None = None,
     ) -> Handle: ...
     def submit_all(
         self,
@@ -55,7 +63,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
-        dtypes: list[int],
+        details: Sequence[Details],
     ) -> list[Handle]: ...
     def call(
         self,
@@ -66,8 +74,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
-        splits: tuple[int, ...] = (),
-        dtype: int = -1,
+        details: Details | None = None,
     ) -> Handle: ...
     def allocate(self, size_bytes: int) -> NDArray[np.uint8]: ...
     def shutdown(self, cause: str) -> None: ...

@@ -24,6 +24,9 @@ struct Request {
   Dtype dtype = Dtype::kUint8;
   ReduceOp op = ReduceOp::kSum;
   int root = 0;
+  /// Each rank's values are multiplied by the first before, the result by the second after.
+  double prescale = 1;
+  double postscale = 1;
   std::vector<int64_t> shape;
   /// For alltoall: rows for each rank, in rank order.
   std::vector<uint64_t> splits;

@@ -5,9 +5,12 @@ What each collective asks of its arrays is its own file's matter.
 
 from __future__ import annotations
 
+import math
 import time
 from enum import IntEnum
+from numbers import Real
 
+from ringsync._native import Details
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array, as_native
 from ringsync.collectives.reduce_op import BUILT_OPS, ReduceOp, Sum
@@ -34,7 +37,7 @@ _WITH_RESULT = frozenset({Collective.ALLGATHER, Collective.REDUCE_SCATTER, Colle
 class Call:
     """One checked call on its way through the door."""
 
-    __slots__ = ("_arguments", "_array", "_name", "_runtime")
+    __slots__ = ("_arguments", "_array", "_name", "_runtime", "_scales")
 
     def __init__(  # noqa: PLR0913 - all that distinguishes one call from another
         self,
@@ -48,6 +51,8 @@ class Call:
         root: int = 0,
         codec: str | None = None,
         splits: tuple[int, ...] = (),
+        prescale: float = 1.0,
+        postscale: float = 1.0,
     ) -> None:
         """Check the arguments and give the call its name.
 
@@ -61,6 +66,8 @@ class Call:
             root: For broadcasts.
             codec: As the caller gave it.
             splits: Rows for each rank, for an alltoall.
+            prescale: As the caller gave it.
+            postscale: As the caller gave it.
 
         Raises:
             ConfigError: An argument cannot be used.
@@ -78,6 +85,14 @@ class Call:
             raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
         self._array = array
         native, dtype = (None, -1) if array is None else as_native(array)
+        self._scales = (prescale, postscale)
+        # The test of types alone keeps arrays out of the comparison.
+        is_scaled = not (type(prescale) is type(postscale) is float and prescale == postscale == 1)
+        if is_scaled:
+            self._scales = (
+                _checked_scale(place, "prescale", prescale),
+                _checked_scale(place, "postscale", postscale),
+            )
         self._name = place if name is None else name
         self._arguments = (
             collective,
@@ -87,8 +102,7 @@ class Call:
             int(op),
             root,
             seconds,
-            splits,
-            dtype,
+            Details(splits, dtype, *self._scales) if splits or dtype >= 0 or is_scaled else None,
         )
 
     def run(self) -> Array:
@@ -154,11 +168,13 @@ class Call:
             ConfigError: A request is impossible whatever the other ranks ask for.
         """
         views = [as_native(array) for array in arrays]
+        kinds = {dtype for _, dtype in views}
+        details = {dtype: Details((), dtype, *self._scales) for dtype in kinds}
         natives = self._runtime.engine.submit_all(
             self._arguments[0],
             [view for view, _ in views],
-            *self._arguments[2:-2],
-            [dtype for _, dtype in views],
+            *self._arguments[2:-1],
+            [details[dtype] for _, dtype in views],
         )
         return GroupedHandle(natives, self._runtime, self._name, arrays)
 
@@ -167,6 +183,17 @@ class Call:
             return self._array  # type: ignore[return-value]  # a barrier's result is not looked at
         data, shape = native.result(self._array.itemsize)
         return data.view(self._array.dtype).reshape(shape)
+
+
+def _checked_scale(place: str, which: str, scale: float) -> float:
+    try:
+        if isinstance(scale, Real) and math.isfinite(number := float(scale)):
+            return number
+    except OverflowError:  # an int beyond every float
+        pass
+    raise ConfigError(
+        f"[{place}] {which}={scale!r}; a finite number is expected. Leave it out to scale by 1."
+    )
 
 
 def _check(place: str, runtime: Runtime, op: ReduceOp, root: int, codec: str | None) -> None:
