@@ -22,6 +22,16 @@ class Handle:
     def result(self, item_bytes: int) -> tuple[NDArray[np.uint8], list[int]]: ...
     def times(self) -> tuple[int, int, int, int]: ...
 
+class Details:
+    def __init__(
+        self,
+        splits: tuple[int, ...] = (),
+        dtype: int = -1,
+        prescale: float = 1.0,
+        postscale: float = 1.0,
+        peer: int = -1,
+    ) -> None: ...
+
 class Engine:
     def __init__(
         self,
@@ -43,9 +53,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
-        splits: tuple[int, ...] = (),
-        peer: int = -1,
-        dtype: int = -1,
+        details: Details | None = None,
     ) -> Handle: ...
     def submit_all(
         self,
@@ -56,7 +64,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
-        dtypes: list[int],
+        details: Sequence[Details],
     ) -> list[Handle]: ...
     def call_all(
         self,
@@ -67,7 +75,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
-        dtypes: list[int],
+        details: Sequence[Details],
     ) -> list[Handle]: ...
     def call(
         self,
@@ -78,9 +86,7 @@ class Engine:
         op: int,
         root: int,
         timeout_s: float,
-        splits: tuple[int, ...] = (),
-        peer: int = -1,
-        dtype: int = -1,
+        details: Details | None = None,
     ) -> Handle: ...
     def allocate(self, size_bytes: int) -> NDArray[np.uint8]: ...
     def shutdown(self, cause: str) -> None: ...

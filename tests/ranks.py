@@ -137,12 +137,22 @@ class Rank:
 
     @staticmethod
     def _arguments(
-        collective, array=None, *, name=None, op=Op.SUM, root=0, timeout_s=DEADLINE_S, splits=(),
+        collective,
+        array=None,
+        *,
+        name=None,
+        op=Op.SUM,
+        root=0,
+        timeout_s=DEADLINE_S,
+        splits=(),
+        prescale=1.0,
+        postscale=1.0,
         peer=-1,
-    ):  # fmt: skip
+    ):
         named = ("unnamed" if name is None else name, name is not None)
         view, dtype = (None, -1) if array is None else as_native(array)
-        return (int(collective), view, *named, int(op), root, timeout_s, splits, peer, dtype)
+        how = (int(op), root, timeout_s, _native.Details(splits, dtype, prescale, postscale, peer))
+        return (int(collective), view, *named, *how)
 
 
 def finish(handle) -> None:

@@ -28,4 +28,9 @@ size_t largest_count(const Problem& problem) {
   return problem.counts.empty() ? 0 : *std::ranges::max_element(problem.counts);
 }
 
+Schedule scale_alone(const Problem& problem) {
+  const Range whole{Buffer::kOutput, 0, problem.counts[0]};
+  return {.phases = 1, .steps = {{0, {0}, whole, {0}, whole, Apply::kReduceLast}}};
+}
+
 }  // namespace ringsync

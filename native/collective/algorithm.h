@@ -36,4 +36,7 @@ class Algorithm {
 /// Largest of the elements that one rank contributes.
 size_t largest_count(const Problem& problem);
 
+/// For an allreduce of one rank: nothing travels, yet values may have to be scaled.
+Schedule scale_alone(const Problem& problem);
+
 }  // namespace ringsync

@@ -21,6 +21,7 @@ class HalvingDoubling final : public Algorithm {
   }
 
   Schedule build(const Problem& problem) const override {
+    if (problem.size == 1) return scale_alone(problem);
     const int core = core_size(problem.size);
     const int rank = problem.rank;
     const int twin = rank < core ? rank + core : rank - core;

@@ -16,6 +16,7 @@ class Ring final : public Algorithm {
   Schedule build(const Problem& problem) const override {
     const int n = problem.size;
     const int rank = problem.rank;
+    if (n == 1) return scale_alone(problem);
     const int previous = (rank + n - 1) % n;
     Schedule schedule{.phases = 2 * (n - 1), .steps = {}};
     const auto range = [&](int chunk) {

@@ -15,7 +15,8 @@ namespace ringsync {
 /// in listed order, then scaled. Of Min and Max, NaN is the result wherever there is one, and -0 is
 /// below +0. Floats are multiplied by factor/divisor; float16 and bfloat16 are reduced and scaled
 /// in float32 and rounded once per call; integers wrap on overflow and are divided by divisor
-/// truly, toward zero (factor is for floats). All spans have equal length; each destination may be
+/// truly, toward zero; where there is a factor too, in double, and what is out of range becomes the
+/// nearest in range. All spans have equal length; each destination may be
 /// exactly one of the sources. Two destinations cost one pass; further ones are copied while the
 /// block is in the first-level cache. One thread; runs the widest kernel of this processor.
 void reduce(Dtype dtype, const Reduction& reduction, std::span<const MutableByteSpan> destinations,

@@ -100,6 +100,17 @@ struct Greater {
 // Every loop reads element i of all sources before it writes element i, so exact aliasing is no
 // loop-carried dependency; `ivdep` says so.
 
+/// Toward zero, to the nearest value in range; of NaN, 0.
+template <typename T>
+T truncate(double value) {
+  const double end =
+      static_cast<double>(T{1} << (8 * sizeof(T) - 2)) * (std::is_signed_v<T> ? 2 : 4);
+  constexpr T kLeast = std::is_signed_v<T> ? static_cast<T>(T{1} << (8 * sizeof(T) - 1)) : T{0};
+  if (value >= end) return static_cast<T>(~kLeast);
+  if (value <= static_cast<double>(kLeast)) return kLeast;
+  return value == value ? static_cast<T>(value) : T{0};
+}
+
 template <typename T>
 void scale(void* destination, const void* source, size_t count, const Reduction& reduction) {
   auto* const out = static_cast<T*>(destination);
@@ -109,6 +120,11 @@ void scale(void* destination, const void* source, size_t count, const Reduction&
     const auto factor = static_cast<Computed<T>>(reduction.factor / divisor);
 #pragma GCC ivdep
     for (size_t i = 0; i < count; ++i) out[i] = store<T>(load(in[i]) * factor);
+  } else if (reduction.factor != 1) {
+    const double factor = reduction.factor;
+    for (size_t i = 0; i < count; ++i) {
+      out[i] = truncate<T>(static_cast<double>(in[i]) * factor / divisor);
+    }
   } else if constexpr (sizeof(T) < sizeof(double)) {
     // Exact: no quotient of such integers comes nearer to another integer than a double can tell.
 #pragma GCC ivdep
@@ -154,12 +170,13 @@ void finish(void* first, void* second, const void* left, const void* right, size
   auto* const other = static_cast<T*>(second);
   const auto* const a = static_cast<const Left*>(left);
   const auto* const b = static_cast<const T*>(right);
-  const bool is_divided = std::is_integral_v<T> && reduction.divisor != 1;
+  const bool is_rescaled =
+      std::is_integral_v<T> && (reduction.divisor != 1 || reduction.factor != 1);
   Computed<T> factor = 1;
   if constexpr (!std::is_integral_v<T>) {
     factor = static_cast<Computed<T>>(reduction.factor / static_cast<double>(reduction.divisor));
   }
-  if (other == nullptr || is_divided) {
+  if (other == nullptr || is_rescaled) {
 #pragma GCC ivdep
     for (size_t i = 0; i < count; ++i) {
       out[i] = store<T>(scaled(Combine()(load(a[i]), load(b[i])), factor));
@@ -172,7 +189,7 @@ void finish(void* first, void* second, const void* left, const void* right, size
       other[i] = result;
     }
   }
-  if (is_divided) {
+  if (is_rescaled) {
     scale<T>(first, first, count, reduction);
     if (other != nullptr) std::memcpy(other, out, count * sizeof(T));
   }

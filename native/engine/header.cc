@@ -1,6 +1,8 @@
 #include "engine/header.h"
 
 #include <algorithm>
+#include <bit>
+#include <charconv>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -49,6 +51,22 @@ std::string read_field(const std::array<char, n>& field) {
 }
 
 std::string name_of(const Header& header) { return read_field(header.name); }
+
+/// The shortest decimal that reads back as `value`.
+std::string text_of(double value) {
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
+std::string scales_text(const Header& header) {
+  return "prescale " + text_of(header.prescale) + ", postscale " + text_of(header.postscale);
+}
+
+/// Bits, because signatures compare them too.
+bool has_equal_scales(const Header& a, const Header& b) {
+  const auto bits = [](double value) { return std::bit_cast<uint64_t>(value); };
+  return bits(a.prescale) == bits(b.prescale) && bits(a.postscale) == bits(b.postscale);
+}
 
 std::string shape_text(const Header& header) {
   std::string text = "(";
@@ -132,6 +150,10 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"asked for " + std::string(name_of(mine.op)),
                       std::string(name_of(reference.op)), "Use one op on all ranks."};
   }
+  if (!has_equal_scales(mine, reference)) {
+    return Difference{"asked for " + scales_text(mine), scales_text(reference),
+                      "Use one prescale and one postscale on all ranks."};
+  }
   if (mine.algorithm != reference.algorithm) {
     return Difference{"prefers algorithm '" + read_field(mine.algorithm) + "'",
                       "'" + read_field(reference.algorithm) + "'",
@@ -186,6 +208,11 @@ void check_request(const Request& request, int rank, int size) {
                       std::string(name_of(request.op)) +
                       "; Min (all) or Max (any) is expected. Use one of them, or astype(int32).");
   }
+  if (!is_summable(request.dtype) && (request.prescale != 1 || request.postscale != 1)) {
+    throw ConfigError(place + std::string(name(request.dtype)) +
+                      " cannot be scaled; prescale and postscale 1 are expected. Leave them out, "
+                      "or use astype(int32).");
+  }
 }
 
 void check_disjoint(const std::vector<Request>& requests) {
@@ -210,6 +237,8 @@ Header make_header(const Request& request, uint64_t sequence, const std::string&
   header.address = reinterpret_cast<uint64_t>(request.data.data());
   header.count = request.data.size() / size_bytes(request.dtype);
   std::ranges::copy(request.shape, header.shape.begin());
+  header.prescale = request.prescale;
+  header.postscale = request.postscale;
   header.root = request.root;
   header.collective = request.collective;
   header.dtype = request.dtype;
@@ -230,6 +259,8 @@ uint64_t signature_of(const Request& request) {
       static_cast<uint64_t>(request.op) << 8 | request.shape.size());
   for (const int64_t length : request.shape) add(static_cast<uint64_t>(length));
   add(static_cast<uint64_t>(request.root));
+  add(std::bit_cast<uint64_t>(request.prescale));
+  add(std::bit_cast<uint64_t>(request.postscale));
   return hash;
 }
 

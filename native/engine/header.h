@@ -25,6 +25,8 @@ struct Header {
   uint64_t address = 0;
   uint64_t count = 0;
   std::array<int64_t, kMaxDimensions> shape{};
+  double prescale = 1;
+  double postscale = 1;
   int32_t root = 0;
   Collective collective = Collective::kBarrier;
   Dtype dtype = Dtype::kUint8;

@@ -30,6 +30,9 @@ struct Request {
   int root = 0;
   /// The other end of a send, on both its ends; else all ranks take part.
   int peer = kAllRanks;
+  /// Each rank's values are multiplied by the first before, the result by the second after.
+  double prescale = 1;
+  double postscale = 1;
   std::vector<int64_t> shape;
   /// For alltoall: rows for each rank, in rank order.
   std::vector<uint64_t> splits;

@@ -5,10 +5,13 @@ What each collective asks of its arrays is its own file's matter.
 
 from __future__ import annotations
 
+import math
 import time
 from enum import IntEnum
+from numbers import Real
 from typing import NoReturn
 
+from ringsync._native import Details
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array, as_native
 from ringsync.collectives.reduce_op import Adasum, ReduceOp, Sum
@@ -39,7 +42,7 @@ _WITH_RESULT = frozenset({Collective.ALLGATHER, Collective.REDUCE_SCATTER, Colle
 class Call:
     """One checked call on its way through the door."""
 
-    __slots__ = ("_arguments", "_array", "_name", "_runtime")
+    __slots__ = ("_arguments", "_array", "_name", "_runtime", "_scales")
 
     def __init__(  # noqa: PLR0913 - all that distinguishes one call from another
         self,
@@ -54,6 +57,8 @@ class Call:
         codec: str | None = None,
         splits: tuple[int, ...] = (),
         peer: int = ALL_RANKS,
+        prescale: float = 1.0,
+        postscale: float = 1.0,
     ) -> None:
         """Check the arguments and give the call its name.
 
@@ -68,6 +73,8 @@ class Call:
             codec: As the caller gave it.
             splits: Rows for each rank, for an alltoall.
             peer: The other end of a send.
+            prescale: As the caller gave it.
+            postscale: As the caller gave it.
 
         Raises:
             ConfigError: An argument cannot be used.
@@ -85,6 +92,17 @@ class Call:
             raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
         self._array = array
         native, dtype = (None, -1) if array is None else as_native(array)
+        self._scales = (prescale, postscale)
+        # The test of types alone keeps arrays out of the comparison.
+        is_scaled = not (type(prescale) is type(postscale) is float and prescale == postscale == 1)
+        if is_scaled:
+            self._scales = (
+                _checked_scale(place, "prescale", prescale),
+                _checked_scale(place, "postscale", postscale),
+            )
+        details = None
+        if splits or dtype >= 0 or is_scaled or peer != ALL_RANKS:
+            details = Details(splits, dtype, *self._scales, peer)
         self._name = place if name is None else name
         self._arguments = (
             collective,
@@ -94,9 +112,7 @@ class Call:
             op,
             root,
             seconds,
-            splits,
-            peer,
-            dtype,
+            details,
         )
 
     def run(self) -> Array:
@@ -167,17 +183,39 @@ class Call:
 
     def _arguments_for(
         self, arrays: list[Array]
-    ) -> tuple[Collective, list[Array], str, bool, ReduceOp, int, float, list[int]]:
-        collective, _, name, is_named, op, root, seconds, *_ = self._arguments
+    ) -> tuple[Collective, list[Array], str, bool, ReduceOp, int, float, list[Details]]:
+        collective, _, name, is_named, op, root, seconds, _ = self._arguments
         views = [as_native(array) for array in arrays]
-        dtypes = [dtype for _, dtype in views]
-        return collective, [view for view, _ in views], name, is_named, op, root, seconds, dtypes
+        kinds = {dtype for _, dtype in views}
+        details = {dtype: Details((), dtype, *self._scales) for dtype in kinds}
+        natives = [view for view, _ in views]
+        return (
+            collective,
+            natives,
+            name,
+            is_named,
+            op,
+            root,
+            seconds,
+            [details[dtype] for _, dtype in views],
+        )
 
     def _finish(self, native: NativeHandle) -> Array:
         if self._array is None or self._arguments[0] not in _WITH_RESULT:
             return self._array  # type: ignore[return-value]  # a barrier's result is not looked at
         data, shape = native.result(self._array.itemsize)
         return data.view(self._array.dtype).reshape(shape)
+
+
+def _checked_scale(place: str, which: str, scale: float) -> float:
+    try:
+        if isinstance(scale, Real) and math.isfinite(number := float(scale)):
+            return number
+    except OverflowError:  # an int beyond every float
+        pass
+    raise ConfigError(
+        f"[{place}] {which}={scale!r}; a finite number is expected. Leave it out to scale by 1."
+    )
 
 
 # What a call is refused for is looked at more closely only where the first look found something: a

@@ -16,6 +16,8 @@ def grouped_allreduce(
     op: ReduceOp = Average,
     name: str | None = None,
     codec: str | None = None,
+    prescale: float = 1.0,
+    postscale: float = 1.0,
     timeout_s: float | None = None,
 ) -> list[Array]:
     """Reduce every array of `xs` over all ranks, as one call.
@@ -28,13 +30,15 @@ def grouped_allreduce(
         op: As for `allreduce`.
         name: Array number i is named `name.i`; None pairs calls by order.
         codec: As for `allreduce`.
+        prescale: As for `allreduce`.
+        postscale: As for `allreduce`.
         timeout_s: Seconds from this call for all of them; None means RINGSYNC_TIMEOUT_S (600).
 
     Returns:
         New arrays, in the order of `xs`.
 
     Raises:
-        ConfigError: An array, `op` or `codec` cannot be used; nothing was submitted.
+        ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
         MismatchError: Ranks disagree on an array; the others are reduced all the same.
         PeerLostError: A rank died; its number is in `.rank`.
@@ -43,7 +47,9 @@ def grouped_allreduce(
     Cost: 2(n-1)/n of all bytes sent per rank, (n-1) of the bytes of small arrays; and copies.
     """
     arrays = [as_source(x, "grouped_allreduce").copy() for x in xs]
-    return _call("grouped_allreduce", op, name, codec, timeout_s).run_all(arrays)
+    return _call("grouped_allreduce", op, name, codec, timeout_s, (prescale, postscale)).run_all(
+        arrays
+    )
 
 
 def grouped_allreduce_(
@@ -52,6 +58,8 @@ def grouped_allreduce_(
     op: ReduceOp = Average,
     name: str | None = None,
     codec: str | None = None,
+    prescale: float = 1.0,
+    postscale: float = 1.0,
     timeout_s: float | None = None,
 ) -> list[Array]:
     """Reduce every array of `xs` over all ranks in place, as one call.
@@ -61,13 +69,15 @@ def grouped_allreduce_(
         op: As for `allreduce`.
         name: As for `grouped_allreduce`.
         codec: As for `allreduce`.
+        prescale: As for `allreduce`.
+        postscale: As for `allreduce`.
         timeout_s: As for `grouped_allreduce`.
 
     Returns:
         `xs` as NumPy arrays.
 
     Raises:
-        ConfigError: An array, `op` or `codec` cannot be used; nothing was submitted.
+        ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
         MismatchError: Ranks disagree on an array, which is unchanged; the others are reduced.
         PeerLostError: A rank died; the arrays are then unspecified.
@@ -76,7 +86,9 @@ def grouped_allreduce_(
     Cost: As for `grouped_allreduce`, without copies.
     """
     arrays = [as_target(x, "grouped_allreduce_") for x in xs]
-    return _call("grouped_allreduce_", op, name, codec, timeout_s).run_all(arrays)
+    return _call("grouped_allreduce_", op, name, codec, timeout_s, (prescale, postscale)).run_all(
+        arrays
+    )
 
 
 def grouped_allreduce_async(
@@ -85,6 +97,8 @@ def grouped_allreduce_async(
     op: ReduceOp = Average,
     name: str | None = None,
     codec: str | None = None,
+    prescale: float = 1.0,
+    postscale: float = 1.0,
     timeout_s: float | None = None,
 ) -> GroupedHandle:
     """Start a `grouped_allreduce` and return at once.
@@ -94,6 +108,8 @@ def grouped_allreduce_async(
         op: As for `allreduce`.
         name: As for `grouped_allreduce`.
         codec: As for `allreduce`.
+        prescale: As for `allreduce`.
+        postscale: As for `allreduce`.
         timeout_s: As for `grouped_allreduce`.
 
     Returns:
@@ -101,11 +117,13 @@ def grouped_allreduce_async(
         `grouped_allreduce` would.
 
     Raises:
-        ConfigError: An array, `op` or `codec` cannot be used; nothing was submitted.
+        ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
     """
     arrays = [as_source(x, "grouped_allreduce_async").copy() for x in xs]
-    return _call("grouped_allreduce_async", op, name, codec, timeout_s).start_all(arrays)
+    return _call(
+        "grouped_allreduce_async", op, name, codec, timeout_s, (prescale, postscale)
+    ).start_all(arrays)
 
 
 def grouped_allreduce_async_(
@@ -114,6 +132,8 @@ def grouped_allreduce_async_(
     op: ReduceOp = Average,
     name: str | None = None,
     codec: str | None = None,
+    prescale: float = 1.0,
+    postscale: float = 1.0,
     timeout_s: float | None = None,
 ) -> GroupedHandle:
     """Start a `grouped_allreduce_` and return at once.
@@ -123,6 +143,8 @@ def grouped_allreduce_async_(
         op: As for `allreduce`.
         name: As for `grouped_allreduce`.
         codec: As for `allreduce`.
+        prescale: As for `allreduce`.
+        postscale: As for `allreduce`.
         timeout_s: As for `grouped_allreduce`.
 
     Returns:
@@ -130,14 +152,31 @@ def grouped_allreduce_async_(
         would.
 
     Raises:
-        ConfigError: An array, `op` or `codec` cannot be used; nothing was submitted.
+        ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
     """
     arrays = [as_target(x, "grouped_allreduce_async_") for x in xs]
-    return _call("grouped_allreduce_async_", op, name, codec, timeout_s).start_all(arrays)
+    return _call(
+        "grouped_allreduce_async_", op, name, codec, timeout_s, (prescale, postscale)
+    ).start_all(arrays)
 
 
 def _call(
-    place: str, op: ReduceOp, name: str | None, codec: str | None, timeout_s: float | None
+    place: str,
+    op: ReduceOp,
+    name: str | None,
+    codec: str | None,
+    timeout_s: float | None,
+    scales: tuple[float, float],
 ) -> Call:
-    return Call(place, Collective.ALLREDUCE, None, name, timeout_s, op=op, codec=codec)
+    return Call(
+        place,
+        Collective.ALLREDUCE,
+        None,
+        name,
+        timeout_s,
+        op=op,
+        codec=codec,
+        prescale=scales[0],
+        postscale=scales[1],
+    )

@@ -14,6 +14,8 @@ def allreduce(
     op: ReduceOp = Average,
     name: str | None = None,
     codec: str | None = None,
+    prescale: float = 1.0,
+    postscale: float = 1.0,
     timeout_s: float | None = None,
 ) -> Array:
     """Reduce `x` over all ranks; every rank returns the same values.
@@ -29,14 +31,19 @@ def allreduce(
         name: Key under which ranks meet, unique among operations in flight; None pairs calls by
             order.
         codec: Form on the wire; only None so far.
+        prescale: What every rank's values are multiplied by first; finite, equal on every rank.
+            It is not applied to the values themselves but, with `postscale`, as one factor to the
+            result (its n-th power to a product; below 0, `Min` and `Max` change places). Integers
+            are multiplied in float64, truncated toward zero and kept in range. Not for bool.
+        postscale: What the result is multiplied by, as `prescale`.
         timeout_s: Seconds from this call; None means RINGSYNC_TIMEOUT_S (600).
 
     Returns:
         A new array of `x`'s shape and dtype.
 
     Raises:
-        ConfigError: `x`, `op` or `codec` cannot be used.
-        MismatchError: Ranks disagree on shape, dtype, op or order; no data has moved.
+        ConfigError: `x`, `op`, `codec` or a scale cannot be used.
+        MismatchError: Ranks disagree on shape, dtype, op, scales or order; no data has moved.
         PeerLostError: A rank died; its number is in `.rank`.
         TimedOutError: Not complete in time; the message lists the missing ranks.
 
@@ -47,7 +54,17 @@ def allreduce(
         >>> mean = allreduce(gradient, name="fc1.weight")
     """
     array = as_source(x, "allreduce").copy()
-    return Call("allreduce", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec).run()
+    return Call(
+        "allreduce",
+        Collective.ALLREDUCE,
+        array,
+        name,
+        timeout_s,
+        op=op,
+        codec=codec,
+        prescale=prescale,
+        postscale=postscale,
+    ).run()
 
 
 def allreduce_(
@@ -56,6 +73,8 @@ def allreduce_(
     op: ReduceOp = Average,
     name: str | None = None,
     codec: str | None = None,
+    prescale: float = 1.0,
+    postscale: float = 1.0,
     timeout_s: float | None = None,
 ) -> Array:
     """Reduce `x` over all ranks in place.
@@ -66,13 +85,15 @@ def allreduce_(
         op: As for `allreduce`.
         name: As for `allreduce`.
         codec: As for `allreduce`.
+        prescale: As for `allreduce`.
+        postscale: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
         `x` as a NumPy array.
 
     Raises:
-        ConfigError: `x`, `op` or `codec` cannot be used.
+        ConfigError: `x`, `op`, `codec` or a scale cannot be used.
         MismatchError: As for `allreduce`; `x` is unchanged.
         PeerLostError: A rank died; `x` is then unspecified.
         TimedOutError: Not complete in time; `x` is then unspecified.
@@ -81,7 +102,15 @@ def allreduce_(
     """
     array = as_target(x, "allreduce_")
     return Call(
-        "allreduce_", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec
+        "allreduce_",
+        Collective.ALLREDUCE,
+        array,
+        name,
+        timeout_s,
+        op=op,
+        codec=codec,
+        prescale=prescale,
+        postscale=postscale,
     ).run()
 
 
@@ -91,6 +120,8 @@ def allreduce_async(
     op: ReduceOp = Average,
     name: str | None = None,
     codec: str | None = None,
+    prescale: float = 1.0,
+    postscale: float = 1.0,
     timeout_s: float | None = None,
 ) -> Handle:
     """Start an `allreduce` and return at once.
@@ -100,18 +131,28 @@ def allreduce_async(
         op: As for `allreduce`.
         name: As for `allreduce`.
         codec: As for `allreduce`.
+        prescale: As for `allreduce`.
+        postscale: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
         A handle whose `result()` is the reduced array; it also raises what `allreduce` would.
 
     Raises:
-        ConfigError: `x`, `op` or `codec` cannot be used.
+        ConfigError: `x`, `op`, `codec` or a scale cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
     array = as_source(x, "allreduce_async").copy()
     return Call(
-        "allreduce_async", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec
+        "allreduce_async",
+        Collective.ALLREDUCE,
+        array,
+        name,
+        timeout_s,
+        op=op,
+        codec=codec,
+        prescale=prescale,
+        postscale=postscale,
     ).start()
 
 
@@ -121,6 +162,8 @@ def allreduce_async_(
     op: ReduceOp = Average,
     name: str | None = None,
     codec: str | None = None,
+    prescale: float = 1.0,
+    postscale: float = 1.0,
     timeout_s: float | None = None,
 ) -> Handle:
     """Start an `allreduce_` and return at once.
@@ -130,16 +173,26 @@ def allreduce_async_(
         op: As for `allreduce`.
         name: As for `allreduce`.
         codec: As for `allreduce`.
+        prescale: As for `allreduce`.
+        postscale: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
         A handle whose `result()` is `x`; it also raises what `allreduce_` would.
 
     Raises:
-        ConfigError: `x`, `op` or `codec` cannot be used.
+        ConfigError: `x`, `op`, `codec` or a scale cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
     array = as_target(x, "allreduce_async_")
     return Call(
-        "allreduce_async_", Collective.ALLREDUCE, array, name, timeout_s, op=op, codec=codec
+        "allreduce_async_",
+        Collective.ALLREDUCE,
+        array,
+        name,
+        timeout_s,
+        op=op,
+        codec=codec,
+        prescale=prescale,
+        postscale=postscale,
     ).start()

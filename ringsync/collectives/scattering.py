@@ -26,7 +26,7 @@ def reduce_scatter(
     r*rows//n to (r+1)*rows//n. With fewer rows than ranks some parts are empty.
 
     Args:
-        x: At least one dimension; float32/float64/int32/int64. Shape and dtype equal on every rank.
+        x: At least one dimension; dtypes as for `allreduce`. Shape and dtype equal on every rank.
             It is only read; where every rank's lies in registered memory (`empty`), ranks read each
             other's values in place.
         op: As for `allreduce`.

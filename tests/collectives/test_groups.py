@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import ringsync as rs
+from ringsync import _native
 from ringsync.errors import ConfigError, DuplicateNameError, TimedOutError
 from ringsync.handle import GroupedHandle
 from ringsync.runtime import current
@@ -52,7 +53,9 @@ def test_arrays_that_share_memory_are_refused():
 
 def submit_group(rank, arrays, name):
     how = (name, True, int(Op.SUM), 0, DEADLINE_S)
-    return rank.engine.submit_all(int(Collective.ALLREDUCE), arrays, *how, [-1] * len(arrays))
+    return rank.engine.submit_all(
+        int(Collective.ALLREDUCE), arrays, *how, [_native.Details()] * len(arrays)
+    )
 
 
 def test_a_name_in_flight_refuses_the_group_and_leaves_no_name_behind():
