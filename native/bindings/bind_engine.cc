@@ -41,7 +41,13 @@ class BoundEngine {
   /// Python. With the interpreter held.
   void keep(std::shared_ptr<Handle> handle, const std::optional<AnyArray>& array) {
     while (!kept_.empty() && kept_.front().handle->is_done()) kept_.pop_front();
-    if (array && !handle->is_done()) kept_.push_back({std::move(handle), *array});
+    if (!array || handle->is_done()) return;
+    if (kept_.size() >= sweep_at_) {
+      // One that is not done for long, a receive for instance, must not keep all behind it.
+      std::erase_if(kept_, [](const Kept& kept) { return kept.handle->is_done(); });
+      sweep_at_ = std::max<size_t>(kFewKept, 2 * kept_.size());
+    }
+    kept_.push_back({std::move(handle), *array});
   }
 
  private:
@@ -50,8 +56,11 @@ class BoundEngine {
     AnyArray array;
   };
 
+  static constexpr size_t kFewKept = 16;  // not worth a sweep
+
   std::shared_ptr<Store> store_;
   std::deque<Kept> kept_;  // outlives the engine
+  size_t sweep_at_ = kFewKept;
   std::unique_ptr<Engine> engine_;
 };
 

@@ -22,10 +22,11 @@ class DirectBroadcast final : public Algorithm {
 
   Cost cost(const Problem& problem) const override {
     const auto peers = static_cast<size_t>(problem.size - 1);
-    // In place the ranks read side by side, and the root does nothing.
+    // Without messages the ranks read side by side, and the root does nothing.
+    const bool is_read = problem.is_in_place || problem.is_readable;
     return {.steps = 1,
             .messages = peers,
-            .elements = problem.is_in_place ? problem.counts[0] : peers * problem.counts[0]};
+            .elements = is_read ? problem.counts[0] : peers * problem.counts[0]};
   }
 };
 

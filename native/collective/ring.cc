@@ -40,7 +40,8 @@ class Ring final : public Algorithm {
     const auto hops = static_cast<size_t>(2 * (problem.size - 1));
     const size_t chunk = longest_chunk(problem.counts[0], problem.size);
     return {.steps = hops,
-            .messages = problem.is_in_place ? 2 * hops : hops,  // flags go both ways
+            // Flags go both ways.
+            .messages = problem.is_in_place || problem.is_readable ? 2 * hops : hops,
             .elements = hops * chunk,
             .sums = hops / 2 * chunk};
   }

@@ -39,12 +39,17 @@ Announcement::Announcement(const std::deque<Operation>& operations, const GroupV
   own.registration = group.transport.locate(request(0).data);
   own.can_read = group.transport.can_read();
   is_announced_[self] = 1;
-  // A host has too few ranks to fill a message with these.
   message_bytes_ += request(0).splits.size() * sizeof(uint64_t);
   const size_t limit = group.carried_limit_bytes();
+  if (message_bytes_ > sizeof(Header) + limit && group.size > 1) {
+    throw ConfigError("[alltoall] '" + request(0).name + "': splits for " +
+                      std::to_string(group.size) + " ranks do not fit a message of " +
+                      std::to_string(limit) + " bytes. Use fewer ranks on one host.");
+  }
   size_t data_bytes = 0;
   size_t count = 0;
-  while (count < std::min(operations.size(), kMostCarried) && is_carriable(request(count), group)) {
+  while (count < std::min(operations.size(), kMostCarried) && is_carriable(request(count), group) &&
+         !shares_memory(count)) {
     const size_t more_bytes = carried_bytes(request(count), group.rank);
     const size_t bytes = data_offset(count + 1) + data_bytes + more_bytes;
     if (bytes > sizeof(Header) + limit) break;
@@ -55,6 +60,19 @@ Announcement::Announcement(const std::deque<Operation>& operations, const GroupV
   }
   own.is_carried = count > 0;
   own.operations = static_cast<uint32_t>(std::max<size_t>(count, 1));
+}
+
+/// What operation `index` works on is also another's that comes before it: peers would get its
+/// values from before that one, and this rank would reduce those from after it.
+bool Announcement::shares_memory(size_t index) const {
+  const MutableByteSpan data = request(index).data;
+  for (size_t i = 0; i < index; ++i) {
+    const MutableByteSpan other = request(i).data;
+    if (data.data() < other.data() + other.size() && other.data() < data.data() + data.size()) {
+      return true;
+    }
+  }
+  return false;
 }
 
 Progress Announcement::advance() {

@@ -45,6 +45,7 @@ class Announcement {
 
  private:
   void write(MutableByteSpan room) const;
+  bool shares_memory(size_t index) const;
   const Request& request(size_t index) const { return operations_[index].request(); }
   std::string name_of(size_t rank) const { return "rank " + std::to_string(group_.ranks[rank]); }
   ByteSpan message_of(int rank) const { return messages_[static_cast<size_t>(rank)]; }

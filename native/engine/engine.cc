@@ -83,7 +83,7 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
             [this](const Request& request) { forget_name(request); },
             [this](const std::exception_ptr& error) { fail_all(error); }},
       world_(connect_world(*transport_, rank, size, deadline), home_),
-      pairs_(static_cast<size_t>(size)) {
+      pairs_(2 * static_cast<size_t>(size)) {
   std::vector<Members> pairs = connect_pairs(*transport_, rank, size, deadline);
   for (size_t i = 0; i < pairs.size(); ++i) {
     if (!pairs[i].ranks.empty()) pairs_[i] = std::make_unique<Group>(std::move(pairs[i]), home_);
@@ -139,6 +139,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
 
 std::shared_ptr<Handle> Engine::enqueue(Request request) {
   check_request(request, rank_, size_);
+  request.pair = pair_of(request);
   const std::lock_guard lock(queue_mutex_);
   claim(request);
   return push(std::move(request));
@@ -166,7 +167,7 @@ void Engine::claim(const Request& request) {
     throw NotInitializedError("[engine] " + to_string(request.collective) +
                               " was called after shutdown. Call init() first.");
   }
-  if (request.is_named && !names_.emplace(request.peer, request.name).second) {
+  if (request.is_named && !names_.emplace(request.pair, request.name).second) {
     throw DuplicateNameError("[" + to_string(request.collective) + "] '" + request.name +
                              "' is still in flight on rank " + std::to_string(rank_) +
                              ". Wait for its handle, or use another name.");
@@ -175,7 +176,8 @@ void Engine::claim(const Request& request) {
 
 std::shared_ptr<Handle> Engine::push(Request request) {
   // Numbered last: a refused call must not shift the names of those that follow.
-  if (!request.is_named) request.name = "unnamed " + std::to_string(unnamed_[request.peer]++);
+  const uint64_t number = numbers_[request.pair]++;
+  if (!request.is_named) request.name = "unnamed " + std::to_string(number);
   auto handle = std::make_shared<Handle>(Times{.submitted_ns = now_ns()});
   queue_.push_back({std::move(request), handle});
   return handle;
@@ -276,8 +278,14 @@ Deadline Engine::deadline() const {
   return first;
 }
 
+std::optional<size_t> Engine::pair_of(const Request& request) const {
+  if (request.peer == kAllRanks) return std::nullopt;
+  const int receiver = request.root == rank_ ? request.peer : rank_;
+  return pair_index(rank_, request.root, receiver);
+}
+
 Group& Engine::group_of(const Request& request) {
-  return request.peer == kAllRanks ? world_ : *pairs_[static_cast<size_t>(request.peer)];
+  return request.pair ? *pairs_[*request.pair] : world_;
 }
 
 void Engine::fail_all(const std::exception_ptr& error) {
@@ -293,7 +301,7 @@ bool Engine::has_queued() {
 }
 
 void Engine::release(const Request& request) {
-  if (request.is_named) names_.erase({request.peer, request.name});
+  if (request.is_named) names_.erase({request.pair, request.name});
 }
 
 void Engine::forget_name(const Request& request) {

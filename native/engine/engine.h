@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -83,6 +84,8 @@ class Engine {
   Progress advance();
   bool give_up();
   Deadline deadline() const;
+  /// Index of the pair that a send belongs to; empty for what concerns the world.
+  std::optional<size_t> pair_of(const Request& request) const;
   Group& group_of(const Request& request);
   void fail_all(const std::exception_ptr& error);
   bool has_queued();
@@ -97,10 +100,11 @@ class Engine {
 
   std::mutex queue_mutex_;
   std::deque<Queued> queue_;  // guarded by queue_mutex_
-  /// Names chosen by callers, in flight, and how many calls have been numbered, each by the peer of
-  /// a request: what two ranks send each other is theirs to count. Guarded by queue_mutex_.
-  std::set<std::pair<int, std::string>> names_;
-  std::map<int, uint64_t> unnamed_;
+  /// Names chosen by callers, in flight, and how many operations were queued, each by the pair of a
+  /// request or the world. A named operation counts as well: where one rank names what another does
+  /// not, that one fails and later ones still meet. Guarded by queue_mutex_.
+  std::set<std::pair<std::optional<size_t>, std::string>> names_;
+  std::map<std::optional<size_t>, uint64_t> numbers_;
   std::atomic<bool> is_stopping_{false};  // written under queue_mutex_
 
   /// 1: the thread has something to do. A futex, not a condition variable: destroying one of those
@@ -115,7 +119,7 @@ class Engine {
   std::mutex turn_;  // whoever holds it is the engine
   const GroupHome home_;
   Group world_;                                // guarded by turn_
-  std::vector<std::unique_ptr<Group>> pairs_;  // by the other rank; guarded by turn_
+  std::vector<std::unique_ptr<Group>> pairs_;  // by pair_index; guarded by turn_
   std::vector<Group*> busy_;                   // those with operations; guarded by turn_
   std::thread thread_;
 };

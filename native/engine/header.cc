@@ -15,22 +15,6 @@
 namespace ringsync {
 namespace {
 
-std::string_view name_of(ReduceOp op) {
-  switch (op) {
-    case ReduceOp::kAverage:
-      return "Average";
-    case ReduceOp::kSum:
-      return "Sum";
-    case ReduceOp::kMin:
-      return "Min";
-    case ReduceOp::kMax:
-      return "Max";
-    case ReduceOp::kProduct:
-      return "Product";
-  }
-  __builtin_unreachable();
-}
-
 /// FNV-1a: equal on all ranks, unlike std::hash, which promises nothing between processes.
 constexpr uint64_t kHashPrime = 1099511628211u;
 
@@ -88,11 +72,11 @@ bool has_equal_shape(const Header& a, const Header& b, size_t first) {
 bool is_consistent(const Header& header) {
   if (header.dimensions > kMaxDimensions) return false;
   const auto shape = std::span(header.shape).first(header.dimensions);
+  if (std::ranges::any_of(shape, [](int64_t length) { return length < 0; })) return false;
   if (std::ranges::count(shape, 0) > 0) return header.count == 0;
   uint64_t count = 1;
   for (size_t i = 0; i < header.dimensions; ++i) {
     const auto length = static_cast<uint64_t>(header.shape[i]);
-    if (header.shape[i] < 0) return false;
     if (count > std::numeric_limits<uint32_t>::max() * uint64_t{1024} / length) {
       return false;  // beyond 4 Ti elements: no host holds such an array
     }
@@ -108,19 +92,6 @@ struct Difference {
   std::string advice;
 };
 
-Difference root_difference(const Header& mine, const Header& reference) {
-  if (mine.collective == Collective::kSend) {
-    // The reference is rank 0 of the two.
-    const std::string what = reference.root == 0 ? "sends" : "receives";
-    return {
-        what, what + " as well",
-        "Let one of them send and the other receive; what two ranks send each other goes in the "
-        "order of their calls."};
-  }
-  return {"named root " + std::to_string(mine.root), std::to_string(reference.root),
-          "Use one root on all ranks."};
-}
-
 std::optional<Difference> difference(const Header& mine, const Header& reference) {
   if (!is_consistent(mine)) {
     return Difference{"sent a damaged header", "a good one",
@@ -134,7 +105,10 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"submitted " + what(mine), what(reference),
                       "Submit the same operations in the same order on all ranks."};
   }
-  if (mine.root != reference.root) return root_difference(mine, reference);
+  if (mine.root != reference.root) {
+    return Difference{"named root " + std::to_string(mine.root), std::to_string(reference.root),
+                      "Use one root on all ranks."};
+  }
   if (mine.dtype != reference.dtype) {
     return Difference{"sent " + std::string(name(mine.dtype)), std::string(name(reference.dtype)),
                       "Use one dtype on all ranks."};
@@ -144,7 +118,9 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
   if (!has_equal_shape(mine, reference, is_gather ? 1 : 0)) {
     return Difference{"sent shape " + shape_text(mine), shape_text(reference),
                       is_gather ? "Only the first dimension may differ between ranks."
-                                : "Build the same model on all ranks."};
+                      : mine.collective == Collective::kAllreduce
+                          ? "Build the same model on all ranks."
+                          : "Pass arrays of one shape."};
   }
   if (mine.op != reference.op) {
     return Difference{"asked for " + std::string(name_of(mine.op)),
@@ -162,73 +138,7 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
   return std::nullopt;
 }
 
-void check_splits(const Request& request, int size) {
-  auto rest = static_cast<uint64_t>(request.shape[0]);
-  bool is_cut = request.splits.size() == static_cast<size_t>(size);
-  for (const uint64_t rows : request.splits) {
-    is_cut = is_cut && rows <= rest;
-    rest -= rows;
-  }
-  if (is_cut && rest == 0) return;
-  throw ConfigError("[alltoall] " + std::to_string(request.splits.size()) + " splits do not cut " +
-                    std::to_string(request.shape[0]) + " rows for " + std::to_string(size) +
-                    " ranks. Give each rank's rows, all rows in total.");
-}
-
-void check_peer(const Request& request, int rank, int size) {
-  const bool is_peer = request.peer >= 0 && request.peer < size && request.peer != rank;
-  if (is_peer && (request.root == rank || request.root == request.peer)) return;
-  throw ConfigError("[send] rank " + std::to_string(rank) + " names rank " +
-                    std::to_string(request.peer) + " as its peer and rank " +
-                    std::to_string(request.root) + " as the sender; another rank below " +
-                    std::to_string(size) + " is expected, and one of the two. Correct the caller.");
-}
-
 }  // namespace
-
-void check_request(const Request& request, int rank, int size) {
-  const std::string place = "[" + to_string(request.collective) + "] ";
-  if (request.shape.size() > kMaxDimensions) {
-    throw ConfigError(place + "the array has " + std::to_string(request.shape.size()) +
-                      " dimensions; at most " + std::to_string(kMaxDimensions) +
-                      " are supported. Reshape it.");
-  }
-  const bool is_scatter = request.collective == Collective::kReduceScatter;
-  const bool is_alltoall = request.collective == Collective::kAlltoall;
-  const bool is_gather = request.collective == Collective::kAllgather;
-  if ((is_gather || is_scatter || is_alltoall) && request.shape.empty()) {
-    throw ConfigError(place + "a scalar has no first dimension. Pass x.reshape(1).");
-  }
-  if (is_alltoall) check_splits(request, size);
-  if (request.collective == Collective::kSend) check_peer(request, rank, size);
-  const bool is_sum = request.collective == Collective::kAllreduce || is_scatter;
-  const bool is_extreme = request.op == ReduceOp::kMin || request.op == ReduceOp::kMax;
-  if (is_sum && !is_summable(request.dtype) && !is_extreme) {
-    throw ConfigError(place + std::string(name(request.dtype)) + " cannot be reduced by " +
-                      std::string(name_of(request.op)) +
-                      "; Min (all) or Max (any) is expected. Use one of them, or astype(int32).");
-  }
-  if (!is_summable(request.dtype) && (request.prescale != 1 || request.postscale != 1)) {
-    throw ConfigError(place + std::string(name(request.dtype)) +
-                      " cannot be scaled; prescale and postscale 1 are expected. Leave them out, "
-                      "or use astype(int32).");
-  }
-}
-
-void check_disjoint(const std::vector<Request>& requests) {
-  std::vector<const Request*> sorted;
-  for (const Request& request : requests) {
-    if (!request.data.empty()) sorted.push_back(&request);
-  }
-  std::ranges::sort(sorted, {}, [](const Request* request) { return request->data.data(); });
-  for (size_t i = 1; i < sorted.size(); ++i) {
-    const MutableByteSpan before = sorted[i - 1]->data;
-    if (before.data() + before.size() <= sorted[i]->data.data()) continue;
-    const auto number = [&](size_t at) { return std::to_string(sorted[at] - requests.data()); };
-    throw ConfigError("[" + to_string(requests[0].collective) + "] arrays " + number(i - 1) +
-                      " and " + number(i) + " of the group share memory. Pass each array once.");
-  }
-}
 
 Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm) {
   Header header;

@@ -14,8 +14,6 @@
 
 namespace ringsync {
 
-inline constexpr size_t kMaxDimensions = 8;
-
 /// Sent as it lies in memory, between processes of one host and one build.
 struct Header {
   uint64_t sequence = 0;
@@ -46,18 +44,11 @@ struct Header {
 static_assert(std::is_trivially_copyable_v<Header>);
 static_assert(sizeof(Header) % 16 == 0, "carried data follows, aligned for vector loads");
 
-/// Throws ConfigError for a request that no rank could serve, whatever the others ask for.
-/// It is asked of rank `rank` of a world of `size`.
-void check_request(const Request& request, int rank, int size);
-
-/// Throws ConfigError when two of the requests, submitted together, share memory: what one leaves
-/// there would be the other's input or not, as it happens.
-void check_disjoint(const std::vector<Request>& requests);
-
 /// `request` has passed check_request.
 Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm);
 
-/// Equal where two requests agree in all that find_mismatch compares; for what has no header.
+/// Equal where two requests agree in all that find_mismatch compares; for what has no header. Two
+/// that differ and yet are equal, once in 2^64, would reduce unlike data of a message's own bounds.
 uint64_t signature_of(const Request& request);
 
 /// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers` by

@@ -9,10 +9,10 @@ namespace {
 
 /// Queues from all other ranks together, so that 64 ranks of a host need no gigabyte.
 constexpr size_t kWorldInboxBytes = 4 * 1024 * 1024;
-/// What two ranks send each other has queues of its own, whose memory is taken in full when the
-/// engine starts, whether or not anything is ever sent: less of it. That costs a third of the speed
-/// at 64 KiB (mailbox.h).
-constexpr size_t kPairsInboxBytes = 1024 * 1024;
+/// What two ranks send each other has queues of its own in each direction, whose memory is taken in
+/// full when the engine starts, whether or not anything is ever sent: less of it, 1 MiB for both.
+/// With few slots 64 KiB take up to three times as long (mailbox.h).
+constexpr size_t kPairsInboxBytes = 512 * 1024;
 
 std::vector<int> all_ranks(int size) {
   std::vector<int> ranks(static_cast<size_t>(size));
@@ -27,17 +27,27 @@ Members connect_world(Transport& transport, int rank, int size, Deadline deadlin
   return {ranks, rank, transport.connect("world", ranks, kWorldInboxBytes, deadline)};
 }
 
+size_t pair_index(int rank, int sender, int receiver) {
+  const int other = rank == sender ? receiver : sender;
+  return 2 * static_cast<size_t>(other) + (sender < receiver ? 0 : 1);
+}
+
 std::vector<Members> connect_pairs(Transport& transport, int rank, int size, Deadline deadline) {
-  std::vector<Members> pairs(static_cast<size_t>(size));
+  std::vector<Members> pairs(2 * static_cast<size_t>(size));
   if (size == 1) return pairs;
-  auto connections = transport.connect("pairs", all_ranks(size), kPairsInboxBytes, deadline);
-  for (int other = 0; other < size; ++other) {
-    if (other == rank) continue;
-    Members& pair = pairs[static_cast<size_t>(other)];
-    pair.ranks = {std::min(rank, other), std::max(rank, other)};
-    pair.rank = rank < other ? 0 : 1;
-    pair.connections.resize(2);
-    pair.connections[rank < other ? 1 : 0] = std::move(connections[static_cast<size_t>(other)]);
+  for (const bool is_upward : {true, false}) {
+    auto connections = transport.connect(is_upward ? "pairs upward" : "pairs downward",
+                                         all_ranks(size), kPairsInboxBytes, deadline);
+    for (int other = 0; other < size; ++other) {
+      if (other == rank) continue;
+      const int low = std::min(rank, other);
+      const int high = std::max(rank, other);
+      Members& pair = pairs[pair_index(rank, is_upward ? low : high, is_upward ? high : low)];
+      pair.ranks = {low, high};
+      pair.rank = rank == low ? 0 : 1;
+      pair.connections.resize(2);
+      pair.connections[rank == low ? 1 : 0] = std::move(connections[static_cast<size_t>(other)]);
+    }
   }
   return pairs;
 }

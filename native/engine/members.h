@@ -19,7 +19,11 @@ struct Members {
 /// All ranks of a world. Throws RendezvousError.
 Members connect_world(Transport& transport, int rank, int size, Deadline deadline);
 
-/// This rank with each other one, the lower first; by the other rank, no members at `rank`. Throws
+/// Number of the pair that carries what `sender` gives `receiver`, on both of them.
+size_t pair_index(int rank, int sender, int receiver);
+
+/// This rank with each other one, the lower first, once for each direction, so that the two can
+/// give each other something at once; at their pair_index, no members elsewhere. Throws
 /// RendezvousError.
 std::vector<Members> connect_pairs(Transport& transport, int rank, int size, Deadline deadline);
 

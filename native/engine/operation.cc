@@ -1,7 +1,6 @@
 #include "engine/operation.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <span>
@@ -13,30 +12,8 @@
 namespace ringsync {
 namespace {
 
-/// Both scales as one factor of the result, so that they cost no pass of their own.
-Reduction reduction_of(const Request& request, int size) {
-  Reduction reduction{.op = request.op, .factor = request.prescale * request.postscale};
-  switch (request.op) {
-    case ReduceOp::kAverage:
-      reduction.divisor = size;
-      break;
-    case ReduceOp::kSum:
-      break;
-    case ReduceOp::kMin:
-      if (request.prescale < 0) reduction.op = ReduceOp::kMax;  // the order is turned around
-      break;
-    case ReduceOp::kMax:
-      if (request.prescale < 0) reduction.op = ReduceOp::kMin;
-      break;
-    case ReduceOp::kProduct:
-      reduction.factor = std::pow(request.prescale, size) * request.postscale;
-      break;
-  }
-  return reduction;
-}
-
-/// All that a rank sends in one round of carried data: below it one message costs less than flags
-/// before and after reading in place, and much less than waking peers once more.
+/// What a rank sends of one array to all others in an announcement: below it one message costs less
+/// than flags before and after reading in place, and much less than waking peers once more.
 constexpr size_t kCarriedToAll = 192 * 1024;
 
 /// From here on copying straight from a peer's memory costs less than queues, whose slots no longer

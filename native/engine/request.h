@@ -3,7 +3,9 @@
 // What a rank asks for.
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -15,6 +17,7 @@
 namespace ringsync {
 
 inline constexpr int kAllRanks = -1;
+inline constexpr size_t kMaxDimensions = 8;
 
 /// One collective call of one rank. The spans stay valid until its handle is done.
 struct Request {
@@ -30,6 +33,8 @@ struct Request {
   int root = 0;
   /// The other end of a send, on both its ends; else all ranks take part.
   int peer = kAllRanks;
+  /// Number of the pair that carries a send; given by the engine.
+  std::optional<size_t> pair;
   /// Each rank's values are multiplied by the first before, the result by the second after.
   double prescale = 1;
   double postscale = 1;
@@ -41,5 +46,18 @@ struct Request {
   MutableByteSpan data;
   Deadline deadline = kNever;
 };
+
+std::string_view name_of(ReduceOp op);
+
+/// Both scales as one factor of the result, so that they cost no pass of their own.
+Reduction reduction_of(const Request& request, int size);
+
+/// Throws ConfigError for a request that no rank could serve, whatever the others ask for.
+/// It is asked of rank `rank` of a world of `size`.
+void check_request(const Request& request, int rank, int size);
+
+/// Throws ConfigError when two of the requests, submitted together, share memory: what one leaves
+/// there would be the other's input or not, as it happens.
+void check_disjoint(const std::vector<Request>& requests);
 
 }  // namespace ringsync

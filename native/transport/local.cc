@@ -34,7 +34,7 @@ bool is_readable(BlockSource& source, const Peer& peer) {
     return source.read(peer.pid(), expected, std::as_writable_bytes(std::span(&found, 1))) &&
            found == expected;
   } catch (const Error&) {
-    return false;  // another process, without such memory
+    return false;  // it is forbidden, or another process without such memory
   }
 }
 
@@ -51,7 +51,13 @@ class LocalConnection final : public Connection {
         segment_bytes_(segment_bytes) {}
 
   size_t segment_bytes() const override { return segment_bytes_; }
-  MutableByteSpan reserve(size_t bytes) override { return writer_.reserve(bytes); }
+  MutableByteSpan reserve(size_t bytes) override {
+    if (bytes > segment_bytes_) {
+      throw Error("[transport] a segment of " + std::to_string(bytes) + " bytes does not fit " +
+                  std::to_string(segment_bytes_) + ". Correct the caller.");
+    }
+    return writer_.reserve(bytes);
+  }
   void commit() override {
     writer_.commit();
     peer_->ring();
@@ -71,8 +77,14 @@ class LocalConnection final : public Connection {
   }
 
   bool read(uint64_t address, MutableByteSpan into) override {
-    // Memory of a rank that has given up may be gone, which is no error of its own.
-    return !lost() && source_.read(peer_->pid(), address, into);
+    try {
+      const bool is_read = source_.read(peer_->pid(), address, into);
+      // A rank that has given up may have let go of the memory before it was read.
+      return is_read && !lost();
+    } catch (const Error&) {
+      if (lost()) return false;
+      throw;
+    }
   }
 
   std::optional<LostPeer> lost() const override {
@@ -149,11 +161,12 @@ std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::stri
                                                                  size_t inbox_bytes,
                                                                  Deadline deadline) {
   const MailboxLayout layout = mailbox_layout(ranks.size() - 1, inbox_bytes);
-  const size_t block_bytes = ranks.size() * layout.bytes();
+  const size_t block_bytes = std::max<size_t>((ranks.size() - 1) * layout.bytes(), 1);
   const auto key = [&](int rank) { return "inbox/" + std::to_string(rank) + "/" + group; };
-  // An inbox holds one mailbox per member, by position; its own stays unused.
-  const auto mailbox = [&](const Block& inbox, size_t position) {
-    return inbox.bytes.subspan(position * layout.bytes(), layout.bytes());
+  // An inbox holds one mailbox for each other member, in their order.
+  const auto mailbox = [&](const Block& inbox, size_t owner, size_t writer) {
+    const size_t index = writer < owner ? writer : writer - 1;
+    return inbox.bytes.subspan(index * layout.bytes(), layout.bytes());
   };
   Block inbox = source_->create(block_bytes);
   source_->share(key(rank_), inbox);
@@ -162,8 +175,8 @@ std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::stri
   for (size_t i = 0; i < ranks.size(); ++i) {
     if (i == self) continue;
     Block outbox = source_->fetch(key(ranks[i]), block_bytes, deadline);
-    const MailboxReader reader(mailbox(inbox, i), layout);
-    const MailboxWriter writer(mailbox(outbox, self), layout);
+    const MailboxReader reader(mailbox(inbox, self, i), layout);
+    const MailboxWriter writer(mailbox(outbox, i, self), layout);
     connections[i] =
         std::make_unique<LocalConnection>(peers_[static_cast<size_t>(ranks[i])], *source_, inbox,
                                           std::move(outbox), reader, writer, layout.segment_bytes);

@@ -49,7 +49,7 @@ class ShmSource final : public BlockSource {
       const iovec local{into.data(), into.size()};
       const iovec remote{reinterpret_cast<void*>(address), into.size()};
       const ssize_t count = ::process_vm_readv(pid, &local, 1, &remote, 1, 0);
-      if (count < 0 && (errno == ESRCH || errno == EPERM || errno == ENOSYS)) return false;
+      if (count < 0 && errno == ESRCH) return false;
       if (count <= 0) {
         throw Error("[shm] reading " + std::to_string(into.size()) + " bytes of process " +
                     std::to_string(pid) + " failed: " + errno_text() +

@@ -22,9 +22,9 @@ struct Registration {
 };
 
 /// One established path to one peer: a first-in first-out queue of segments in each direction and,
-/// where memory is shared, a view of the peer's registered memory. Both ends know each segment's
-/// size beforehand; none is ever read from the other side. Used by one thread at a time; no call
-/// blocks.
+/// where memory is shared, a view of the peer's registered memory. No length travels: both ends
+/// know each segment's size beforehand, or what it holds tells. Used by one thread at a time; no
+/// call blocks.
 class Connection {
  public:
   virtual ~Connection() = default;
@@ -35,7 +35,8 @@ class Connection {
   virtual MutableByteSpan reserve(size_t bytes) = 0;
   /// Hands the reserved segment over and wakes the peer if it sleeps.
   virtual void commit() = 0;
-  /// The next segment from the peer; empty when it has not arrived.
+  /// The next segment from the peer; empty when it has not arrived. What lies beyond the bytes that
+  /// the peer reserved is unspecified.
   virtual ByteSpan peek(size_t bytes) = 0;
   /// Gives the peeked segment's room back to the peer.
   virtual void release() = 0;

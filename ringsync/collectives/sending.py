@@ -14,9 +14,9 @@ from ringsync.runtime import current
 def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None = None) -> None:
     """Give `x` to rank `to`, and return once that rank has it.
 
-    Sends and receives between two ranks meet in the order in which both call them, whatever each
-    does with other ranks meanwhile. A blocking send ends with its receive, so ranks that send in a
-    circle use `send_async`.
+    What one rank sends another meets its receives in the order in which both call them, whatever
+    each does meanwhile, in the other direction too. A blocking send ends with its receive, so ranks
+    that send in a circle use `send_async`.
 
     Args:
         x: Any shape and supported dtype, both as the receiver's.
@@ -27,7 +27,7 @@ def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None
 
     Raises:
         ConfigError: `x` cannot be used, or `to` is no other rank.
-        MismatchError: The two disagree on shape, dtype or name, or both send; no data has moved.
+        MismatchError: The two disagree on shape, dtype or name; no data has moved.
         PeerLostError: The other rank died.
         TimedOutError: Not complete in time.
 

@@ -107,3 +107,45 @@ def test_small_and_large_and_other_collectives_keep_their_order(worlds, transpor
         return float(shared[0])
 
     assert worlds.of(3, transport).each(work) == [6.0] * 3
+
+
+@both
+@pytest.mark.parametrize("count", [3, 5000])
+def test_one_array_in_several_operations_in_flight_is_theirs_one_after_another(
+    worlds, transport, count
+):
+    def work(rank):
+        array = np.full(count, rank.rank + 1.0)
+        whole = [rank.submit(Collective.ALLREDUCE, array) for _ in range(2)]
+        part = rank.submit(Collective.ALLREDUCE, array[1:])
+        for handle in [*whole, part]:
+            finish(handle)
+        return [float(array[0]), float(array[-1])]
+
+    assert worlds.of(2, transport).each(work) == [[6.0, 12.0]] * 2
+
+
+def test_hundreds_of_tiny_operations_are_announced_in_turns(worlds):
+    def work(rank):
+        arrays = [np.full(1, rank.rank + i, np.int32) for i in range(900)]
+        for handle in [rank.submit(Collective.ALLREDUCE, array) for array in arrays]:
+            finish(handle)
+        return [int(array[0]) for array in arrays]
+
+    assert worlds.of(2, "inproc").each(work) == [[1 + 2 * i for i in range(900)]] * 2
+
+
+def test_many_ranks_carry_little_at_a_time():
+    """So many share an inbox that a message holds 32 KiB: more goes by other ways."""
+    n = 33
+    with world(n) as ranks:
+
+        def work(rank):
+            arrays = [pieces(length // 4) + rank.rank for length in (400, 4000, 30_000, 70_000)]
+            for handle in [rank.submit(Collective.ALLREDUCE, array) for array in arrays]:
+                finish(handle)
+            return arrays
+
+        for arrays in ranks.each(work):
+            for array in arrays:
+                np.testing.assert_array_equal(array, pieces(array.size) * n + n * (n - 1) // 2)

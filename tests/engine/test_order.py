@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -180,3 +181,30 @@ def test_a_request_that_has_less_time_than_those_in_flight_is_up_in_its_own_time
         for handle in (hasty, first):
             with pytest.raises(TimedOutError, match=r"unnamed 1': not complete after"):
                 finish(handle)
+
+
+def test_an_operation_that_is_not_done_for_long_keeps_no_other_s_array():
+    with world(2) as ranks:
+        first, second = ranks.ranks
+        late = first.submit_recv(np.zeros(3), 1)
+        kept = []
+
+        def work(rank):
+            for _ in range(200):
+                array = np.ones(1000)
+                if rank is first:
+                    kept.append(weakref.ref(array))
+                finish(rank.submit(Collective.ALLREDUCE, array))
+
+        ranks.each(work)
+        assert sum(one() is not None for one in kept) < 40
+        second.send(np.ones(3), 0)
+        finish(late)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"peer": 0}, {"peer": 99}, {"root": 2}, {"root": -1}, {"op": 2}, {"op": 77}], ids=str
+)
+def test_numbers_that_make_no_request_are_refused(worlds, wrong):
+    with pytest.raises(ConfigError, match=r"make no request of 2 ranks. Correct the caller"):
+        worlds.of(2, "inproc").ranks[0].submit(Collective.ALLREDUCE, np.ones(3), **wrong)

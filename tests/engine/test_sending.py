@@ -183,20 +183,22 @@ def test_two_ends_that_differ_are_named_with_both_ranks_of_the_world(transport, 
         assert not zeros.any()
 
 
-def test_two_sends_or_two_receives_that_meet_are_told_apart():
-    with world(3) as ranks:
-        require_told(
-            ranks,
-            lambda rank: rank.send(np.ones(3), 2),
-            lambda rank: rank.send(np.ones(3), 1),
-            "rank 2 sends, rank 1 sends as well",
-        )
-        require_told(
-            ranks,
-            lambda rank: rank.recv(np.ones(3), 2),
-            lambda rank: rank.recv(np.ones(5), 1),
-            "rank 2 receives, rank 1 receives as well",
-        )
+@both
+@pytest.mark.parametrize("count", [4, 100_000], ids=["carried", "alone"])
+def test_two_ranks_give_each_other_something_at_once(transport, count):
+    with world(2, transport) as ranks:
+
+        def work(rank):
+            other = 1 - rank.rank
+            given, taken = np.full(count, rank.rank + 1.0), np.zeros(count)
+            # Both send first, under one name, and one of them receives first what it is given.
+            handles = [rank.submit_send(given, other, name="ball")]
+            handles.append(rank.submit_recv(taken, other, name="ball"))
+            for handle in handles:
+                finish(handle)
+            return float(taken[-1])
+
+        assert ranks.each(work) == [2.0, 1.0]
 
 
 @pytest.mark.parametrize(("root", "peer"), [(0, 0), (0, 3), (0, -1), (0, -7), (2, 1), (-1, 1)])
@@ -220,7 +222,7 @@ def test_a_name_is_taken_between_two_ranks_only():
             first.submit_send(arrays[1], 2, name="a"),
         ]
         with pytest.raises(DuplicateNameError, match=r"\[send\] 'a' is still in flight on rank 0"):
-            first.submit_recv(np.zeros(3), 1, name="a")
+            first.submit_send(np.zeros(3), 1, name="a")
         assert third.recv(np.zeros(3), 0, name="a").tolist() == [3, 4, 5]
         assert second.recv(np.zeros(3), 0, name="a").tolist() == [0, 1, 2]
         for handle in handles:

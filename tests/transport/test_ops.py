@@ -112,7 +112,7 @@ def test_every_float16_survives_and_is_halved_to_nearest_even(worlds):
     np.testing.assert_array_equal(found, expected)
 
 
-@given(seed=st.integers(0, 999), exponent=st.integers(-30, 16))
+@given(seed=st.integers(0, 999), exponent=st.integers(-30, 15))
 def test_a_float16_sum_of_two_is_rounded_as_numpy_rounds(worlds, seed, exponent):
     random = np.random.default_rng(seed)
     inputs = [np.ldexp(random.uniform(-1, 1, 500), exponent).astype(np.float16) for _ in range(2)]

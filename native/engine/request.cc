@@ -1,0 +1,140 @@
+#include "engine/request.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace ringsync {
+namespace {
+
+void check_splits(const Request& request, int size) {
+  auto rest = static_cast<uint64_t>(request.shape[0]);
+  bool is_cut = request.splits.size() == static_cast<size_t>(size);
+  for (const uint64_t rows : request.splits) {
+    is_cut = is_cut && rows <= rest;
+    rest -= rows;
+  }
+  if (is_cut && rest == 0) return;
+  throw ConfigError("[alltoall] " + std::to_string(request.splits.size()) + " splits do not cut " +
+                    std::to_string(request.shape[0]) + " rows for " + std::to_string(size) +
+                    " ranks. Give each rank's rows, all rows in total.");
+}
+
+/// Numbers come through the door as they are.
+void check_numbers(const Request& request, int size) {
+  const bool is_op = request.op == ReduceOp::kAverage || request.op == ReduceOp::kSum ||
+                     request.op == ReduceOp::kMin || request.op == ReduceOp::kMax ||
+                     request.op == ReduceOp::kProduct;
+  if (request.collective <= Collective::kSend && is_op &&
+      (request.collective == Collective::kSend ||
+       (request.peer == kAllRanks && request.root >= 0 && request.root < size))) {
+    return;
+  }
+  throw ConfigError("[engine] collective " + std::to_string(static_cast<int>(request.collective)) +
+                    ", op " + std::to_string(static_cast<int>(request.op)) + ", root " +
+                    std::to_string(request.root) + " and peer " + std::to_string(request.peer) +
+                    " make no request of " + std::to_string(size) + " ranks. Correct the caller.");
+}
+
+void check_peer(const Request& request, int rank, int size) {
+  const bool is_peer = request.peer >= 0 && request.peer < size && request.peer != rank;
+  if (is_peer && (request.root == rank || request.root == request.peer)) return;
+  throw ConfigError("[send] rank " + std::to_string(rank) + " names rank " +
+                    std::to_string(request.peer) + " as its peer and rank " +
+                    std::to_string(request.root) + " as the sender; another rank below " +
+                    std::to_string(size) + " is expected, and one of the two. Correct the caller.");
+}
+
+}  // namespace
+
+std::string_view name_of(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::kAverage:
+      return "Average";
+    case ReduceOp::kSum:
+      return "Sum";
+    case ReduceOp::kMin:
+      return "Min";
+    case ReduceOp::kMax:
+      return "Max";
+    case ReduceOp::kProduct:
+      return "Product";
+  }
+  __builtin_unreachable();
+}
+
+Reduction reduction_of(const Request& request, int size) {
+  Reduction reduction{.op = request.op, .factor = request.prescale * request.postscale};
+  switch (request.op) {
+    case ReduceOp::kAverage:
+      reduction.divisor = size;
+      break;
+    case ReduceOp::kSum:
+      break;
+    case ReduceOp::kMin:
+      if (request.prescale < 0) reduction.op = ReduceOp::kMax;  // the order is turned around
+      break;
+    case ReduceOp::kMax:
+      if (request.prescale < 0) reduction.op = ReduceOp::kMin;
+      break;
+    case ReduceOp::kProduct:
+      reduction.factor = std::pow(request.prescale, size) * request.postscale;
+      break;
+  }
+  return reduction;
+}
+
+void check_request(const Request& request, int rank, int size) {
+  check_numbers(request, size);
+  const std::string place = "[" + to_string(request.collective) + "] ";
+  if (request.shape.size() > kMaxDimensions) {
+    throw ConfigError(place + "the array has " + std::to_string(request.shape.size()) +
+                      " dimensions; at most " + std::to_string(kMaxDimensions) +
+                      " are supported. Reshape it.");
+  }
+  const bool is_scatter = request.collective == Collective::kReduceScatter;
+  const bool is_alltoall = request.collective == Collective::kAlltoall;
+  const bool is_gather = request.collective == Collective::kAllgather;
+  if ((is_gather || is_scatter || is_alltoall) && request.shape.empty()) {
+    throw ConfigError(place + "a scalar has no first dimension. Pass x.reshape(1).");
+  }
+  if (is_alltoall) check_splits(request, size);
+  if (request.collective == Collective::kSend) check_peer(request, rank, size);
+  const bool is_sum = request.collective == Collective::kAllreduce || is_scatter;
+  const bool is_extreme = request.op == ReduceOp::kMin || request.op == ReduceOp::kMax;
+  if (is_sum && !is_summable(request.dtype) && !is_extreme) {
+    throw ConfigError(place + std::string(name(request.dtype)) + " cannot be reduced by " +
+                      std::string(name_of(request.op)) +
+                      "; Min (all) or Max (any) is expected. Use one of them, or astype(int32).");
+  }
+  if (!is_summable(request.dtype) && (request.prescale != 1 || request.postscale != 1)) {
+    throw ConfigError(place + std::string(name(request.dtype)) +
+                      " cannot be scaled; prescale and postscale 1 are expected. Leave them out, "
+                      "or use astype(int32).");
+  }
+  const double factor = reduction_of(request, size).factor;
+  const bool is_narrow = request.dtype == Dtype::kFloat32 || size_bytes(request.dtype) == 2;
+  if (!std::isfinite(is_narrow ? static_cast<float>(factor) : factor)) {
+    throw ConfigError(place + "prescale " + std::to_string(request.prescale) + " and postscale " +
+                      std::to_string(request.postscale) +
+                      " make a factor beyond every float. Scale by less.");
+  }
+}
+
+void check_disjoint(const std::vector<Request>& requests) {
+  std::vector<const Request*> sorted;
+  for (const Request& request : requests) {
+    if (!request.data.empty()) sorted.push_back(&request);
+  }
+  std::ranges::sort(sorted, {}, [](const Request* request) { return request->data.data(); });
+  for (size_t i = 1; i < sorted.size(); ++i) {
+    const MutableByteSpan before = sorted[i - 1]->data;
+    if (before.data() + before.size() <= sorted[i]->data.data()) continue;
+    const auto number = [&](size_t at) { return std::to_string(sorted[at] - requests.data()); };
+    throw ConfigError("[" + to_string(requests[0].collective) + "] arrays " + number(i - 1) +
+                      " and " + number(i) + " of the group share memory. Pass each array once.");
+  }
+}
+
+}  // namespace ringsync
