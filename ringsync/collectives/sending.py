@@ -76,7 +76,7 @@ def recv(
 
     Raises:
         ConfigError: `x` cannot be used, or `source` is no other rank.
-        MismatchError: The two disagree on shape, dtype or name, or both receive; `x` is unchanged.
+        MismatchError: The two disagree on shape, dtype or name; `x` is unchanged.
         PeerLostError: The other rank died; `x` is then unspecified.
         TimedOutError: Not complete in time; `x` is then unspecified.
 
