@@ -40,7 +40,7 @@ from ringsync.collectives import (
     send,
     send_async,
 )
-from ringsync.handle import Handle
+from ringsync.handle import GroupedHandle, Handle
 from ringsync.objects import allgather_object, broadcast_object
 from ringsync.parallel import (
     DistributedOptimizer,
@@ -67,6 +67,7 @@ __all__ = [
     "Adasum",
     "Average",
     "DistributedOptimizer",
+    "GroupedHandle",
     "Handle",
     "Max",
     "Min",

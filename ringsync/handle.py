@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import NamedTuple
 
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
 from ringsync.errors import ConfigError, NotInitializedError, RingsyncError, TimedOutError
 from ringsync.runtime import Runtime
+
+# 30 years: an int beyond every float is as good.
+_LONGEST_S = 1e9
 
 
 class Times(NamedTuple):
@@ -178,13 +182,16 @@ def wait_all(handles: Iterable[Handle]) -> None:
 def _wait_for(
     natives: list[NativeHandle], runtime: Runtime, name: str, timeout_s: float | None
 ) -> None:
-    if timeout_s is not None and not timeout_s >= 0:
-        raise ConfigError(f"[wait] timeout_s={timeout_s!r}; seconds from 0 are expected.")
+    if timeout_s is not None and not (isinstance(timeout_s, Real) and timeout_s >= 0):
+        raise ConfigError(
+            f"[wait] timeout_s={timeout_s!r}; seconds from 0 are expected. Leave it out to wait as "
+            "long as the operation may take."
+        )
     if runtime.is_inherited:
         raise NotInitializedError(
             f"[wait] '{name}' belongs to the process that forked this one. Wait there."
         )
-    until = None if timeout_s is None else time.monotonic() + timeout_s
+    until = None if timeout_s is None else time.monotonic() + min(timeout_s, _LONGEST_S)
     for native in natives:
         if not native.wait(None if until is None else max(until - time.monotonic(), 0.0)):
             raise TimedOutError(

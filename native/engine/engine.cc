@@ -63,8 +63,9 @@ EngineConfig checked(EngineConfig config, int rank, int size) {
 }
 
 std::exception_ptr shut_down_error(const std::string& cause) {
-  return std::make_exception_ptr(NotInitializedError(
-      "[engine] the operation was in flight when this rank shut down (" + cause + ")."));
+  return std::make_exception_ptr(
+      NotInitializedError("[engine] the operation was in flight when this rank shut down (" +
+                          cause + "). Wait for handles before shutdown()."));
 }
 
 }  // namespace

@@ -8,8 +8,8 @@ namespace ringsync {
 namespace {
 
 /// Queues from all other ranks together, so that 64 ranks of a host need no gigabyte. Less than the
-/// reader's second-level cache costs much (mailbox.h), more takes room in the third from the arrays:
-/// 2 ranks, 2 and 4 MiB: 1 MiB 66 and 80 us, 4 MiB 255 and 300 us, 16 MiB 2.5 and 2.8 ms.
+/// reader's second-level cache costs much (mailbox.h), more takes room in the third from the
+/// arrays: 2 ranks, 2 and 4 MiB: 1 MiB 66 and 80 us, 4 MiB 255 and 300 us, 16 MiB 2.5 and 2.8 ms.
 constexpr size_t kWorldInboxBytes = 2 * 1024 * 1024;
 /// What two ranks send each other has queues of its own in each direction, whose memory is taken in
 /// full when the engine starts, whether or not anything is ever sent: less of it, 1 MiB for both.

@@ -27,7 +27,7 @@ def broadcast(
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
-    Cost: (n-1) * x.nbytes sent by the root.
+    Cost: (n-1) * x.nbytes sent by the root, or log2(n) * x.nbytes where ranks pass it on.
     """
     array = as_source(x, "broadcast").copy()
     return Call("broadcast", Collective.BROADCAST, array, name, timeout_s, root=root).run()
@@ -53,7 +53,7 @@ def broadcast_(
         PeerLostError: A rank died; `x` is then unspecified.
         TimedOutError: Not complete in time; `x` is then unspecified.
 
-    Cost: (n-1) * x.nbytes sent by the root.
+    Cost: (n-1) * x.nbytes sent by the root, or log2(n) * x.nbytes where ranks pass it on.
     """
     array = as_target(x, "broadcast_")
     return Call("broadcast_", Collective.BROADCAST, array, name, timeout_s, root=root).run()

@@ -19,6 +19,9 @@ from ringsync.errors import ConfigError
 from ringsync.handle import GroupedHandle, Handle
 from ringsync.runtime import current
 
+# 30 years: an int beyond every float is as good.
+_LONGEST_S = 1e9
+
 
 class Collective(IntEnum):
     """The native core's numbers."""
@@ -88,8 +91,8 @@ class Call:
         seconds = runtime.settings.timeout_s
         if timeout_s is not None:
             seconds = _checked_seconds(place, timeout_s)
-        if name is not None and not isinstance(name, str):
-            raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
+        if name is not None:
+            _check_name(place, name)
         self._array = array
         native, dtype = (None, -1) if array is None else as_native(array)
         self._scales = (prescale, postscale)
@@ -244,10 +247,22 @@ def _check_root(place: str, root: int, size: int) -> None:
         )
 
 
+def _check_name(place: str, name: str) -> None:
+    if not isinstance(name, str):
+        raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"[{place}] name={name!r} holds half of a character; text is expected. Correct it."
+            ) from None
+
+
 def _checked_seconds(place: str, timeout_s: float) -> float:
-    if not isinstance(timeout_s, (int, float)) or not timeout_s > 0:
+    if not isinstance(timeout_s, Real) or not timeout_s > 0:
         raise ConfigError(
             f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None. Leave it "
             "out to take RINGSYNC_TIMEOUT_S."
         )
-    return timeout_s
+    return float(min(timeout_s, _LONGEST_S))

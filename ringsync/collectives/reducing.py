@@ -47,7 +47,7 @@ def allreduce(
         PeerLostError: A rank died; its number is in `.rank`.
         TimedOutError: Not complete in time; the message lists the missing ranks.
 
-    Cost: 2(n-1)/n * x.nbytes sent per rank, and a copy of `x`.
+    Cost: 2(n-1)/n * x.nbytes sent per rank, (n-1) * x.nbytes up to 64 KiB, and a copy of `x`.
     Source: Patarasuk & Yuan, JPDC 69(2):117-124, 2009, doi:10.1016/j.jpdc.2008.09.002.
 
     Example:
@@ -98,7 +98,7 @@ def allreduce_(
         PeerLostError: A rank died; `x` is then unspecified.
         TimedOutError: Not complete in time; `x` is then unspecified.
 
-    Cost: 2(n-1)/n * x.nbytes sent per rank.
+    Cost: 2(n-1)/n * x.nbytes sent per rank, (n-1) * x.nbytes up to 64 KiB.
     """
     array = as_target(x, "allreduce_")
     return Call(

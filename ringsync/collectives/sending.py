@@ -31,7 +31,7 @@ def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None
         PeerLostError: The other rank died.
         TimedOutError: Not complete in time.
 
-    Cost: x.nbytes; up to 64 KiB travel in one message.
+    Cost: x.nbytes; up to 64 KiB, less on a host of many ranks, travel in one message.
 
     Example:
         >>> send(x, to=1) if rank() == 0 else recv(x, source=0)
@@ -80,7 +80,7 @@ def recv(
         PeerLostError: The other rank died; `x` is then unspecified.
         TimedOutError: Not complete in time; `x` is then unspecified.
 
-    Cost: x.nbytes; up to 64 KiB travel in one message.
+    Cost: x.nbytes; up to 64 KiB, less on a host of many ranks, travel in one message.
     """
     return _recv_call("recv", x, source, name, timeout_s).run()
 
