@@ -88,6 +88,17 @@ class Engine:
         timeout_s: float,
         details: Details | None = None,
     ) -> Handle: ...
+    def run(
+        self,
+        collective: int,
+        array: NDArray[Any] | None,
+        name: str,
+        is_named: bool,
+        op: int,
+        root: int,
+        timeout_s: float,
+        details: Details | None = None,
+    ) -> Handle | None: ...
     def allocate(self, size_bytes: int) -> NDArray[np.uint8]: ...
     def shutdown(self, cause: str) -> None: ...
     def start_events(self) -> None: ...

@@ -147,12 +147,11 @@ std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collecti
 bool wait(Handle& handle, std::optional<double> timeout_s) {
   const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
   while (!handle.is_done()) {
-    {
-      const GilRelease release;
-      handle.wait(std::min(deadline, next_signal_check()));
-    }
+    // First, because the call that is waited for may have been left for a signal's sake.
     if (PyErr_CheckSignals() != 0) throw nb::python_error();
-    if (Clock::now() >= deadline) return handle.is_done();
+    if (Clock::now() >= deadline) return false;
+    const GilRelease release;
+    handle.wait(std::min(deadline, next_signal_check()));
   }
   return true;
 }
@@ -162,6 +161,18 @@ std::tuple<ByteArray, std::vector<int64_t>> result_of(const Handle& handle, size
   size_t bytes = item_bytes;
   for (const int64_t length : result.shape) bytes *= static_cast<size_t>(length);
   return {wrap_bytes(result.data, bytes), result.shape};
+}
+
+/// Calls, waits and raises in one stroke: each way through the door costs a small call 0.1 us. The
+/// handle where it holds a result, else nothing.
+std::shared_ptr<Handle> run(BoundEngine& engine, int collective,
+                            const std::optional<AnyArray>& array, std::string name, bool is_named,
+                            int op, int root, double timeout_s, const Details* details) {
+  std::shared_ptr<Handle> handle = begin<&Engine::call>(engine, collective, array, std::move(name),
+                                                        is_named, op, root, timeout_s, details);
+  if (!handle->is_done()) wait(*handle, std::nullopt);
+  if (handle->error()) std::rethrow_exception(handle->error());
+  return handle->result().data ? std::move(handle) : nullptr;
 }
 
 using EventTuple = std::tuple<std::string, std::string, int64_t, int64_t, std::string, uint64_t>;
@@ -223,6 +234,9 @@ void bind_engine(nb::module_& module) {
       .def("call", &begin<&Engine::call>, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a,
            "op"_a, "root"_a, "timeout_s"_a, "details"_a = nb::none(),
            "Like submit, but done on this thread when nothing else is going on.")
+      .def("run", &run, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a, "op"_a, "root"_a,
+           "timeout_s"_a, "details"_a = nb::none(),
+           "Like call, but wait and raise as well; the handle only where it holds a result.")
       .def(
           "allocate",
           [](BoundEngine& engine, size_t bytes) {
