@@ -1,6 +1,7 @@
 #include "collective/algorithm.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace ringsync {
 
@@ -22,6 +23,12 @@ std::string to_string(Collective collective) {
       return "send";
   }
   __builtin_unreachable();
+}
+
+std::vector<int> all_ranks(int size) {
+  std::vector<int> ranks(static_cast<size_t>(size));
+  std::iota(ranks.begin(), ranks.end(), 0);
+  return ranks;
 }
 
 size_t largest_count(const Problem& problem) {

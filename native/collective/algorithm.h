@@ -4,6 +4,7 @@
 // no transport and no time.
 
 #include <string_view>
+#include <vector>
 
 #include "collective/schedule.h"
 
@@ -32,6 +33,9 @@ class Algorithm {
   /// Upper bound over all ranks.
   virtual Cost cost(const Problem& problem) const = 0;
 };
+
+/// 0 to size - 1, the order in which `direct` algorithms add.
+std::vector<int> all_ranks(int size);
 
 /// Largest of the elements that one rank contributes.
 size_t largest_count(const Problem& problem);

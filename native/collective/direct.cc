@@ -1,18 +1,10 @@
-#include <numeric>
-
 #include "collective/algorithms.h"
 
 namespace ringsync {
 namespace {
 
-std::vector<int> all_ranks(int size) {
-  std::vector<int> ranks(static_cast<size_t>(size));
-  std::iota(ranks.begin(), ranks.end(), 0);
-  return ranks;
-}
-
 /// Allreduce in which every rank reads all ranks: each sums one chunk in rank order, so the result
-/// does not depend on timing, and a 16-bit type would be rounded once. In place one phase does it
+/// does not depend on timing, and a 16-bit type is rounded once. In place one phase does it
 /// all; between private buffers the sums travel in a second phase.
 class Direct final : public Algorithm {
  public:

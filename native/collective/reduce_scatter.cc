@@ -17,14 +17,13 @@ class DirectReduceScatter final : public Algorithm {
   }
 
   Schedule build(const Problem& problem) const override {
-    std::vector<int> all(static_cast<size_t>(problem.size));
-    std::iota(all.begin(), all.end(), 0);
     const auto own = problem.parts.begin() + problem.rank;
     const size_t offset = std::accumulate(problem.parts.begin(), own, size_t{0});
     const Range read{Buffer::kInput, offset, *own};
     const Range write{Buffer::kOutput, 0, *own};
-    return {.phases = 1,
-            .steps = {{0, std::move(all), read, {problem.rank}, write, Apply::kReduceLast}}};
+    return {
+        .phases = 1,
+        .steps = {{0, all_ranks(problem.size), read, {problem.rank}, write, Apply::kReduceLast}}};
   }
 
   Cost cost(const Problem& problem) const override {

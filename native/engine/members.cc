@@ -1,8 +1,9 @@
 #include "engine/members.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
+
+#include "collective/algorithm.h"
 
 namespace ringsync {
 namespace {
@@ -15,12 +16,6 @@ constexpr size_t kWorldInboxBytes = 2 * 1024 * 1024;
 /// full when the engine starts, whether or not anything is ever sent: less of it, 1 MiB for both.
 /// With few slots 64 KiB take up to three times as long (mailbox.h).
 constexpr size_t kPairsInboxBytes = 512 * 1024;
-
-std::vector<int> all_ranks(int size) {
-  std::vector<int> ranks(static_cast<size_t>(size));
-  std::iota(ranks.begin(), ranks.end(), 0);
-  return ranks;
-}
 
 }  // namespace
 

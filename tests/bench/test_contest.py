@@ -101,9 +101,10 @@ def test_a_program_past_its_deadline_is_killed_with_what_it_started(tmp_path):
     # The reader meets the end of this file once nobody has it open for writing any more.
     os.mkfifo(tmp_path / "held")
     reader = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
-    script = "setsid tail -f /dev/null > held & wait"
-    assert run_program(["sh", "-c", script], {}, tmp_path, 1.0).status == 124
+    script = "setsid sh -c 'printf x; exec tail -f /dev/null' > held & wait"
+    assert run_program(["sh", "-c", script], {}, tmp_path, 2.0).status == 124
     os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b"x", "it had not begun by the deadline"
     assert os.read(reader, 1) == b""
     os.close(reader)
 
