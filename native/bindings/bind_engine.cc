@@ -133,6 +133,8 @@ std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collecti
     const std::string member = is_named ? name + "." + std::to_string(requests.size()) : name;
     requests.push_back(make_request(collective, array, member, is_named, op, root, timeout_s,
                                     *details[requests.size()]));
+    requests.back().group_index = static_cast<uint32_t>(requests.size() - 1);
+    requests.back().group_count = static_cast<uint32_t>(arrays.size());
   }
   std::vector<std::shared_ptr<Handle>> handles;
   {

@@ -42,6 +42,12 @@ std::string text_of(double value) {
   return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
+std::string group_text(const Header& header) {
+  if (header.group_count == 1) return "an array by itself";
+  return "array " + std::to_string(header.group_index) + " of a group of " +
+         std::to_string(header.group_count);
+}
+
 std::string scales_text(const Header& header) {
   return "prescale " + text_of(header.prescale) + ", postscale " + text_of(header.postscale);
 }
@@ -105,6 +111,10 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"submitted " + what(mine), what(reference),
                       "Submit the same operations in the same order on all ranks."};
   }
+  if (mine.group_index != reference.group_index || mine.group_count != reference.group_count) {
+    return Difference{"submitted " + group_text(mine), group_text(reference),
+                      "Pass groups of equally many arrays on all ranks."};
+  }
   if (mine.root != reference.root) {
     return Difference{"named root " + std::to_string(mine.root), std::to_string(reference.root),
                       "Use one root on all ranks."};
@@ -147,6 +157,8 @@ Header make_header(const Request& request, uint64_t sequence, const std::string&
   header.address = reinterpret_cast<uint64_t>(request.data.data());
   header.count = request.data.size() / size_bytes(request.dtype);
   std::ranges::copy(request.shape, header.shape.begin());
+  header.group_index = request.group_index;
+  header.group_count = request.group_count;
   header.prescale = request.prescale;
   header.postscale = request.postscale;
   header.root = request.root;
@@ -167,6 +179,7 @@ uint64_t signature_of(const Request& request) {
   };
   add(static_cast<uint64_t>(request.collective) << 24 | static_cast<uint64_t>(request.dtype) << 16 |
       static_cast<uint64_t>(request.op) << 8 | request.shape.size());
+  add(static_cast<uint64_t>(request.group_index) << 32 | request.group_count);
   for (const int64_t length : request.shape) add(static_cast<uint64_t>(length));
   add(static_cast<uint64_t>(request.root));
   add(std::bit_cast<uint64_t>(request.prescale));

@@ -36,8 +36,10 @@ struct Header {
   bool is_carried = false;
   /// Operations announced together; more than one only where they are carried.
   uint32_t operations = 1;
+  uint32_t group_index = 0;
+  uint32_t group_count = 1;
   /// For messages, cut to fit and zero-terminated.
-  std::array<char, 104> name{};
+  std::array<char, 96> name{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
   std::array<char, 24> algorithm{};
 };

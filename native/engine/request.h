@@ -35,6 +35,9 @@ struct Request {
   int peer = kAllRanks;
   /// Number of the pair that carries a send; given by the engine.
   std::optional<size_t> pair;
+  /// Which of how many requests it is that were submitted in one stroke.
+  uint32_t group_index = 0;
+  uint32_t group_count = 1;
   /// Each rank's values are multiplied by the first before, the result by the second after.
   double prescale = 1;
   double postscale = 1;

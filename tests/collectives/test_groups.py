@@ -5,7 +5,7 @@ import pytest
 
 import ringsync as rs
 from ringsync import _native
-from ringsync.errors import ConfigError, DuplicateNameError, TimedOutError
+from ringsync.errors import ConfigError, DuplicateNameError, MismatchError, TimedOutError
 from ringsync.handle import GroupedHandle
 from ringsync.runtime import current
 
@@ -51,8 +51,8 @@ def test_arrays_that_share_memory_are_refused():
         rs.grouped_allreduce_([memory[:6], np.ones(2), memory[5:]])
 
 
-def submit_group(rank, arrays, name):
-    how = (name, True, int(Op.SUM), 0, DEADLINE_S)
+def submit_group(rank, arrays, name, is_named=True):
+    how = (name, is_named, int(Op.SUM), 0, DEADLINE_S)
     return rank.engine.submit_all(
         int(Collective.ALLREDUCE), arrays, *how, [_native.Details()] * len(arrays)
     )
@@ -78,25 +78,41 @@ def finish_both(mine, theirs):
     finish(theirs)
 
 
-def test_a_group_of_mixed_lengths_and_dtypes_meets_single_calls_of_the_same_names():
+def test_a_group_of_mixed_lengths_and_dtypes_meets_its_like():
     with world(3) as ranks:
 
         def work(rank):
             dtypes = [np.float32, np.int64, np.float64]
             lengths = [3, 0, 100, 70_000, 5, 17_000, 1]
             arrays = [np.full(n, rank.rank + i, dtypes[i % 3]) for i, n in enumerate(lengths)]
-            if rank.rank == 0:
-                handles = submit_group(rank, arrays, "g")
-            else:
-                handles = [
-                    rank.submit(Collective.ALLREDUCE, array, name=f"g.{i}")
-                    for i, array in enumerate(arrays)
-                ]
-            for handle in handles:
+            for handle in submit_group(rank, arrays, "g"):
                 finish(handle)
             return all((array == 3 + 3 * i).all() for i, array in enumerate(arrays))
 
         assert ranks.each(work) == [True] * 3
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("count", [3, 40_000], ids=["carried", "alone"])
+def test_groups_of_different_length_are_told_apart_and_swallow_nothing(is_named, count):
+    with world(2) as ranks:
+
+        def work(rank):
+            arrays = [np.ones(count) for _ in range(3 - rank.rank)]
+            group = submit_group(rank, arrays, "g", is_named)
+            messages = set()
+            for handle in group[:2]:
+                with pytest.raises(MismatchError) as raised:
+                    finish(handle)
+                messages.add(str(raised.value))
+            assert all((array == 1).all() for array in arrays)
+            return messages
+
+        first, second = ranks.each(work)
+        assert first == second
+        for index in (0, 1):
+            expected = f"rank 1 submitted array {index} of a group of 2, rank 0 array {index} of a"
+            assert any(expected in message for message in first)
 
 
 def test_waiting_for_a_group_has_a_limit_of_its_own():
