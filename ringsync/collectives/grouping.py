@@ -40,8 +40,8 @@ def grouped_allreduce(
     Raises:
         ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
-        MismatchError: Ranks disagree on an array, and the others are reduced all the same; or on how
-            many arrays there are.
+        MismatchError: Ranks disagree on an array, and the others are reduced all the same; or on
+            how many arrays there are.
         PeerLostError: A rank died; its number is in `.rank`.
         TimedOutError: Not complete in time; the message lists the missing ranks.
 
