@@ -1,10 +1,14 @@
 """Types of the native core; native/bindings/ is what they describe."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ringsync.errors import ConfigError
+
+_H = TypeVar("_H", bound="Handle")
 
 class Store:
     def set(self, key: str, value: bytes) -> None: ...
@@ -15,21 +19,25 @@ class Store:
 def memory_store() -> Store: ...
 def meet(directory: str, rank: int, size: int, timeout_s: float) -> Store: ...
 
-class Handle:
-    def done(self) -> bool: ...
-    def wait(self, timeout_s: float | None = None) -> bool: ...
-    def check(self) -> None: ...
-    def result(self, item_bytes: int) -> tuple[NDArray[np.uint8], list[int]]: ...
-    def times(self) -> tuple[int, int, int, int]: ...
+class RefusedError(ConfigError): ...
 
-class Details:
+class Handle:
+    @property
+    def _name(self) -> str: ...
+    def _is_done(self) -> bool: ...
+    def _wait(self, timeout_s: float | None) -> bool: ...
+    def _result(self) -> object: ...
+    def _times(self) -> tuple[int, int, int, int]: ...
+
+class Terms:
     def __init__(
         self,
+        op: int = 1,
+        root: int = 0,
+        peer: int = -1,
         splits: tuple[int, ...] = (),
-        dtype: int = -1,
         prescale: float = 1.0,
         postscale: float = 1.0,
-        peer: int = -1,
     ) -> None: ...
 
 class Engine:
@@ -43,62 +51,47 @@ class Engine:
         caller_spin_us: float = 0.0,
         engine_spin_us: float = 0.0,
         timeout_s: float = 30.0,
+        call_timeout_s: float = 30.0,
     ) -> None: ...
-    def submit(
-        self,
-        collective: int,
-        array: NDArray[Any] | None,
-        name: str,
-        is_named: bool,
-        op: int,
-        root: int,
-        timeout_s: float,
-        details: Details | None = None,
-    ) -> Handle: ...
-    def submit_all(
-        self,
-        collective: int,
-        arrays: Sequence[NDArray[Any]],
-        name: str,
-        is_named: bool,
-        op: int,
-        root: int,
-        timeout_s: float,
-        details: Sequence[Details],
-    ) -> list[Handle]: ...
-    def call_all(
-        self,
-        collective: int,
-        arrays: Sequence[NDArray[Any]],
-        name: str,
-        is_named: bool,
-        op: int,
-        root: int,
-        timeout_s: float,
-        details: Sequence[Details],
-    ) -> list[Handle]: ...
-    def call(
-        self,
-        collective: int,
-        array: NDArray[Any] | None,
-        name: str,
-        is_named: bool,
-        op: int,
-        root: int,
-        timeout_s: float,
-        details: Details | None = None,
-    ) -> Handle: ...
+    # Arguments that are no such things are RefusedError.
     def run(
         self,
         collective: int,
-        array: NDArray[Any] | None,
-        name: str,
-        is_named: bool,
-        op: int,
-        root: int,
-        timeout_s: float,
-        details: Details | None = None,
-    ) -> Handle | None: ...
+        array: object,
+        place: str,
+        name: str | None,
+        timeout_s: float | None,
+        terms: Terms,
+    ) -> NDArray[Any]: ...
+    def run_all(
+        self,
+        collective: int,
+        arrays: list[object],
+        place: str,
+        name: str | None,
+        timeout_s: float | None,
+        terms: Terms,
+    ) -> list[NDArray[Any]]: ...
+    def submit(
+        self,
+        handle_type: type[_H],
+        collective: int,
+        array: object,
+        place: str,
+        name: str | None,
+        timeout_s: float | None,
+        terms: Terms,
+    ) -> _H: ...
+    def submit_all(
+        self,
+        handle_type: type[_H],
+        collective: int,
+        arrays: list[object],
+        place: str,
+        name: str | None,
+        timeout_s: float | None,
+        terms: Terms,
+    ) -> _H: ...
     def allocate(self, size_bytes: int) -> NDArray[np.uint8]: ...
     def shutdown(self, cause: str) -> None: ...
     def start_events(self) -> None: ...
@@ -130,7 +123,7 @@ def find_race(algorithm: str, problem: Problem) -> str: ...
 def simulate(
     algorithm: str,
     problem: Problem,
-    inputs: Sequence[NDArray[Any]],
+    inputs: Sequence[object],
     divisor: int,
     segment_bytes: int,
     seed: int,
@@ -139,10 +132,9 @@ def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> 
 def kernel_names() -> list[str]: ...
 def reduce_with(
     kernel: str,
-    inputs: Sequence[NDArray[Any]],
+    inputs: Sequence[object],
     op: int,
     factor: float = 1.0,
     divisor: int = 1,
     destinations: int = 1,
-    dtype: int = -1,
 ) -> list[NDArray[np.uint8]]: ...

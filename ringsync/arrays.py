@@ -23,8 +23,7 @@ SUPPORTED_DTYPES = (
 # NumPy 2 us, half of a small allreduce.
 _SUPPORTED = frozenset(np.dtype(name) for name in SUPPORTED_DTYPES if name != "bfloat16")
 
-# The native core's numbers.
-_OWN_DTYPE = -1
+# The native core's number.
 _BFLOAT16 = 9
 
 
@@ -103,20 +102,19 @@ def as_source(x: object, place: str) -> Array:
     return array if array.flags.c_contiguous and array.flags.aligned else array.copy(order="C")
 
 
-def as_native(array: Array) -> tuple[Array, int]:
+def as_native(array: Array) -> Array | tuple[Array, int, Array]:
     """View an array of a supported dtype as the native core takes it.
 
     Args:
         array: What `as_view` and its like have returned.
 
     Returns:
-        `array` and -1, for its own dtype; or a view of its bits and the number of the dtype they
-        are of.
+        `array`; or a view of its bits, the number of the dtype they are of, and `array`.
     """
     # Of all supported dtypes only bfloat16 is of a kind that NumPy does not know.
     if array.dtype.kind != "V":
-        return array, _OWN_DTYPE
-    return array.view(np.uint16), _BFLOAT16
+        return array
+    return array.view(np.uint16), _BFLOAT16, array
 
 
 def _is_bfloat16(dtype: np.dtype[Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from ringsync.collectives import allgather
-from ringsync.collectives.gathering import gather_call
+from ringsync.collectives.call import Collective, rooted, run
 from ringsync.errors import ConfigError
 from ringsync.runtime import current
 
@@ -47,7 +47,8 @@ def broadcast_object(obj: T, root: int = 0, *, name: str | None = None) -> T:
             failure = error
     # The others contribute nothing, so what is gathered is the root's bytes, whatever their number.
     source = np.frombuffer(payload, np.uint8)
-    data = gather_call("broadcast_object", source, name, None, root).run()
+    terms = rooted("broadcast_object", root)
+    data = run("broadcast_object", Collective.ALLGATHER, source, name, None, terms)
     if data.size == 0:
         raise ConfigError(
             f"[broadcast_object] the object of rank {root} cannot be pickled. Send its parts."

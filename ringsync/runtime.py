@@ -16,7 +16,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from ringsync._native import Engine, meet, memory_store
+from ringsync._native import Engine, Terms, meet, memory_store
 from ringsync._native import assign_buckets as native_assign_buckets
 from ringsync.arrays import Array
 from ringsync.config import Settings, World, read_settings, read_world
@@ -53,7 +53,6 @@ class Runtime:
         """
         self.world = world
         self.settings = settings
-        self.is_inherited = False  # by a forked child, which has no engine thread
         self._numbers = itertools.count()
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s
@@ -71,6 +70,7 @@ class Runtime:
             caller_spin_us=_WAKE_UP_US if world.local_size <= cores else 0.0,
             engine_spin_us=_WAKE_UP_US if 2 * world.local_size <= cores else 0.0,
             timeout_s=timeout_s,
+            call_timeout_s=settings.timeout_s,
         )
         self.recorder = Recorder(self.engine, world)
         if settings.timeline:
@@ -83,10 +83,7 @@ class Runtime:
             PeerLostError: A rank ended first.
             TimedOutError: A rank did not come in time.
         """
-        timeout_s = self.settings.start_timeout_s
-        handle = self.engine.call(_BARRIER, None, "init", False, 1, 0, timeout_s)
-        handle.wait()
-        handle.check()
+        self.engine.run(_BARRIER, None, "init", None, self.settings.start_timeout_s, Terms())
 
     def next_number(self) -> int:
         """Number the next set of parameters; ranks that run one script count alike.
@@ -295,8 +292,6 @@ def _close_at_exit() -> None:
 def _forget_in_child() -> None:
     """A forked child has no engine thread; what it inherited must not act on its behalf."""
     global _current  # noqa: PLW0603 - the one piece of global state
-    if _current is not None:
-        _current.is_inherited = True
     _current = None
 
 

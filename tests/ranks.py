@@ -14,6 +14,7 @@ import numpy as np
 
 from ringsync import _native
 from ringsync.arrays import as_native
+from ringsync.handle import GroupedHandle, Handle
 
 # No test waits longer for anything; whatever takes longer hangs.
 DEADLINE_S = 30.0
@@ -85,34 +86,36 @@ class Rank:
         )
 
     def submit(self, collective, array=None, **how):
-        return self.engine.submit(*self._arguments(collective, array, **how))
+        return self.engine.submit(Handle, *self._arguments(collective, array, **how))
 
-    def call(self, collective, array=None, **how):
-        return self.engine.call(*self._arguments(collective, array, **how))
+    def submit_all(self, arrays, **how):
+        views = [as_native(array) for array in arrays]
+        arguments = self._arguments(Collective.ALLREDUCE, None, **how)
+        return self.engine.submit_all(GroupedHandle, arguments[0], views, *arguments[2:])
+
+    def run(self, collective, array=None, **how):
+        return self.engine.run(*self._arguments(collective, array, **how))
 
     def allreduce(self, array, **how):
-        finish(self.call(Collective.ALLREDUCE, array, **how))
-        return array
+        return self.run(Collective.ALLREDUCE, array, **how)
 
     def broadcast(self, array, **how):
-        finish(self.call(Collective.BROADCAST, array, **how))
-        return array
+        return self.run(Collective.BROADCAST, array, **how)
 
     def allgather(self, array, **how):
-        return self._result_of(Collective.ALLGATHER, array, **how)
+        return self.run(Collective.ALLGATHER, array, **how)
 
     def reduce_scatter(self, array, **how):
-        return self._result_of(Collective.REDUCE_SCATTER, array, **how)
+        return self.run(Collective.REDUCE_SCATTER, array, **how)
 
     def alltoall(self, array, splits, **how):
-        return self._result_of(Collective.ALLTOALL, array, splits=splits, **how)
+        return self.run(Collective.ALLTOALL, array, splits=splits, **how)
 
     def send(self, array, to, **how):
-        finish(self.call(Collective.SEND, array, root=self.rank, peer=to, **how))
+        self.run(Collective.SEND, array, root=self.rank, peer=to, **how)
 
     def recv(self, array, source, **how):
-        finish(self.call(Collective.SEND, array, root=source, peer=source, **how))
-        return array
+        return self.run(Collective.SEND, array, root=source, peer=source, **how)
 
     def submit_send(self, array, to, **how):
         return self.submit(Collective.SEND, array, root=self.rank, peer=to, **how)
@@ -120,14 +123,8 @@ class Rank:
     def submit_recv(self, array, source, **how):
         return self.submit(Collective.SEND, array, root=source, peer=source, **how)
 
-    def _result_of(self, collective, array, **how):
-        handle = self.call(collective, array, **how)
-        finish(handle)
-        data, shape = handle.result(array.itemsize)
-        return data.view(array.dtype).reshape(shape)
-
     def barrier(self, **how):
-        finish(self.call(Collective.BARRIER, **how))
+        self.run(Collective.BARRIER, **how)
 
     def registered(self, array):
         """A copy of `array` in memory that the other ranks see."""
@@ -149,17 +146,14 @@ class Rank:
         postscale=1.0,
         peer=-1,
     ):
-        named = ("unnamed" if name is None else name, name is not None)
-        view, dtype = (None, -1) if array is None else as_native(array)
-        how = (int(op), root, timeout_s, _native.Details(splits, dtype, prescale, postscale, peer))
-        return (int(collective), view, *named, *how)
+        terms = _native.Terms(int(op), root, peer, splits, prescale, postscale)
+        view = None if array is None else as_native(array)
+        return (int(collective), view, "test", name, timeout_s, terms)
 
 
 def finish(handle) -> None:
-    """Wait for a native handle and raise its error, if it has one."""
-    if not handle.wait(DEADLINE_S):
-        raise AssertionError("the operation is not complete at the deadline")
-    handle.check()
+    """Wait for a handle and raise its error, if it has one."""
+    handle.wait(DEADLINE_S)
 
 
 class World:

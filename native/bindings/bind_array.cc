@@ -1,64 +1,110 @@
 #include "bindings/bind_array.h"
 
+#include <bit>
+#include <cstring>
+#include <optional>
+#include <string_view>
 #include <utility>
-
-#include "base/error.h"
 
 namespace nb = nanobind;
 
 namespace ringsync {
 namespace {
 
-Dtype dtype_of(const nb::dlpack::dtype& type, int stated) {
-  const auto code = static_cast<nb::dlpack::dtype_code>(type.code);
-  if (stated != kOwnDtype) {
-    const bool is_bfloat16 = stated == static_cast<int>(Dtype::kBfloat16) && type.lanes == 1 &&
-                             code == nb::dlpack::dtype_code::UInt && type.bits == 16;
-    if (is_bfloat16) return Dtype::kBfloat16;
-    throw ConfigError("[array] dtype number " + std::to_string(stated) + " was stated for " +
-                      std::to_string(type.bits) +
-                      " bits; only uint16 may stand for another, bfloat16. State none.");
+/// What an object exports, for as long as it is looked at.
+class Export {
+ public:
+  Export(nb::handle object, Access access) {
+    const int wanted =
+        PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (access == Access::kWrite ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(object.ptr(), &buffer_, wanted) == 0) return;
+    PyErr_Clear();
+    throw RefusedError(
+        "[array] it exports no such memory as is wanted. Pass a C-contiguous array of a dtype that "
+        "is supported, writable where it is written to.");
   }
-  if (type.lanes == 1) {
-    if (code == nb::dlpack::dtype_code::Float && type.bits == 16) return Dtype::kFloat16;
-    if (code == nb::dlpack::dtype_code::Float && type.bits == 32) return Dtype::kFloat32;
-    if (code == nb::dlpack::dtype_code::Float && type.bits == 64) return Dtype::kFloat64;
-    if (code == nb::dlpack::dtype_code::Int && type.bits == 8) return Dtype::kInt8;
-    if (code == nb::dlpack::dtype_code::Int && type.bits == 16) return Dtype::kInt16;
-    if (code == nb::dlpack::dtype_code::Int && type.bits == 32) return Dtype::kInt32;
-    if (code == nb::dlpack::dtype_code::Int && type.bits == 64) return Dtype::kInt64;
-    if (code == nb::dlpack::dtype_code::UInt && type.bits == 8) return Dtype::kUint8;
-    if (code == nb::dlpack::dtype_code::Bool && type.bits == 8) return Dtype::kBool;
+  Export(const Export&) = delete;
+  Export& operator=(const Export&) = delete;
+  ~Export() { PyBuffer_Release(&buffer_); }
+
+  const Py_buffer& operator*() const { return buffer_; }
+
+ private:
+  Py_buffer buffer_{};
+};
+
+/// By the struct module's letter; long and long long have two for one size.
+std::optional<Dtype> dtype_of(const Py_buffer& buffer) {
+  std::string_view format = buffer.format == nullptr ? "" : buffer.format;
+  // Its own byte order may be spelled out.
+  constexpr char kOwnOrder = std::endian::native == std::endian::little ? '<' : '>';
+  if (format.size() == 2 && (format[0] == kOwnOrder || format[0] == '=')) format.remove_prefix(1);
+  if (format.size() != 1) return std::nullopt;
+  switch (format[0]) {
+    case 'e':
+      return Dtype::kFloat16;
+    case 'f':
+      return Dtype::kFloat32;
+    case 'd':
+      return Dtype::kFloat64;
+    case 'b':
+      return Dtype::kInt8;
+    case 'h':
+      return Dtype::kInt16;
+    case 'i':
+      return Dtype::kInt32;
+    case 'l':
+    case 'q':
+      if (buffer.itemsize == 8) return Dtype::kInt64;
+      return buffer.itemsize == 4 ? std::optional(Dtype::kInt32) : std::nullopt;
+    case 'B':
+      return Dtype::kUint8;
+    case '?':
+      return Dtype::kBool;
+    default:
+      return std::nullopt;
   }
-  throw ConfigError("[array] DLPack type code " + std::to_string(type.code) + " with " +
-                    std::to_string(type.bits) +
-                    " bits is not supported. Use float16, float32, float64, int8, int16, int32, "
-                    "int64, uint8 or bool.");
 }
 
-bool is_contiguous(const AnyArray& array) {
-  int64_t expected = 1;
-  for (size_t i = array.ndim(); i-- > 0;) {
-    if (array.shape(i) != 1 && array.stride(i) != expected) return false;
-    expected *= static_cast<int64_t>(array.shape(i));
-  }
-  return true;
+/// Not isinstance: a subclass may mean something else by its values. Other exporters may move their
+/// memory as soon as they are no longer looked at.
+bool is_numpy_array(nb::handle object) {
+  return std::strcmp(Py_TYPE(object.ptr())->tp_name, "numpy.ndarray") == 0;
+}
+
+/// Which dtype the bits of a tuple's array are of.
+Dtype stated_dtype(nb::handle number, const Py_buffer& buffer) {
+  const bool is_bfloat16 = PyLong_CheckExact(number.ptr()) &&
+                           PyLong_AsLong(number.ptr()) == static_cast<long>(Dtype::kBfloat16) &&
+                           buffer.format != nullptr && std::strcmp(buffer.format, "H") == 0;
+  if (is_bfloat16) return Dtype::kBfloat16;
+  throw RefusedError(
+      "[array] a dtype was stated that the bits are not of; only uint16 may stand for another, "
+      "bfloat16. State none.");
 }
 
 }  // namespace
 
-ArrayView view_of(const AnyArray& array, int dtype) {
-  ArrayView view;
-  view.dtype = dtype_of(array.dtype(), dtype);
-  for (size_t i = 0; i < array.ndim(); ++i) {
-    view.shape.push_back(static_cast<int64_t>(array.shape(i)));
+ArrayView view_of(nb::handle array, Access access) {
+  const bool is_stated = PyTuple_CheckExact(array.ptr()) && PyTuple_GET_SIZE(array.ptr()) == 3;
+  const auto part = [array](Py_ssize_t i) { return PyTuple_GET_ITEM(array.ptr(), i); };
+  const nb::handle memory = is_stated ? part(0) : array;
+  if (!is_numpy_array(memory)) {
+    throw RefusedError("[array] it is no NumPy array. Pass one.");
   }
-  if (array.size() > 0 && !is_contiguous(array)) {
-    throw ConfigError("[array] the array has strides. Pass a C-contiguous copy.");
+  const Export exported(memory, access);
+  const Py_buffer& buffer = *exported;
+  const std::optional<Dtype> dtype = is_stated ? stated_dtype(part(1), buffer) : dtype_of(buffer);
+  if (!dtype) {
+    throw RefusedError("[array] its dtype is not supported. Convert it with astype().");
   }
-  auto* const data = static_cast<std::byte*>(const_cast<void*>(array.data()));
-  view.bytes = {data, array.nbytes()};
-  return view;
+  if (reinterpret_cast<uintptr_t>(buffer.buf) % size_bytes(*dtype) != 0) {
+    throw RefusedError("[array] it does not lie on a multiple of its item size. Pass a copy.");
+  }
+  return {{static_cast<std::byte*>(buffer.buf), static_cast<size_t>(buffer.len)},
+          *dtype,
+          {buffer.shape, buffer.shape + buffer.ndim},
+          is_stated ? part(2) : array};
 }
 
 ByteArray wrap_bytes(std::shared_ptr<std::byte> data, size_t bytes) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// Arrays at the door: any DLPack or buffer object becomes an address, a length, a dtype, a shape.
+// Arrays at the door: what exports a buffer becomes an address, a length, a dtype, a shape.
 
 #include <nanobind/ndarray.h>
 
@@ -9,26 +9,34 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/error.h"
 #include "base/span.h"
 
 namespace ringsync {
 
-using AnyArray = nanobind::ndarray<nanobind::ro, nanobind::device::cpu>;
 using ByteArray = nanobind::ndarray<nanobind::numpy, uint8_t, nanobind::ndim<1>>;
+
+/// The door takes ordinary arguments only, at full speed. What it refuses is looked at more closely
+/// in Python, which makes it ordinary or says what is wrong with it.
+class RefusedError : public ConfigError {
+ public:
+  using ConfigError::ConfigError;
+};
+
+enum class Access { kRead, kWrite };
 
 struct ArrayView {
   MutableByteSpan bytes;
   Dtype dtype = Dtype::kUint8;
   std::vector<int64_t> shape;
+  /// What keeps the memory alive and is given back as the result.
+  nanobind::handle owner;
 };
 
-/// The array's own dtype.
-inline constexpr int kOwnDtype = -1;
-
-/// Throws ConfigError for a dtype without a number and for strides. The array stays the caller's,
-/// who also sees to it that what is written to is writable. `dtype`: kOwnDtype, or that of
-/// bfloat16, which NumPy cannot export and which comes as uint16.
-ArrayView view_of(const AnyArray& array, int dtype = kOwnDtype);
+/// `array` is a NumPy array, C-contiguous, aligned, of a dtype with a number; or, for what NumPy
+/// does not export, a tuple of such an array of its bits, its dtype's number and the array itself.
+/// Throws RefusedError for anything else, and where `access` is kWrite for what is read-only.
+ArrayView view_of(nanobind::handle array, Access access);
 
 /// A NumPy array of bytes that keeps `data` alive.
 ByteArray wrap_bytes(std::shared_ptr<std::byte> data, size_t bytes);

@@ -1,4 +1,3 @@
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -11,6 +10,7 @@
 
 #include "base/error.h"
 #include "bindings/bind_array.h"
+#include "bindings/bind_handle.h"
 #include "bindings/bindings.h"
 #include "engine/engine.h"
 #include "transport/registry.h"
@@ -21,12 +21,38 @@ using namespace nb::literals;
 namespace ringsync {
 namespace {
 
+/// The timeline's lane of what the calling threads do.
+constexpr char kTrainLane[] = "train";
+
+/// What a call asks for beside its array.
+struct Terms {
+  ReduceOp op = ReduceOp::kSum;
+  int root = 0;
+  int peer = kAllRanks;
+  std::vector<uint64_t> splits;
+  double prescale = 1;
+  double postscale = 1;
+};
+
+/// One call as it comes from Python.
+struct Call {
+  Collective collective = Collective::kBarrier;
+  nb::handle array;  // not looked at for a barrier
+  nb::handle place;  // the public function's name
+  nb::handle name;   // None: ranks meet by order
+  nb::handle timeout_s;
+  const Terms& terms;
+
+  nb::handle label() const { return name.is_none() ? place : name; }
+};
+
 /// An engine and the store it met through, which its transport goes on using.
 class BoundEngine {
  public:
   BoundEngine(std::shared_ptr<Store> store, int rank, int size, const std::string& transport,
-              std::string algorithm, double caller_spin_us, double engine_spin_us, double timeout_s)
-      : store_(std::move(store)) {
+              std::string algorithm, double caller_spin_us, double engine_spin_us, double timeout_s,
+              double call_timeout_s)
+      : store_(std::move(store)), call_timeout_s_(call_timeout_s) {
     const GilRelease release;
     const Deadline deadline = deadline_after(timeout_s);
     engine_ = std::make_unique<Engine>(
@@ -36,145 +62,161 @@ class BoundEngine {
 
   Engine& get() { return *engine_; }
 
-  /// Holds an array until its operation is done, whatever becomes of the caller's references. It is
+  /// Seconds that a call may take unless it says otherwise.
+  double call_timeout_s() const { return call_timeout_s_; }
+
+  /// Holds `owner` until an operation is done, whatever becomes of the caller's references. It is
   /// done here, in one stroke with the submission, because Ctrl-C may strike between two lines of
   /// Python. With the interpreter held.
-  void keep(std::shared_ptr<Handle> handle, const std::optional<AnyArray>& array) {
+  void keep(std::shared_ptr<Handle> handle, nb::object owner) {
     while (!kept_.empty() && kept_.front().handle->is_done()) kept_.pop_front();
-    if (!array || handle->is_done()) return;
+    if (owner.is_none() || handle->is_done()) return;
     if (kept_.size() >= sweep_at_) {
       // One that is not done for long, a receive for instance, must not keep all behind it.
       std::erase_if(kept_, [](const Kept& kept) { return kept.handle->is_done(); });
       sweep_at_ = std::max<size_t>(kFewKept, 2 * kept_.size());
     }
-    kept_.push_back({std::move(handle), *array});
+    kept_.push_back({std::move(handle), std::move(owner)});
   }
 
  private:
   struct Kept {
     std::shared_ptr<Handle> handle;
-    AnyArray array;
+    nb::object owner;
   };
 
   static constexpr size_t kFewKept = 16;  // not worth a sweep
 
   std::shared_ptr<Store> store_;
+  const double call_timeout_s_;
   std::deque<Kept> kept_;  // outlives the engine
   size_t sweep_at_ = kFewKept;
   std::unique_ptr<Engine> engine_;
 };
 
-/// What few requests say. Behind one argument, because each costs a small call 0.1 us.
-struct Details {
-  std::vector<uint64_t> splits;
-  int dtype = kOwnDtype;
-  double prescale = 1;
-  double postscale = 1;
-  int peer = kAllRanks;
-};
-
-Request make_request(int collective, const std::optional<AnyArray>& array, std::string name,
-                     bool is_named, int op, int root, double timeout_s, const Details& details) {
-  Request request;
-  request.collective = static_cast<Collective>(collective);
-  request.name = std::move(name);
-  request.is_named = is_named;
-  request.op = static_cast<ReduceOp>(op);
-  request.root = root;
-  request.peer = details.peer;
-  request.prescale = details.prescale;
-  request.postscale = details.postscale;
-  request.splits = details.splits;
-  request.deadline = deadline_after(timeout_s);
-  request.shape = {0};  // a barrier moves nothing
-  if (array) {
-    ArrayView view = view_of(*array, details.dtype);
-    request.data = view.bytes;
-    request.dtype = view.dtype;
-    request.shape = std::move(view.shape);
+Deadline deadline_of(nb::handle timeout_s, double otherwise_s) {
+  double seconds = otherwise_s;
+  if (PyFloat_CheckExact(timeout_s.ptr())) {
+    seconds = PyFloat_AS_DOUBLE(timeout_s.ptr());
+  } else if (!timeout_s.is_none()) {
+    throw RefusedError("[engine] timeout_s is no float. Pass one, or None.");
   }
+  if (!(seconds > 0))
+    throw RefusedError("[engine] timeout_s is not above 0. Pass seconds above 0.");
+  return deadline_after(seconds);
+}
+
+std::optional<std::string> text_of(nb::handle name) {
+  if (name.is_none()) return std::nullopt;
+  Py_ssize_t length = 0;
+  const char* const text =
+      PyUnicode_Check(name.ptr()) ? PyUnicode_AsUTF8AndSize(name.ptr(), &length) : nullptr;
+  if (text != nullptr) return std::string(text, static_cast<size_t>(length));
+  PyErr_Clear();
+  throw RefusedError("[engine] the name is no text. Pass str, or None.");
+}
+
+/// The request without its array and name.
+Request make_request(const BoundEngine& engine, const Call& call) {
+  Request request;
+  request.collective = call.collective;
+  request.op = call.terms.op;
+  request.root = call.terms.root;
+  request.peer = call.terms.peer;
+  request.splits = call.terms.splits;
+  request.prescale = call.terms.prescale;
+  request.postscale = call.terms.postscale;
+  request.deadline = deadline_of(call.timeout_s, engine.call_timeout_s());
+  request.shape = {0};  // a barrier moves nothing
   return request;
+}
+
+/// Gives the request its array; returns what keeps it alive.
+nb::handle set_array(Request& request, nb::handle array) {
+  const bool is_receive = request.collective == Collective::kSend && request.root == request.peer;
+  const bool is_written = request.collective == Collective::kAllreduce ||
+                          request.collective == Collective::kBroadcast || is_receive;
+  ArrayView view = view_of(array, is_written ? Access::kWrite : Access::kRead);
+  request.data = view.bytes;
+  request.dtype = view.dtype;
+  request.shape = std::move(view.shape);
+  return view.owner;
 }
 
 using Start = std::shared_ptr<Handle> (Engine::*)(Request);
 
-/// Hands a request to the engine by submit or call, and keeps its array.
+/// Hands a call to the engine by submit or call, and keeps its array.
 template <Start start>
-std::shared_ptr<Handle> begin(BoundEngine& engine, int collective,
-                              const std::optional<AnyArray>& array, std::string name, bool is_named,
-                              int op, int root, double timeout_s, const Details* details) {
-  Request request = make_request(collective, array, std::move(name), is_named, op, root, timeout_s,
-                                 details == nullptr ? Details{} : *details);
+BoundHandle begin(BoundEngine& engine, const Call& call) {
+  Request request = make_request(engine, call);
+  request.name = text_of(call.name);
+  nb::object owner = nb::none();
+  if (call.collective != Collective::kBarrier) owner = nb::borrow(set_array(request, call.array));
   std::shared_ptr<Handle> handle;
   {
     const GilRelease release;
     handle = (engine.get().*start)(std::move(request));
   }
-  engine.keep(handle, array);
-  return handle;
+  engine.keep(handle, owner);
+  return {std::move(handle), std::move(owner), nb::borrow(call.label()), engine.get().pid()};
 }
 
-using StartAll = std::vector<std::shared_ptr<Handle>> (Engine::*)(std::vector<Request>);
+using StartAll = std::shared_ptr<Handle> (Engine::*)(std::vector<Request>);
 
-/// One request of the same kind for each array, handed over in one stroke: `name.0`, `name.1` and
-/// so on where the caller chose a name.
+/// One request for each array of a list, handed over in one stroke: `name.0`, `name.1` and so on
+/// where the caller chose a name.
 template <StartAll start_all>
-std::vector<std::shared_ptr<Handle>> begin_all(BoundEngine& engine, int collective,
-                                               const std::vector<AnyArray>& arrays,
-                                               const std::string& name, bool is_named, int op,
-                                               int root, double timeout_s,
-                                               const std::vector<const Details*>& details) {
-  if (details.size() != arrays.size()) {
-    throw ConfigError("[group] " + std::to_string(details.size()) + " details for " +
-                      std::to_string(arrays.size()) + " arrays. Give one for each.");
+BoundHandle begin_all(BoundEngine& engine, const Call& call) {
+  if (!PyList_CheckExact(call.array.ptr()))
+    throw RefusedError("[engine] no list. Pass one of arrays.");
+  const Request common = make_request(engine, call);
+  const std::optional<std::string> name = text_of(call.name);
+  const nb::list arrays = nb::borrow<nb::list>(call.array);
+  std::vector<Request> requests(arrays.size(), common);
+  nb::list owners;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (name) requests[i].name = *name + "." + std::to_string(i);
+    owners.append(set_array(requests[i], arrays[i]));
+    requests[i].group_index = static_cast<uint32_t>(i);
+    requests[i].group_count = static_cast<uint32_t>(requests.size());
   }
-  std::vector<Request> requests;
-  for (const AnyArray& array : arrays) {
-    const std::string member = is_named ? name + "." + std::to_string(requests.size()) : name;
-    requests.push_back(make_request(collective, array, member, is_named, op, root, timeout_s,
-                                    *details[requests.size()]));
-    requests.back().group_index = static_cast<uint32_t>(requests.size() - 1);
-    requests.back().group_count = static_cast<uint32_t>(arrays.size());
-  }
-  std::vector<std::shared_ptr<Handle>> handles;
+  std::shared_ptr<Handle> handle;
   {
     const GilRelease release;
-    handles = (engine.get().*start_all)(std::move(requests));
+    handle = (engine.get().*start_all)(std::move(requests));
   }
-  for (size_t i = 0; i < handles.size(); ++i) engine.keep(handles[i], arrays[i]);
-  return handles;
+  engine.keep(handle, owners);
+  return {std::move(handle), std::move(owners), nb::borrow(call.label()), engine.get().pid()};
 }
 
-/// True once done; false when `timeout_s` passed first. Ctrl-C raises.
-bool wait(Handle& handle, std::optional<double> timeout_s) {
-  const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
-  while (!handle.is_done()) {
-    // First, because the call that is waited for may have been left for a signal's sake.
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
-    if (Clock::now() >= deadline) return false;
-    const GilRelease release;
-    handle.wait(std::min(deadline, next_signal_check()));
+/// Waits for a blocking call, whatever becomes of it, and returns its result.
+template <BoundHandle (*begin_call)(BoundEngine&, const Call&)>
+nb::object run(BoundEngine& engine, int collective, nb::handle array, nb::handle place,
+               nb::handle name, nb::handle timeout_s, const Terms& terms) {
+  EventLog& events = engine.get().events();
+  const int64_t start_ns = events.is_on() ? now_ns() : 0;
+  const Call call{static_cast<Collective>(collective), array, place, name, timeout_s, terms};
+  const BoundHandle handle = begin_call(engine, call);
+  // Whoever stands still in a blocking call does not compute, wherever the call is made.
+  const auto record = [&] {
+    if (start_ns == 0) return;
+    events.record(kTrainLane, "wait", start_ns, now_ns(), nb::str(call.label()).c_str());
+  };
+  try {
+    handle.wait(std::nullopt);
+  } catch (...) {
+    record();
+    throw;
   }
-  return true;
+  record();
+  return handle.result();
 }
 
-std::tuple<ByteArray, std::vector<int64_t>> result_of(const Handle& handle, size_t item_bytes) {
-  const Result& result = handle.result();
-  size_t bytes = item_bytes;
-  for (const int64_t length : result.shape) bytes *= static_cast<size_t>(length);
-  return {wrap_bytes(result.data, bytes), result.shape};
-}
-
-/// Calls, waits and raises in one stroke: each way through the door costs a small call 0.1 us. The
-/// handle where it holds a result, else nothing.
-std::shared_ptr<Handle> run(BoundEngine& engine, int collective,
-                            const std::optional<AnyArray>& array, std::string name, bool is_named,
-                            int op, int root, double timeout_s, const Details* details) {
-  std::shared_ptr<Handle> handle = begin<&Engine::call>(engine, collective, array, std::move(name),
-                                                        is_named, op, root, timeout_s, details);
-  if (!handle->is_done()) wait(*handle, std::nullopt);
-  if (handle->error()) std::rethrow_exception(handle->error());
-  return handle->result().data ? std::move(handle) : nullptr;
+template <BoundHandle (*begin_call)(BoundEngine&, const Call&)>
+nb::object submit(BoundEngine& engine, nb::handle handle_type, int collective, nb::handle array,
+                  nb::handle place, nb::handle name, nb::handle timeout_s, const Terms& terms) {
+  const Call call{static_cast<Collective>(collective), array, place, name, timeout_s, terms};
+  return make_handle(handle_type, begin_call(engine, call));
 }
 
 using EventTuple = std::tuple<std::string, std::string, int64_t, int64_t, std::string, uint64_t>;
@@ -188,57 +230,39 @@ std::vector<EventTuple> take_events(BoundEngine& engine) {
   return tuples;
 }
 
-void bind_handle(nb::module_& module) {
-  nb::class_<Handle>(module, "Handle", "Completion of one request.")
-      .def("done", &Handle::is_done)
-      .def("wait", &wait, "timeout_s"_a = nb::none(),
-           "Wait until done; False when the time passed first.")
-      .def(
-          "check",
-          [](const Handle& handle) {
-            if (handle.error()) std::rethrow_exception(handle.error());
-          },
-          "Raise the request's error, if it failed. Only once done.")
-      .def("result", &result_of, "item_bytes"_a,
-           "Bytes and shape of a result of its own. Only once done.")
-      .def(
-          "times",
-          [](const Handle& handle) {
-            const Times& times = handle.times();
-            return std::make_tuple(times.submitted_ns, times.started_ns, times.agreed_ns,
-                                   times.done_ns);
-          },
-          "Nanoseconds of submission, start, agreement and completion. Only once done.");
-}
-
 }  // namespace
 
 void bind_engine(nb::module_& module) {
-  bind_handle(module);
-  nb::class_<Details>(module, "Details", "What few requests say.")
-      .def(nb::init<std::vector<uint64_t>, int, double, double, int>(),
-           "splits"_a = std::vector<uint64_t>{}, "dtype"_a = kOwnDtype, "prescale"_a = 1.0,
-           "postscale"_a = 1.0, "peer"_a = kAllRanks);
+  nb::exception<RefusedError>(module, "RefusedError",
+                              nb::module_::import_("ringsync.errors").attr("ConfigError"));
+  nb::class_<Terms>(module, "Terms", "What a call asks for beside its array.")
+      .def(
+          "__init__",
+          [](Terms* terms, int op, int root, int peer, std::vector<uint64_t> splits,
+             double prescale, double postscale) {
+            std::construct_at(terms, static_cast<ReduceOp>(op), root, peer, std::move(splits),
+                              prescale, postscale);
+          },
+          "op"_a = 1, "root"_a = 0, "peer"_a = kAllRanks, "splits"_a = std::vector<uint64_t>{},
+          "prescale"_a = 1.0, "postscale"_a = 1.0);
   nb::class_<BoundEngine>(module, "Engine", "The engine of one rank.")
       .def(nb::init<std::shared_ptr<Store>, int, int, const std::string&, std::string, double,
-                    double, double>(),
+                    double, double, double>(),
            "store"_a, "rank"_a, "size"_a, "transport"_a, "algorithm"_a = "",
-           "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0)
-      .def("submit", &begin<&Engine::submit>, "collective"_a, "array"_a.none(), "name"_a,
-           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "details"_a = nb::none(),
-           "Queue a request and return at once.")
-      .def("submit_all", &begin_all<&Engine::submit_all>, "collective"_a, "arrays"_a, "name"_a,
-           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "details"_a,
-           "Queue a request for each array, or none, and return at once.")
-      .def("call_all", &begin_all<&Engine::call_all>, "collective"_a, "arrays"_a, "name"_a,
-           "is_named"_a, "op"_a, "root"_a, "timeout_s"_a, "details"_a,
-           "Like submit_all, on this thread.")
-      .def("call", &begin<&Engine::call>, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a,
-           "op"_a, "root"_a, "timeout_s"_a, "details"_a = nb::none(),
-           "Like submit, but done on this thread when nothing else is going on.")
-      .def("run", &run, "collective"_a, "array"_a.none(), "name"_a, "is_named"_a, "op"_a, "root"_a,
-           "timeout_s"_a, "details"_a = nb::none(),
-           "Like call, but wait and raise as well; the handle only where it holds a result.")
+           "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0,
+           "call_timeout_s"_a = 30.0)
+      .def("run", &run<&begin<&Engine::call>>, "collective"_a, "array"_a.none(), "place"_a,
+           "name"_a.none(), "timeout_s"_a.none(), "terms"_a,
+           "Perform a call on this thread where nothing else is going on, and return its result.")
+      .def("run_all", &run<&begin_all<&Engine::call_all>>, "collective"_a, "arrays"_a, "place"_a,
+           "name"_a.none(), "timeout_s"_a.none(), "terms"_a,
+           "Like run, for each array of a list, handed over in one stroke, or none.")
+      .def("submit", &submit<&begin<&Engine::submit>>, "handle_type"_a, "collective"_a,
+           "array"_a.none(), "place"_a, "name"_a.none(), "timeout_s"_a.none(), "terms"_a,
+           "Queue a call and return its handle, of `handle_type`, at once.")
+      .def("submit_all", &submit<&begin_all<&Engine::submit_all>>, "handle_type"_a, "collective"_a,
+           "arrays"_a, "place"_a, "name"_a.none(), "timeout_s"_a.none(), "terms"_a,
+           "Like submit, for each array of a list, handed over in one stroke, or none.")
       .def(
           "allocate",
           [](BoundEngine& engine, size_t bytes) {

@@ -29,9 +29,8 @@ Kernel kernel_named(const std::string& name) {
 }
 
 /// Reduces copies of the inputs, in place: the first `destinations` of them are written.
-std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<AnyArray>& inputs,
-                                   int op, double factor, int64_t divisor, size_t destinations,
-                                   int dtype_number) {
+std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<nb::object>& inputs,
+                                   int op, double factor, int64_t divisor, size_t destinations) {
   const Kernel chosen = kernel_named(kernel);
   if (destinations == 0 || destinations > inputs.size()) {
     throw ConfigError("[kernel] " + std::to_string(inputs.size()) + " inputs hold no " +
@@ -40,10 +39,10 @@ std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<
   std::vector<std::shared_ptr<std::vector<std::byte>>> copies;
   std::vector<MutableByteSpan> targets;
   std::vector<ByteSpan> sources;
-  const Dtype dtype = view_of(inputs[0], dtype_number).dtype;
-  for (const AnyArray& input : inputs) {
-    const ArrayView view = view_of(input, dtype_number);
-    if (view.dtype != dtype || input.size() != inputs[0].size()) {
+  const ArrayView first = view_of(inputs[0], Access::kRead);
+  for (const nb::object& input : inputs) {
+    const ArrayView view = view_of(input, Access::kRead);
+    if (view.dtype != first.dtype || view.bytes.size() != first.bytes.size()) {
       throw ConfigError("[kernel] input " + std::to_string(copies.size()) +
                         " differs from input 0 in dtype or length. Give equal ones.");
     }
@@ -52,7 +51,7 @@ std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<
     sources.emplace_back(*copies.back());
     if (targets.size() < destinations) targets.emplace_back(*copies.back());
   }
-  reduce(chosen, dtype, {static_cast<ReduceOp>(op), factor, divisor}, targets, sources);
+  reduce(chosen, first.dtype, {static_cast<ReduceOp>(op), factor, divisor}, targets, sources);
   std::vector<ByteArray> results;
   for (size_t i = 0; i < destinations; ++i) {
     results.push_back(wrap_bytes({copies[i], copies[i]->data()}, copies[i]->size()));
@@ -65,7 +64,7 @@ std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<
 void bind_kernels(nb::module_& module) {
   module.def("kernel_names", &kernel_names, "Those that this processor runs, the widest first.");
   module.def("reduce_with", &reduce_with, "kernel"_a, "inputs"_a, "op"_a, "factor"_a = 1.0,
-             "divisor"_a = 1, "destinations"_a = 1, "dtype"_a = kOwnDtype,
+             "divisor"_a = 1, "destinations"_a = 1,
              "Bytes of equal results of one reduction, written over copies of the first inputs.");
 }
 

@@ -73,16 +73,16 @@ const Algorithm& applicable(const std::string& name, const Problem& problem) {
 }
 
 std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
-    const std::string& algorithm, const Problem& problem, const std::vector<AnyArray>& inputs,
+    const std::string& algorithm, const Problem& problem, const std::vector<nb::object>& inputs,
     int64_t divisor, size_t segment_bytes, uint64_t seed) {
   const Algorithm& chosen = applicable(algorithm, problem);
   if (inputs.size() != problem.counts.size() || segment_bytes < kLargestItemBytes) {
     throw ConfigError("[simulate] one input per rank and segments of 8 bytes are needed.");
   }
   std::vector<std::vector<std::byte>> buffers;
-  const Dtype dtype = view_of(inputs[0]).dtype;
+  const Dtype dtype = view_of(inputs[0], Access::kRead).dtype;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const ArrayView view = view_of(inputs[i]);
+    const ArrayView view = view_of(inputs[i], Access::kRead);
     if (view.dtype != dtype || view.bytes.size() != problem.counts[i] * size_bytes(dtype)) {
       throw ConfigError("[simulate] input " + std::to_string(i) +
                         " differs from the problem's count or from input 0's dtype.");

@@ -21,6 +21,7 @@ class GilRelease {
 
 void bind_errors(nanobind::module_& module);
 void bind_store(nanobind::module_& module);
+void bind_handle(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);
 void bind_schedule(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);

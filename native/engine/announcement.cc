@@ -42,7 +42,7 @@ Announcement::Announcement(const std::deque<Operation>& operations, const GroupV
   message_bytes_ += request(0).splits.size() * sizeof(uint64_t);
   const size_t limit = group.carried_limit_bytes();
   if (message_bytes_ > sizeof(Header) + limit && group.size > 1) {
-    throw ConfigError("[alltoall] '" + request(0).name + "': splits for " +
+    throw ConfigError("[alltoall] '" + label_of(request(0)) + "': splits for " +
                       std::to_string(group.size) + " ranks do not fit a message of " +
                       std::to_string(limit) + " bytes. Use fewer ranks on one host.");
   }

@@ -106,10 +106,10 @@ std::shared_ptr<Handle> Engine::submit(Request request) {
   return handle;
 }
 
-std::vector<std::shared_ptr<Handle>> Engine::submit_all(std::vector<Request> requests) {
-  std::vector<std::shared_ptr<Handle>> handles = enqueue_all(std::move(requests));
-  wake();
-  return handles;
+std::shared_ptr<Handle> Engine::submit_all(std::vector<Request> requests) {
+  std::shared_ptr<Handle> handle = enqueue_all(std::move(requests));
+  if (!handle->is_done()) wake();
+  return handle;
 }
 
 std::shared_ptr<Handle> Engine::call(Request request) {
@@ -118,10 +118,10 @@ std::shared_ptr<Handle> Engine::call(Request request) {
   return handle;
 }
 
-std::vector<std::shared_ptr<Handle>> Engine::call_all(std::vector<Request> requests) {
-  std::vector<std::shared_ptr<Handle>> handles = enqueue_all(std::move(requests));
-  if (!handles.empty()) work_for(*handles.back());
-  return handles;
+std::shared_ptr<Handle> Engine::call_all(std::vector<Request> requests) {
+  std::shared_ptr<Handle> handle = enqueue_all(std::move(requests));
+  if (!handle->is_done()) work_for(*handle);
+  return handle;
 }
 
 void Engine::shutdown(const std::string& cause) noexcept {
@@ -143,13 +143,15 @@ std::shared_ptr<Handle> Engine::enqueue(Request request) {
   request.pair = pair_of(request);
   const std::lock_guard lock(queue_mutex_);
   claim(request);
-  return push(std::move(request));
+  auto handle = std::make_shared<Handle>(1);
+  push(std::move(request), handle);
+  return handle;
 }
 
-std::vector<std::shared_ptr<Handle>> Engine::enqueue_all(std::vector<Request> requests) {
+std::shared_ptr<Handle> Engine::enqueue_all(std::vector<Request> requests) {
   for (const Request& request : requests) check_request(request, rank_, size_);
   check_disjoint(requests);
-  std::vector<std::shared_ptr<Handle>> handles;
+  auto handle = std::make_shared<Handle>(requests.size());
   const std::lock_guard lock(queue_mutex_);
   for (size_t i = 0; i < requests.size(); ++i) {
     try {
@@ -159,8 +161,8 @@ std::vector<std::shared_ptr<Handle>> Engine::enqueue_all(std::vector<Request> re
       throw;
     }
   }
-  for (Request& request : requests) handles.push_back(push(std::move(request)));
-  return handles;
+  for (Request& request : requests) push(std::move(request), handle);
+  return handle;
 }
 
 void Engine::claim(const Request& request) {
@@ -168,20 +170,17 @@ void Engine::claim(const Request& request) {
     throw NotInitializedError("[engine] " + to_string(request.collective) +
                               " was called after shutdown. Call init() first.");
   }
-  if (request.is_named && !names_.emplace(request.pair, request.name).second) {
-    throw DuplicateNameError("[" + to_string(request.collective) + "] '" + request.name +
+  if (request.name && !names_.emplace(request.pair, *request.name).second) {
+    throw DuplicateNameError("[" + to_string(request.collective) + "] '" + *request.name +
                              "' is still in flight on rank " + std::to_string(rank_) +
                              ". Wait for its handle, or use another name.");
   }
 }
 
-std::shared_ptr<Handle> Engine::push(Request request) {
+void Engine::push(Request request, const std::shared_ptr<Handle>& handle) {
   // Numbered last: a refused call must not shift the names of those that follow.
-  const uint64_t number = numbers_[request.pair]++;
-  if (!request.is_named) request.name = "unnamed " + std::to_string(number);
-  auto handle = std::make_shared<Handle>(Times{.submitted_ns = now_ns()});
-  queue_.push_back({std::move(request), handle});
-  return handle;
+  request.number = numbers_[request.pair]++;
+  queue_.push_back({std::move(request), handle, now_ns()});
 }
 
 void Engine::wake() {
@@ -256,7 +255,7 @@ Progress Engine::advance() {
   }
   for (Queued& item : queued) {
     Group& group = group_of(item.request);
-    group.push(std::move(item.request), std::move(item.handle));
+    group.push(std::move(item.request), std::move(item.handle), item.submitted_ns);
     if (!group.is_idle() && !std::ranges::count(busy_, &group)) busy_.push_back(&group);
   }
   Progress progress = Progress::kDone;
@@ -302,11 +301,11 @@ bool Engine::has_queued() {
 }
 
 void Engine::release(const Request& request) {
-  if (request.is_named) names_.erase({request.pair, request.name});
+  if (request.name) names_.erase({request.pair, *request.name});
 }
 
 void Engine::forget_name(const Request& request) {
-  if (!request.is_named) return;
+  if (!request.name) return;
   const std::lock_guard lock(queue_mutex_);
   release(request);
 }

@@ -42,16 +42,19 @@ class Engine {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
+  /// Of the process that made it; a forked child has no engine thread.
+  int pid() const { return pid_; }
   EventLog& events() { return events_; }
 
   /// Queues the request and returns at once. Any thread. Throws DuplicateNameError,
   /// NotInitializedError after shutdown, ConfigError for an impossible request.
   std::shared_ptr<Handle> submit(Request request);
 
-  /// Queues all requests in one stroke, or none of them: nothing comes between. Else like submit.
-  std::vector<std::shared_ptr<Handle>> submit_all(std::vector<Request> requests);
+  /// Queues all requests in one stroke, or none of them: nothing comes between. One handle for all.
+  /// Else like submit.
+  std::shared_ptr<Handle> submit_all(std::vector<Request> requests);
   /// Like submit_all, and like call for all of them.
-  std::vector<std::shared_ptr<Handle>> call_all(std::vector<Request> requests);
+  std::shared_ptr<Handle> call_all(std::vector<Request> requests);
 
   /// Like submit, but when nothing else is going on the calling thread does the engine's work
   /// itself until the request is done or a signal arrives. Any thread.
@@ -69,13 +72,15 @@ class Engine {
   struct Queued {
     Request request;
     std::shared_ptr<Handle> handle;
+    int64_t submitted_ns = 0;
   };
 
   std::shared_ptr<Handle> enqueue(Request request);
-  void claim(const Request& request);             // queue_mutex_ held
-  void release(const Request& request);           // queue_mutex_ held
-  std::shared_ptr<Handle> push(Request request);  // queue_mutex_ held
-  std::vector<std::shared_ptr<Handle>> enqueue_all(std::vector<Request> requests);
+  std::shared_ptr<Handle> enqueue_all(std::vector<Request> requests);
+  // The three with queue_mutex_ held.
+  void claim(const Request& request);
+  void release(const Request& request);
+  void push(Request request, const std::shared_ptr<Handle>& handle);
   void wake();
   void wake_for(Deadline deadline);
   void work_for(const Handle& until);

@@ -31,7 +31,7 @@ std::string key_of(const Problem& problem) {
 }
 
 std::string place_of(const Request& request) {
-  return "[" + to_string(request.collective) + "] '" + request.name + "': ";
+  return "[" + to_string(request.collective) + "] '" + label_of(request) + "': ";
 }
 
 std::string list_of(const std::vector<int>& ranks) {
@@ -58,16 +58,15 @@ Group::Group(Members members, const GroupHome& home)
             home_.transport, home_.algorithm,
             scratch_,        [this](const Problem& problem) { return route_of(problem); }} {}
 
-void Group::push(Request request, std::shared_ptr<Handle> handle) {
+void Group::push(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns) {
   if (failure_) {
     home_.on_done(request);
-    handle->mutable_times().done_ns = now_ns();
-    handle->complete(failure_);
+    handle->complete({.submitted_ns = submitted_ns, .done_ns = now_ns()}, failure_);
     return;
   }
   const auto root = std::ranges::find(members_.ranks, request.root);
   request.root = static_cast<int>(root - members_.ranks.begin());
-  operations_.emplace_back(std::move(request), std::move(handle));
+  operations_.emplace_back(std::move(request), std::move(handle), submitted_ns);
 }
 
 Progress Group::advance() {
@@ -102,19 +101,18 @@ Progress Group::advance_current() {
 Progress Group::agree() {
   if (!announcement_) {
     announcement_.emplace(operations_, view_, sequence_);
-    operations_.front().handle().mutable_times().started_ns = now_ns();
+    operations_.front().set_started(now_ns());
   }
   const Progress progress = announcement_->advance();
   if (progress != Progress::kDone) return progress;
   const int64_t agreed_ns = now_ns();
-  operations_.front().handle().mutable_times().agreed_ns = agreed_ns;
+  operations_.front().set_agreed(agreed_ns);
   const std::optional<std::string> mismatch =
       find_mismatch(announcement_->headers(), members_.ranks);
   const size_t carried = mismatch ? 0 : announcement_->count_carried();
   for (size_t i = 0; i < carried; ++i) {
-    Times& times = operations_[i].handle().mutable_times();
-    times.started_ns = operations_.front().handle().times().started_ns;
-    times.agreed_ns = agreed_ns;
+    operations_[i].set_started(operations_.front().times().started_ns);
+    operations_[i].set_agreed(agreed_ns);
     operations_[i].finish_carried(members_.rank, announcement_->take_carried(i));
   }
   const std::vector<uint64_t> splits = mismatch ? std::vector<uint64_t>{} : announcement_->splits();
@@ -173,24 +171,25 @@ void Group::fail_all(const std::exception_ptr& error) {
 }
 
 void Group::finish(std::exception_ptr error) {
-  const Operation operation = std::move(operations_.front());
+  Operation operation = std::move(operations_.front());
   operations_.pop_front();
   ++sequence_;
   home_.on_done(operation.request());
-  operation.handle().mutable_times().done_ns = now_ns();
+  operation.set_done(now_ns());
   record(operation);  // first: whoever sees it complete may ask for the events
-  operation.handle().complete(std::move(error));
+  operation.complete(std::move(error));
 }
 
 void Group::record(const Operation& operation) const {
-  const Times& times = operation.handle().times();
+  const Times& times = operation.times();
   if (!home_.events.is_on() || times.started_ns == 0) return;
   const Request& request = operation.request();
   const int64_t agreed_ns = times.agreed_ns == 0 ? times.done_ns : times.agreed_ns;
   const uint64_t bytes = request.data.size();
-  home_.events.record(kLane, "agree", times.started_ns, agreed_ns, request.name, bytes);
+  const std::string label = label_of(request);
+  home_.events.record(kLane, "agree", times.started_ns, agreed_ns, label, bytes);
   if (times.agreed_ns == 0) return;
-  home_.events.record(kLane, "run", agreed_ns, times.done_ns, request.name, bytes);
+  home_.events.record(kLane, "run", agreed_ns, times.done_ns, label, bytes);
 }
 
 std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
@@ -214,14 +213,14 @@ std::exception_ptr Group::lost_error(const LostPeer& lost) const {
                               std::to_string(lost.rank) + " (pid " + std::to_string(lost.pid) +
                               " on " + lost.host + "): " + lost.cause + ". Read rank " +
                               std::to_string(lost.rank) + "'s log first.";
-  return std::make_exception_ptr(PeerLostError(message, lost, request.name));
+  return std::make_exception_ptr(PeerLostError(message, lost, label_of(request)));
 }
 
 std::exception_ptr Group::late_error(const Operation& operation,
                                      const std::vector<int>& missing) const {
   const std::string message =
       place_of(operation.request()) + "not complete after " +
-      seconds_text(operation.handle().times().submitted_ns) + " on " + own_name() + "; ranks " +
+      seconds_text(operation.times().submitted_ns) + " on " + own_name() + "; ranks " +
       list_of(missing) + " did not take part in time. See what they are doing, or raise timeout_s.";
   return std::make_exception_ptr(TimedOutError(message, missing));
 }

@@ -37,7 +37,8 @@ class Group {
   /// `home` outlives it.
   Group(Members members, const GroupHome& home);
 
-  void push(Request request, std::shared_ptr<Handle> handle);
+  /// The request's root is a rank of the world.
+  void push(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns);
 
   /// Does what can be done now; kDone when nothing is left to do. A failure is that of all groups.
   Progress advance();

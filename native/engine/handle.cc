@@ -4,6 +4,8 @@
 
 namespace ringsync {
 
+Handle::Handle(size_t operations) : state_(operations > 0 ? kPending : kDone), left_(operations) {}
+
 void Handle::set_result(Result result) { result_ = std::move(result); }
 
 void Handle::wait(Deadline deadline) {
@@ -13,8 +15,10 @@ void Handle::wait(Deadline deadline) {
   }
 }
 
-void Handle::complete(std::exception_ptr error) {
-  error_ = std::move(error);
+void Handle::complete(const Times& times, std::exception_ptr error) {
+  times_ = times;
+  if (!error_) error_ = std::move(error);
+  if (--left_ > 0) return;
   if (state_.exchange(kDone) == kAwaited) futex_wake_all(state_);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// The completion of one request: made by submit, completed once by the engine, waited for by any
+// The completion of one call: made when it is submitted, completed by the engine, waited for by any
 // thread.
 
 #include <atomic>
@@ -30,7 +30,8 @@ struct Result {
 
 class Handle {
  public:
-  explicit Handle(Times times) : times_(times) {}
+  /// Of a call that is done once `operations` are.
+  explicit Handle(size_t operations);
 
   /// Any thread.
   bool is_done() const { return state_.load(std::memory_order_acquire) == kDone; }
@@ -42,9 +43,10 @@ class Handle {
   const Result& result() const { return result_; }
   const Times& times() const { return times_; }
 
-  Times& mutable_times() { return times_; }
   void set_result(Result result);
-  void complete(std::exception_ptr error = nullptr);
+  /// One of its operations has ended, with an error or without; the first error is kept. Of several
+  /// the last one's times count.
+  void complete(const Times& times, std::exception_ptr error);
 
  private:
   /// Most operations complete before anybody sleeps on them: only then is there someone to wake.
@@ -52,7 +54,8 @@ class Handle {
   static constexpr uint32_t kAwaited = 1;
   static constexpr uint32_t kDone = 2;
 
-  std::atomic<uint32_t> state_{kPending};
+  std::atomic<uint32_t> state_;
+  size_t left_;
   std::exception_ptr error_;
   Result result_;
   Times times_;

@@ -24,6 +24,11 @@ uint64_t hash_of(std::string_view text) {
   return hash;
 }
 
+/// Of what ranks meet under.
+uint64_t key_of(const Request& request) {
+  return request.name ? hash_of(*request.name) : (request.number + 1) * kHashPrime;
+}
+
 template <size_t n>
 void write_field(std::array<char, n>& field, std::string_view text) {
   std::ranges::copy(fitting_prefix(text, n - 1), field.begin());
@@ -153,7 +158,7 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
 Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm) {
   Header header;
   header.sequence = sequence;
-  header.name_hash = hash_of(request.name);
+  header.name_hash = key_of(request);
   header.address = reinterpret_cast<uint64_t>(request.data.data());
   header.count = request.data.size() / size_bytes(request.dtype);
   std::ranges::copy(request.shape, header.shape.begin());
@@ -166,13 +171,13 @@ Header make_header(const Request& request, uint64_t sequence, const std::string&
   header.dtype = request.dtype;
   header.op = request.op;
   header.dimensions = static_cast<uint8_t>(request.shape.size());
-  write_field(header.name, request.name);
+  write_field(header.name, label_of(request));
   write_field(header.algorithm, algorithm);
   return header;
 }
 
 uint64_t signature_of(const Request& request) {
-  uint64_t hash = hash_of(request.name);
+  uint64_t hash = key_of(request);
   const auto add = [&hash](uint64_t value) {
     hash = (hash ^ value) * kHashPrime;
     hash ^= hash >> 32;  // the product's low half does not depend on the value's high half

@@ -68,8 +68,8 @@ size_t contribution_bytes(const Request& request, int rank) {
   return is_receiver ? 0 : request.data.size();
 }
 
-Operation::Operation(Request request, std::shared_ptr<Handle> handle)
-    : request_(std::move(request)), handle_(std::move(handle)) {}
+Operation::Operation(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns)
+    : request_(std::move(request)), handle_(std::move(handle)), times_{submitted_ns} {}
 
 void Operation::start(const GroupView& group, const std::vector<Header>& headers,
                       const std::vector<uint64_t>& splits) {
@@ -164,7 +164,7 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
       const size_t bytes = headers[i].count * size_bytes(request_.dtype);
       const MutableByteSpan window = group.connections[i]->window(place.id);
       if (place.offset > window.size() || bytes > window.size() - place.offset) {
-        throw Error("[" + to_string(request_.collective) + "] '" + request_.name + "': rank " +
+        throw Error("[" + to_string(request_.collective) + "] '" + label_of(request_) + "': rank " +
                     std::to_string(group.ranks[i]) +
                     " names memory beyond its registration. Run the same ringsync version on "
                     "all ranks.");

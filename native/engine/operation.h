@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "collective/executor.h"
@@ -44,10 +45,14 @@ size_t contribution_bytes(const Request& request, int rank);
 /// One thread at a time.
 class Operation {
  public:
-  Operation(Request request, std::shared_ptr<Handle> handle);
+  Operation(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns);
 
   const Request& request() const { return request_; }
-  Handle& handle() const { return *handle_; }
+  const Times& times() const { return times_; }
+  void set_started(int64_t at_ns) { times_.started_ns = at_ns; }
+  void set_agreed(int64_t at_ns) { times_.agreed_ns = at_ns; }
+  void set_done(int64_t at_ns) { times_.done_ns = at_ns; }
+  void complete(std::exception_ptr error) { handle_->complete(times_, std::move(error)); }
 
   /// Begins to run what all ranks agree on; `headers` by rank, `splits` as
   /// announced. Throws Error when memory or a peer's
@@ -74,6 +79,7 @@ class Operation {
 
   Request request_;
   std::shared_ptr<Handle> handle_;
+  Times times_;
   std::optional<Run> run_;
 };
 

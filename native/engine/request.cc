@@ -64,6 +64,10 @@ std::string_view name_of(ReduceOp op) {
   __builtin_unreachable();
 }
 
+std::string label_of(const Request& request) {
+  return request.name ? *request.name : "unnamed " + std::to_string(request.number);
+}
+
 Reduction reduction_of(const Request& request, int size) {
   Reduction reduction{.op = request.op, .factor = request.prescale * request.postscale};
   switch (request.op) {

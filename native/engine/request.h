@@ -22,10 +22,10 @@ inline constexpr size_t kMaxDimensions = 8;
 /// One collective call of one rank. The spans stay valid until its handle is done.
 struct Request {
   Collective collective = Collective::kBarrier;
-  /// Key under which ranks meet, unique among what the same ranks have in flight; given by the
-  /// engine, in order of submission, unless the caller chose it.
-  std::string name;
-  bool is_named = false;
+  /// Key under which ranks meet, unique among what the same ranks have in flight. Without a name
+  /// the number is the key: requests of the same ranks are counted as the engine gets them.
+  std::optional<std::string> name;
+  uint64_t number = 0;
   Dtype dtype = Dtype::kUint8;
   ReduceOp op = ReduceOp::kSum;
   /// For broadcast and send the rank that gives; in the engine a rank of the world, in a group a
@@ -51,6 +51,9 @@ struct Request {
 };
 
 std::string_view name_of(ReduceOp op);
+
+/// What messages and the timeline call the request.
+std::string label_of(const Request& request);
 
 /// Both scales as one factor of the result, so that they cost no pass of their own.
 Reduction reduction_of(const Request& request, int size);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringsync.collectives.call import Call, Collective
+from ringsync.collectives.call import Collective, run, start
 from ringsync.handle import Handle
 
 
@@ -17,7 +17,7 @@ def barrier(*, timeout_s: float | None = None) -> None:
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
     """
-    Call("barrier", Collective.BARRIER, None, None, timeout_s).run()
+    run("barrier", Collective.BARRIER, None, None, timeout_s)
 
 
 def barrier_async(*, timeout_s: float | None = None) -> Handle:
@@ -32,4 +32,4 @@ def barrier_async(*, timeout_s: float | None = None) -> Handle:
     Raises:
         ConfigError: `timeout_s` cannot be used.
     """
-    return Call("barrier_async", Collective.BARRIER, None, None, timeout_s).start()
+    return start("barrier_async", Collective.BARRIER, None, None, timeout_s)

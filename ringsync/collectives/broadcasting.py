@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ringsync.arrays import Array, as_source, as_target
-from ringsync.collectives.call import Call, Collective
+from ringsync.arrays import Array, as_source
+from ringsync.collectives.call import Collective, rooted, run, start
 from ringsync.handle import Handle
 
 
@@ -30,7 +30,8 @@ def broadcast(
     Cost: (n-1) * x.nbytes sent by the root, or log2(n) * x.nbytes where ranks pass it on.
     """
     array = as_source(x, "broadcast").copy()
-    return Call("broadcast", Collective.BROADCAST, array, name, timeout_s, root=root).run()
+    terms = rooted("broadcast", root)
+    return run("broadcast", Collective.BROADCAST, array, name, timeout_s, terms)
 
 
 def broadcast_(
@@ -55,8 +56,8 @@ def broadcast_(
 
     Cost: (n-1) * x.nbytes sent by the root, or log2(n) * x.nbytes where ranks pass it on.
     """
-    array = as_target(x, "broadcast_")
-    return Call("broadcast_", Collective.BROADCAST, array, name, timeout_s, root=root).run()
+    terms = rooted("broadcast_", root)
+    return run("broadcast_", Collective.BROADCAST, x, name, timeout_s, terms)
 
 
 def broadcast_async(
@@ -78,7 +79,8 @@ def broadcast_async(
         DuplicateNameError: An operation of this name is in flight.
     """
     array = as_source(x, "broadcast_async").copy()
-    return Call("broadcast_async", Collective.BROADCAST, array, name, timeout_s, root=root).start()
+    terms = rooted("broadcast_async", root)
+    return start("broadcast_async", Collective.BROADCAST, array, name, timeout_s, terms)
 
 
 def broadcast_async_(
@@ -99,5 +101,5 @@ def broadcast_async_(
         ConfigError: `x` cannot be used, or there is no rank `root`.
         DuplicateNameError: An operation of this name is in flight.
     """
-    array = as_target(x, "broadcast_async_")
-    return Call("broadcast_async_", Collective.BROADCAST, array, name, timeout_s, root=root).start()
+    terms = rooted("broadcast_async_", root)
+    return start("broadcast_async_", Collective.BROADCAST, x, name, timeout_s, terms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ringsync.arrays import Array, as_source
-from ringsync.collectives.call import Call, Collective
+from ringsync.collectives.call import Collective, run, start
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
 
@@ -28,7 +28,8 @@ def allgather(x: object, *, name: str | None = None, timeout_s: float | None = N
 
     Cost: (n-1) * x.nbytes sent per rank.
     """
-    return gather_call("allgather", x, name, timeout_s).run()
+    rows = rows_of("allgather", x)
+    return run("allgather", Collective.ALLGATHER, rows, name, timeout_s)
 
 
 def allgather_async(
@@ -48,30 +49,24 @@ def allgather_async(
         ConfigError: `x` cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
-    return gather_call("allgather_async", x, name, timeout_s).start()
+    rows = rows_of("allgather_async", x)
+    return start("allgather_async", Collective.ALLGATHER, rows, name, timeout_s)
 
 
-def gather_call(
-    place: str, x: object, name: str | None, timeout_s: float | None, root: int = 0
-) -> Call:
-    """Prepare an allgather.
+def rows_of(place: str, x: object) -> Array:
+    """View `x` as rows.
 
     Args:
         place: The public function's name, for messages.
         x: As for `allgather`.
-        name: As for `allgather`.
-        timeout_s: As for `allgather`.
-        root: A rank on which all must agree, for gathers that serve one.
 
     Returns:
-        The call, to be run or started.
+        A C-contiguous array of one dimension or more.
 
     Raises:
-        ConfigError: `x` cannot be used, or there is no rank `root`.
+        ConfigError: `x` cannot be used.
     """
     array = as_source(x, place)
     if array.ndim == 0:
-        raise ConfigError(
-            f"[{place}] a scalar has no first dimension to concatenate along. Pass x.reshape(1)."
-        )
-    return Call(place, Collective.ALLGATHER, array, name, timeout_s, root=root)
+        raise ConfigError(f"[{place}] a scalar has no first dimension. Pass x.reshape(1).")
+    return array

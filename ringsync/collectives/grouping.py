@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ringsync.arrays import Array, as_source, as_target
-from ringsync.collectives.call import Call, Collective
+from ringsync.arrays import Array, as_source
+from ringsync.collectives.call import Collective, run_all, start_all
 from ringsync.collectives.reduce_op import Average, ReduceOp
+from ringsync.collectives.reduction import reduction
 from ringsync.handle import GroupedHandle
 
 
@@ -47,10 +48,9 @@ def grouped_allreduce(
 
     Cost: 2(n-1)/n of all bytes sent per rank, (n-1) of the bytes of small arrays; and copies.
     """
-    arrays = [as_source(x, "grouped_allreduce").copy() for x in xs]
-    return _call("grouped_allreduce", op, name, codec, timeout_s, (prescale, postscale)).run_all(
-        arrays
-    )
+    arrays: list[object] = [as_source(x, "grouped_allreduce").copy() for x in xs]
+    terms = reduction("grouped_allreduce", op, codec, prescale, postscale)
+    return run_all("grouped_allreduce", Collective.ALLREDUCE, arrays, name, timeout_s, terms)
 
 
 def grouped_allreduce_(
@@ -86,10 +86,8 @@ def grouped_allreduce_(
 
     Cost: As for `grouped_allreduce`, without copies.
     """
-    arrays = [as_target(x, "grouped_allreduce_") for x in xs]
-    return _call("grouped_allreduce_", op, name, codec, timeout_s, (prescale, postscale)).run_all(
-        arrays
-    )
+    terms = reduction("grouped_allreduce_", op, codec, prescale, postscale)
+    return run_all("grouped_allreduce_", Collective.ALLREDUCE, list(xs), name, timeout_s, terms)
 
 
 def grouped_allreduce_async(
@@ -121,10 +119,10 @@ def grouped_allreduce_async(
         ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
     """
-    arrays = [as_source(x, "grouped_allreduce_async").copy() for x in xs]
-    return _call(
-        "grouped_allreduce_async", op, name, codec, timeout_s, (prescale, postscale)
-    ).start_all(arrays)
+    place = "grouped_allreduce_async"
+    arrays: list[object] = [as_source(x, place).copy() for x in xs]
+    terms = reduction(place, op, codec, prescale, postscale)
+    return start_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms)
 
 
 def grouped_allreduce_async_(
@@ -156,28 +154,6 @@ def grouped_allreduce_async_(
         ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
     """
-    arrays = [as_target(x, "grouped_allreduce_async_") for x in xs]
-    return _call(
-        "grouped_allreduce_async_", op, name, codec, timeout_s, (prescale, postscale)
-    ).start_all(arrays)
-
-
-def _call(
-    place: str,
-    op: ReduceOp,
-    name: str | None,
-    codec: str | None,
-    timeout_s: float | None,
-    scales: tuple[float, float],
-) -> Call:
-    return Call(
-        place,
-        Collective.ALLREDUCE,
-        None,
-        name,
-        timeout_s,
-        op=op,
-        codec=codec,
-        prescale=scales[0],
-        postscale=scales[1],
-    )
+    place = "grouped_allreduce_async_"
+    terms = reduction(place, op, codec, prescale, postscale)
+    return start_all(place, Collective.ALLREDUCE, list(xs), name, timeout_s, terms)

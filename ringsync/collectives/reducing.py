@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ringsync.arrays import Array, as_source, as_target
-from ringsync.collectives.call import Call, Collective
+from ringsync.arrays import Array, as_source
+from ringsync.collectives.call import Collective, run, start
 from ringsync.collectives.reduce_op import Average, ReduceOp
+from ringsync.collectives.reduction import reduction
 from ringsync.handle import Handle
 
 
@@ -54,17 +55,8 @@ def allreduce(
         >>> mean = allreduce(gradient, name="fc1.weight")
     """
     array = as_source(x, "allreduce").copy()
-    return Call(
-        "allreduce",
-        Collective.ALLREDUCE,
-        array,
-        name,
-        timeout_s,
-        op=op,
-        codec=codec,
-        prescale=prescale,
-        postscale=postscale,
-    ).run()
+    terms = reduction("allreduce", op, codec, prescale, postscale)
+    return run("allreduce", Collective.ALLREDUCE, array, name, timeout_s, terms)
 
 
 def allreduce_(
@@ -100,18 +92,8 @@ def allreduce_(
 
     Cost: 2(n-1)/n * x.nbytes sent per rank, (n-1) * x.nbytes up to 64 KiB.
     """
-    array = as_target(x, "allreduce_")
-    return Call(
-        "allreduce_",
-        Collective.ALLREDUCE,
-        array,
-        name,
-        timeout_s,
-        op=op,
-        codec=codec,
-        prescale=prescale,
-        postscale=postscale,
-    ).run()
+    terms = reduction("allreduce_", op, codec, prescale, postscale)
+    return run("allreduce_", Collective.ALLREDUCE, x, name, timeout_s, terms)
 
 
 def allreduce_async(
@@ -143,17 +125,8 @@ def allreduce_async(
         DuplicateNameError: An operation of this name is in flight.
     """
     array = as_source(x, "allreduce_async").copy()
-    return Call(
-        "allreduce_async",
-        Collective.ALLREDUCE,
-        array,
-        name,
-        timeout_s,
-        op=op,
-        codec=codec,
-        prescale=prescale,
-        postscale=postscale,
-    ).start()
+    terms = reduction("allreduce_async", op, codec, prescale, postscale)
+    return start("allreduce_async", Collective.ALLREDUCE, array, name, timeout_s, terms)
 
 
 def allreduce_async_(
@@ -184,15 +157,5 @@ def allreduce_async_(
         ConfigError: `x`, `op`, `codec` or a scale cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
-    array = as_target(x, "allreduce_async_")
-    return Call(
-        "allreduce_async_",
-        Collective.ALLREDUCE,
-        array,
-        name,
-        timeout_s,
-        op=op,
-        codec=codec,
-        prescale=prescale,
-        postscale=postscale,
-    ).start()
+    terms = reduction("allreduce_async_", op, codec, prescale, postscale)
+    return start("allreduce_async_", Collective.ALLREDUCE, x, name, timeout_s, terms)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 
-from ringsync.arrays import Array, as_source
-from ringsync.collectives.call import Call, Collective
+from ringsync._native import Terms
+from ringsync.arrays import Array
+from ringsync.collectives.call import Collective, run, start
+from ringsync.collectives.gathering import rows_of
 from ringsync.collectives.reduce_op import Average, ReduceOp
+from ringsync.collectives.reduction import reduction
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
 from ringsync.runtime import current
@@ -48,7 +51,9 @@ def reduce_scatter(
     Example:
         >>> mine = reduce_scatter(gradients)  # the rows of this rank
     """
-    return _reduce_call("reduce_scatter", x, op, name, timeout_s).run()
+    rows = rows_of("reduce_scatter", x)
+    terms = reduction("reduce_scatter", op, None, 1.0, 1.0)
+    return run("reduce_scatter", Collective.REDUCE_SCATTER, rows, name, timeout_s, terms)
 
 
 def reduce_scatter_async(
@@ -73,7 +78,9 @@ def reduce_scatter_async(
         ConfigError: `x` or `op` cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
-    return _reduce_call("reduce_scatter_async", x, op, name, timeout_s).start()
+    rows = rows_of("reduce_scatter_async", x)
+    terms = reduction("reduce_scatter_async", op, None, 1.0, 1.0)
+    return start("reduce_scatter_async", Collective.REDUCE_SCATTER, rows, name, timeout_s, terms)
 
 
 def alltoall(
@@ -108,7 +115,9 @@ def alltoall(
     Example:
         >>> mine = alltoall(rows, splits=[3, 0, 1])  # 3 to rank 0, 1 to rank 2
     """
-    return _exchange_call("alltoall", x, splits, name, timeout_s).run()
+    rows = rows_of("alltoall", x)
+    terms = _cut("alltoall", rows, splits)
+    return run("alltoall", Collective.ALLTOALL, rows, name, timeout_s, terms)
 
 
 def alltoall_async(
@@ -134,37 +143,20 @@ def alltoall_async(
         ConfigError: `x` or `splits` cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
-    return _exchange_call("alltoall_async", x, splits, name, timeout_s).start()
+    rows = rows_of("alltoall_async", x)
+    terms = _cut("alltoall_async", rows, splits)
+    return start("alltoall_async", Collective.ALLTOALL, rows, name, timeout_s, terms)
 
 
-def _reduce_call(
-    place: str, x: object, op: ReduceOp, name: str | None, timeout_s: float | None
-) -> Call:
-    array = _rows_of(x, place)
-    return Call(place, Collective.REDUCE_SCATTER, array, name, timeout_s, op=op)
-
-
-def _exchange_call(
-    place: str, x: object, splits: Sequence[int] | None, name: str | None, timeout_s: float | None
-) -> Call:
-    array = _rows_of(x, place)
+def _cut(place: str, rows: Array, splits: Sequence[int] | None) -> Terms:
     size = current().world.size
-    cut = _even(place, len(array), size) if splits is None else _checked(place, splits)
-    if len(cut) != size or min(cut) < 0 or sum(cut) != len(array):
+    cut = _even(place, len(rows), size) if splits is None else _checked(place, splits)
+    if len(cut) != size or min(cut) < 0 or sum(cut) != len(rows):
         raise ConfigError(
-            f"[{place}] splits={splits!r} do not cut {len(array)} rows; {size} numbers from 0 with "
+            f"[{place}] splits={splits!r} do not cut {len(rows)} rows; {size} numbers from 0 with "
             "that sum are expected. Give the rows for each rank."
         )
-    return Call(place, Collective.ALLTOALL, array, name, timeout_s, splits=cut)
-
-
-def _rows_of(x: object, place: str) -> Array:
-    array = as_source(x, place)
-    if array.ndim == 0:
-        raise ConfigError(
-            f"[{place}] a scalar has no first dimension to deal out. Pass x.reshape(1)."
-        )
-    return array
+    return Terms(splits=cut)
 
 
 def _even(place: str, rows: int, size: int) -> tuple[int, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 
+from ringsync._native import Terms
 from ringsync.arrays import Array, as_source, as_target
-from ringsync.collectives.call import Call, Collective
+from ringsync.collectives.call import Collective, run, start
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
 from ringsync.runtime import current
@@ -36,7 +37,8 @@ def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None
     Example:
         >>> send(x, to=1) if rank() == 0 else recv(x, source=0)
     """
-    _send_call("send", x, to, name, timeout_s).run()
+    terms = _sending("send", to)
+    run("send", Collective.SEND, as_source(x, "send"), name, timeout_s, terms)
 
 
 def send_async(
@@ -57,7 +59,8 @@ def send_async(
         ConfigError: `x` cannot be used, or `to` is no other rank.
         DuplicateNameError: An operation of this name is in flight between the two.
     """
-    return _send_call("send_async", x, to, name, timeout_s).start()
+    terms = _sending("send_async", to)
+    return start("send_async", Collective.SEND, as_source(x, "send_async"), name, timeout_s, terms)
 
 
 def recv(
@@ -82,7 +85,8 @@ def recv(
 
     Cost: x.nbytes; up to 64 KiB, less on a host of many ranks, travel in one message.
     """
-    return _recv_call("recv", x, source, name, timeout_s).run()
+    terms = _receiving("recv", source)
+    return run("recv", Collective.SEND, as_target(x, "recv"), name, timeout_s, terms)
 
 
 def recv_async(
@@ -103,22 +107,17 @@ def recv_async(
         ConfigError: `x` cannot be used, or `source` is no other rank.
         DuplicateNameError: An operation of this name is in flight between the two.
     """
-    return _recv_call("recv_async", x, source, name, timeout_s).start()
+    terms = _receiving("recv_async", source)
+    return start("recv_async", Collective.SEND, as_target(x, "recv_async"), name, timeout_s, terms)
 
 
-def _send_call(place: str, x: object, to: int, name: str | None, timeout_s: float | None) -> Call:
-    peer = _other_rank(place, "to", to)
-    array = as_source(x, place)
-    own = current().world.rank
-    return Call(place, Collective.SEND, array, name, timeout_s, root=own, peer=peer)
+def _sending(place: str, to: int) -> Terms:
+    return Terms(root=current().world.rank, peer=_other_rank(place, "to", to))
 
 
-def _recv_call(
-    place: str, x: object, source: int, name: str | None, timeout_s: float | None
-) -> Call:
+def _receiving(place: str, source: int) -> Terms:
     peer = _other_rank(place, "source", source)
-    array = as_target(x, place)
-    return Call(place, Collective.SEND, array, name, timeout_s, root=peer, peer=peer)
+    return Terms(root=peer, peer=peer)
 
 
 def _other_rank(place: str, what: str, given: int) -> int:

@@ -313,5 +313,5 @@ def test_other_dtypes_of_ml_dtypes_are_refused(dtype):
 
 def test_only_uint16_may_stand_for_bfloat16():
     for values, number in ((np.ones(3), 9), (np.ones(3, np.uint16), 3)):
-        with pytest.raises(ConfigError, match=f"dtype number {number} was stated for"):
-            _native.reduce_with("plain", [values], op=1, dtype=number)
+        with pytest.raises(ConfigError, match="only uint16 may stand for another, bfloat16"):
+            _native.reduce_with("plain", [(values, number, values)], op=1)

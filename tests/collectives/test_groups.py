@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 import ringsync as rs
-from ringsync import _native
 from ringsync.errors import ConfigError, DuplicateNameError, MismatchError, TimedOutError
-from ringsync.handle import GroupedHandle
-from ringsync.runtime import current
 
 from ..ranks import DEADLINE_S, Collective, Op, finish, world
 
@@ -51,25 +48,16 @@ def test_arrays_that_share_memory_are_refused():
         rs.grouped_allreduce_([memory[:6], np.ones(2), memory[5:]])
 
 
-def submit_group(rank, arrays, name, is_named=True):
-    how = (name, is_named, int(Op.SUM), 0, DEADLINE_S)
-    return rank.engine.submit_all(
-        int(Collective.ALLREDUCE), arrays, *how, [_native.Details()] * len(arrays)
-    )
-
-
 def test_a_name_in_flight_refuses_the_group_and_leaves_no_name_behind():
     with world(2) as ranks:
         first, second = ranks.ranks
         arrays = [np.full(4, i, np.float64) for i in range(3)]
         waiting = first.submit(Collective.ALLREDUCE, np.ones(4), name="g.2", op=Op.SUM)
         with pytest.raises(DuplicateNameError, match=r"'g\.2' is still in flight on rank 0"):
-            submit_group(first, arrays, "g")
+            first.submit_all(arrays, name="g")
         finish_both(waiting, second.submit(Collective.ALLREDUCE, np.ones(4), name="g.2"))
-        handles = submit_group(first, arrays, "g")
-        others = submit_group(second, [array.copy() for array in arrays], "g")
-        for mine, theirs in zip(handles, others, strict=True):
-            finish_both(mine, theirs)
+        mine = first.submit_all(arrays, name="g")
+        finish_both(mine, second.submit_all([array.copy() for array in arrays], name="g"))
         assert [array[0] for array in arrays] == [0, 2, 4]
 
 
@@ -85,43 +73,40 @@ def test_a_group_of_mixed_lengths_and_dtypes_meets_its_like():
             dtypes = [np.float32, np.int64, np.float64]
             lengths = [3, 0, 100, 70_000, 5, 17_000, 1]
             arrays = [np.full(n, rank.rank + i, dtypes[i % 3]) for i, n in enumerate(lengths)]
-            for handle in submit_group(rank, arrays, "g"):
-                finish(handle)
+            finish(rank.submit_all(arrays, name="g"))
             return all((array == 3 + 3 * i).all() for i, array in enumerate(arrays))
 
         assert ranks.each(work) == [True] * 3
 
 
-@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("name", ["g", None])
 @pytest.mark.parametrize("count", [3, 40_000], ids=["carried", "alone"])
-def test_groups_of_different_length_are_told_apart_and_swallow_nothing(is_named, count):
+def test_groups_of_different_length_are_told_apart_and_swallow_nothing(name, count):
     with world(2) as ranks:
 
         def work(rank):
             arrays = [np.ones(count) for _ in range(3 - rank.rank)]
-            group = submit_group(rank, arrays, "g", is_named)
-            messages = set()
-            for handle in group[:2]:
-                with pytest.raises(MismatchError) as raised:
-                    finish(handle)
-                messages.add(str(raised.value))
+            group = rank.submit_all(arrays, name=name)
+            if rank.rank == 1:
+                # It meets the third array of rank 0.
+                with pytest.raises(MismatchError, match=r"an array by itself.*array 2 of a group"):
+                    rank.allreduce(np.ones(count), name=name and "g.2")
+            with pytest.raises(MismatchError) as raised:
+                finish(group)
             assert all((array == 1).all() for array in arrays)
-            return messages
+            return str(raised.value)
 
         first, second = ranks.each(work)
         assert first == second
-        for index in (0, 1):
-            expected = f"rank 1 submitted array {index} of a group of 2, rank 0 array {index} of a"
-            assert any(expected in message for message in first)
+        assert "rank 1 submitted array 0 of a group of 2, rank 0 array 0 of a group of 3" in first
 
 
 def test_waiting_for_a_group_has_a_limit_of_its_own():
     with world(2) as ranks:
         first, second = ranks.ranks
-        lonely = submit_group(first, [np.ones(2), np.ones(3)], "g")
-        handle = GroupedHandle(lonely, current(), "g", [])
+        handle = first.submit_all([np.ones(2), np.ones(3)], name="g")
         with pytest.raises(TimedOutError, match=r"'g' is not complete after 0\.05 s; it goes on"):
             handle.wait(0.05)
         assert not handle.done()
-        submit_group(second, [np.ones(2), np.ones(3)], "g")
+        second.submit_all([np.ones(2), np.ones(3)], name="g")
         handle.wait(DEADLINE_S)

@@ -80,7 +80,7 @@ def test_events_are_taken_once_and_a_new_start_forgets_old_ones():
         return first, again, len(rank.engine.take_events())
 
     with world(2) as ranks:
-        assert ranks.each(work) == [(2, 0, 0)] * 2
+        assert ranks.each(work) == [(3, 0, 0)] * 2  # agree, run and wait
 
 
 def test_events_from_above_the_door_keep_all_their_facts():

@@ -166,7 +166,7 @@ def test_ctrl_c_just_before_a_call_falls_asleep_is_not_lost(jobs):
             striker = threading.Thread(target=strike)
             try:
                 striker.start()
-                first.call(0, np.ones(3), "x", True, 1, 0, 20.0).wait()
+                first.run(0, np.ones(3), "test", "x", 20.0, _native.Terms())
             except KeyboardInterrupt:
                 woken.set()
                 struck += 1

@@ -93,18 +93,7 @@ def test_out_of_range_becomes_the_nearest_in_range(kernel, dtype):
 def test_scales_reach_every_array_of_a_group(worlds):
     def work(rank):
         arrays = [np.full(4, 2.0), np.full(60_000, 3, np.float32)]
-        handles = rank.engine.submit_all(
-            int(Collective.ALLREDUCE),
-            arrays,
-            "g",
-            True,
-            int(Op.SUM),
-            0,
-            30.0,
-            [_native.Details(prescale=0.5, postscale=3.0)] * 2,
-        )
-        for handle in handles:
-            finish(handle)
+        finish(rank.submit_all(arrays, name="g", prescale=0.5, postscale=3.0))
         return [float(x[-1]) for x in arrays]
 
     assert worlds.of(2, "inproc").each(work) == [[6.0, 9.0]] * 2

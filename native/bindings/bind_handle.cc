@@ -1,0 +1,83 @@
+#include "bindings/bind_handle.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <tuple>
+#include <utility>
+
+#include "base/error.h"
+#include "bindings/bind_array.h"
+#include "bindings/bindings.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace ringsync {
+
+BoundHandle::BoundHandle(std::shared_ptr<Handle> handle, nb::object array, nb::object name,
+                         pid_t pid)
+    : handle_(std::move(handle)), array_(std::move(array)), name_(std::move(name)), pid_(pid) {}
+
+bool BoundHandle::wait(std::optional<double> timeout_s) const {
+  if (!handle_->is_done() && ::getpid() != pid_) {
+    throw NotInitializedError("[wait] '" + std::string(nb::str(name_).c_str()) +
+                              "' belongs to the process that forked this one. Wait there.");
+  }
+  const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
+  while (!handle_->is_done()) {
+    // First, because the call that is waited for may have been left for a signal's sake.
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    if (Clock::now() >= deadline) return false;
+    const GilRelease release;
+    handle_->wait(std::min(deadline, next_signal_check()));
+  }
+  if (handle_->error()) std::rethrow_exception(handle_->error());
+  return true;
+}
+
+nb::object BoundHandle::result() const {
+  const Result& result = handle_->result();
+  if (!result.data) return array_;
+  const nb::object dtype = array_.attr("dtype");
+  auto bytes = nb::cast<size_t>(dtype.attr("itemsize"));
+  nb::list shape;
+  for (const int64_t length : result.shape) {
+    bytes *= static_cast<size_t>(length);
+    shape.append(length);
+  }
+  const nb::object data = nb::cast(wrap_bytes(result.data, bytes));
+  return data.attr("view")(dtype).attr("reshape")(shape);
+}
+
+nb::object make_handle(nb::handle type, BoundHandle&& handle) {
+  if (!nb::type_check(type) || nb::type_info(type) != typeid(BoundHandle)) {
+    throw ConfigError("[handle] the type is no Handle. Correct the caller.");
+  }
+  nb::object made = nb::inst_alloc(type);
+  std::construct_at(nb::inst_ptr<BoundHandle>(made), std::move(handle));
+  nb::inst_mark_ready(made);
+  return made;
+}
+
+void bind_handle(nb::module_& module) {
+  nb::class_<BoundHandle>(module, "Handle", "Completion of one call.")
+      .def("_is_done", &BoundHandle::is_done)
+      .def("_wait", &BoundHandle::wait, "timeout_s"_a.none(),
+           "Wait until done, and raise the call's error; False when the time passed first.")
+      .def("_result", &BoundHandle::result, "The array with the result. Only once done.")
+      .def(
+          "_times",
+          [](const BoundHandle& handle) {
+            const Times& times = handle.times();
+            return std::make_tuple(times.submitted_ns, times.started_ns, times.agreed_ns,
+                                   times.done_ns);
+          },
+          "Nanoseconds of submission, start, agreement and completion. Only once done.")
+      .def_prop_ro("_name", &BoundHandle::name);
+}
+
+}  // namespace ringsync

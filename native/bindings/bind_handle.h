@@ -1,0 +1,42 @@
+#pragma once
+
+// Handles as Python holds them: the completion of a call, and what it leaves its result in.
+
+#include <nanobind/nanobind.h>
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+
+#include "engine/handle.h"
+
+namespace ringsync {
+
+/// With the interpreter held.
+class BoundHandle {
+ public:
+  /// `array` and `name` are the caller's: what the result is left in, and what messages call it.
+  /// `pid`: of the process whose engine completes it.
+  BoundHandle(std::shared_ptr<Handle> handle, nanobind::object array, nanobind::object name,
+              pid_t pid);
+
+  bool is_done() const { return handle_->is_done(); }
+  /// True once done; false when `timeout_s` passed first. Throws the call's error, if it failed,
+  /// and NotInitializedError in a forked child, where nobody would complete it. Ctrl-C raises.
+  bool wait(std::optional<double> timeout_s) const;
+  /// The caller's array, or a new one where the call makes it. Only once done.
+  nanobind::object result() const;
+  const Times& times() const { return handle_->times(); }
+  nanobind::object name() const { return name_; }
+
+ private:
+  std::shared_ptr<Handle> handle_;
+  nanobind::object array_;
+  nanobind::object name_;
+  pid_t pid_;
+};
+
+/// A handle of `type`, a subclass made in Python.
+nanobind::object make_handle(nanobind::handle type, BoundHandle&& handle);
+
+}  // namespace ringsync
