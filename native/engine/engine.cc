@@ -19,6 +19,13 @@ namespace {
 /// 62, 52 and 54 us, 1 MiB 433, 397 and 325 us.
 constexpr int kYields = 32;
 
+/// How long, and for how many, the engine's thread lets a caller submit one operation after another
+/// before it announces them together: one more round with the peers costs 30 to 50 us. 1000 of 1
+/// KiB on 2 ranks: 4.0 -> 2.6 ms; 1 ms is no better.
+constexpr auto kSettle = std::chrono::microseconds(200);
+constexpr size_t kFewest = 2;
+constexpr size_t kMost = 256;
+
 void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -201,7 +208,7 @@ void Engine::work_for(const Handle& until) {
     is_left_over = !busy_.empty();
   }
   // Whatever was submitted meanwhile, or was interrupted, is the engine thread's.
-  if (is_left_over || has_queued()) wake();
+  if (is_left_over || count_queued() > 0) wake();
 }
 
 void Engine::serve() {
@@ -223,6 +230,7 @@ bool Engine::drive(const Handle* until, double spin_us) {
   Waiter& waiter = transport_->waiter();
   Patience patience(spin_us);
   while (!is_stopping_) {
+    if (until == nullptr) settle();
     Progress progress = advance();
     if (progress == Progress::kDone || (until != nullptr && until->is_done())) return true;
     if (progress == Progress::kMoved) {
@@ -245,6 +253,20 @@ bool Engine::drive(const Handle* until, double spin_us) {
     patience.renew();
   }
   return true;
+}
+
+/// Lets a caller that is submitting one operation after another go on, so that they travel
+/// together.
+void Engine::settle() {
+  size_t seen = count_queued();
+  if (seen < kFewest) return;
+  const Deadline limit = Clock::now() + kSettle;
+  while (seen < kMost && Clock::now() < limit) {
+    ::sched_yield();
+    const size_t count = count_queued();
+    if (count == seen) return;
+    seen = count;
+  }
 }
 
 Progress Engine::advance() {
@@ -295,9 +317,9 @@ void Engine::fail_all(const std::exception_ptr& error) {
   }
 }
 
-bool Engine::has_queued() {
+size_t Engine::count_queued() {
   const std::lock_guard lock(queue_mutex_);
-  return !queue_.empty();
+  return queue_.size();
 }
 
 void Engine::release(const Request& request) {

@@ -93,7 +93,8 @@ class Engine {
   std::optional<size_t> pair_of(const Request& request) const;
   Group& group_of(const Request& request);
   void fail_all(const std::exception_ptr& error);
-  bool has_queued();
+  size_t count_queued();
+  void settle();
   void forget_name(const Request& request);
 
   const EngineConfig config_;

@@ -61,7 +61,8 @@ Group::Group(Members members, const GroupHome& home)
 void Group::push(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns) {
   if (failure_) {
     home_.on_done(request);
-    handle->complete({.submitted_ns = submitted_ns, .done_ns = now_ns()}, failure_);
+    const Times times{.submitted_ns = submitted_ns, .done_ns = now_ns()};
+    if (handle->complete(times, failure_)) handle->wake();
     return;
   }
   const auto root = std::ranges::find(members_.ranks, request.root);
@@ -73,6 +74,7 @@ Progress Group::advance() {
   Progress progress = Progress::kDone;
   while (!operations_.empty()) {
     const Progress current = advance_current();
+    wake_sleepers();
     if (current == Progress::kDone) {
       progress = Progress::kMoved;
       continue;
@@ -140,7 +142,9 @@ bool Group::give_up() {
     const auto lost = members_.connections[static_cast<size_t>(rank)]->lost();
     if (!lost) continue;
     // What it had sent before it went may have arrived since the last look: look once more.
-    if (advance_current() != Progress::kBlocked) return true;
+    const Progress progress = advance_current();
+    wake_sleepers();
+    if (progress != Progress::kBlocked) return true;
     const std::exception_ptr error = lost_error(*lost);
     home_.transport.leave(lost->cause, &*lost);
     home_.fail_all(error);
@@ -168,6 +172,7 @@ void Group::fail_all(const std::exception_ptr& error) {
   if (!failure_) failure_ = error;
   announcement_.reset();
   while (!operations_.empty()) finish(failure_);
+  wake_sleepers();
 }
 
 void Group::finish(std::exception_ptr error) {
@@ -177,7 +182,12 @@ void Group::finish(std::exception_ptr error) {
   home_.on_done(operation.request());
   operation.set_done(now_ns());
   record(operation);  // first: whoever sees it complete may ask for the events
-  operation.complete(std::move(error));
+  if (auto handle = operation.complete(std::move(error))) sleepers_.push_back(std::move(handle));
+}
+
+void Group::wake_sleepers() {
+  for (const auto& handle : sleepers_) handle->wake();
+  sleepers_.clear();
 }
 
 void Group::record(const Operation& operation) const {

@@ -59,6 +59,7 @@ class Group {
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
   void finish(std::exception_ptr error);
+  void wake_sleepers();
   void record(const Operation& operation) const;
   std::shared_ptr<const Route> route_of(const Problem& problem);
   std::exception_ptr lost_error(const LostPeer& lost) const;
@@ -72,6 +73,9 @@ class Group {
   std::deque<Operation> operations_;          // the first one is in flight
   std::optional<Announcement> announcement_;  // of the first ones, until they have been agreed on
   uint64_t sequence_ = 0;
+  /// Handles whose waiters are woken once all that is complete with them is: one who waits for many
+  /// would otherwise take the core after each.
+  std::vector<std::shared_ptr<Handle>> sleepers_;
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
   std::unordered_map<std::string, std::shared_ptr<const Route>> routes_;
 };

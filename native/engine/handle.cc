@@ -15,11 +15,10 @@ void Handle::wait(Deadline deadline) {
   }
 }
 
-void Handle::complete(const Times& times, std::exception_ptr error) {
+bool Handle::complete(const Times& times, std::exception_ptr error) {
   times_ = times;
   if (!error_) error_ = std::move(error);
-  if (--left_ > 0) return;
-  if (state_.exchange(kDone) == kAwaited) futex_wake_all(state_);
+  return --left_ == 0 && state_.exchange(kDone) == kAwaited;
 }
 
 }  // namespace ringsync

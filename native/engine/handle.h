@@ -45,8 +45,9 @@ class Handle {
 
   void set_result(Result result);
   /// One of its operations has ended, with an error or without; the first error is kept. Of several
-  /// the last one's times count.
-  void complete(const Times& times, std::exception_ptr error);
+  /// the last one's times count. True where wake() is due: somebody sleeps, and it is done.
+  bool complete(const Times& times, std::exception_ptr error);
+  void wake() { futex_wake_all(state_); }
 
  private:
   /// Most operations complete before anybody sleeps on them: only then is there someone to wake.

@@ -52,7 +52,10 @@ class Operation {
   void set_started(int64_t at_ns) { times_.started_ns = at_ns; }
   void set_agreed(int64_t at_ns) { times_.agreed_ns = at_ns; }
   void set_done(int64_t at_ns) { times_.done_ns = at_ns; }
-  void complete(std::exception_ptr error) { handle_->complete(times_, std::move(error)); }
+  /// The handle, if somebody sleeps on it who is to be woken; else null.
+  std::shared_ptr<Handle> complete(std::exception_ptr error) {
+    return handle_->complete(times_, std::move(error)) ? handle_ : nullptr;
+  }
 
   /// Begins to run what all ranks agree on; `headers` by rank, `splits` as
   /// announced. Throws Error when memory or a peer's
