@@ -1,0 +1,51 @@
+#pragma once
+
+// How long a thread with nothing to do keeps looking for news before it sleeps.
+
+#include <sched.h>
+
+#include "base/clock.h"
+
+namespace ringsync {
+
+/// Looks at the peers' memory between two sleeps where spinning is off: each lets another thread
+/// run, which may be the very peer that is awaited. With nobody to run a yield takes 0.6 us, so all
+/// of them stay below one wake-up (35 to 50 us). 4 ranks on 2 cores, 4, 16 and 64 yields: 64 KiB
+/// 62, 52 and 54 us, 1 MiB 433, 397 and 325 us.
+inline constexpr int kYields = 32;
+
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Decides how long a blocked thread keeps looking before it sleeps.
+class Patience {
+ public:
+  explicit Patience(double spin_us) : spin_us_(spin_us) { renew(); }
+
+  void renew() {
+    until_ = deadline_after(spin_us_ * 1e-6);
+    yields_ = spin_us_ > 0 ? 0 : kYields;
+  }
+  bool is_left() {
+    if (spin_us_ > 0) {
+      relax();
+      return Clock::now() < until_;
+    }
+    if (yields_ == 0) return false;
+    --yields_;
+    ::sched_yield();
+    return true;
+  }
+
+ private:
+  const double spin_us_;
+  Deadline until_;
+  int yields_ = 0;
+};
+
+}  // namespace ringsync
