@@ -72,6 +72,13 @@ bool is_numpy_array(nb::handle object) {
   return std::strcmp(Py_TYPE(object.ptr())->tp_name, "numpy.ndarray") == 0;
 }
 
+/// A view holds what its array is a view of, or the array itself where that is the owner.
+bool is_view_of(nb::handle view, nb::handle array) {
+  if (!is_numpy_array(view) || !is_numpy_array(array)) return false;
+  const nb::object base = view.attr("base");
+  return base.is(array) || (!base.is_none() && base.is(array.attr("base")));
+}
+
 /// Which dtype the bits of a tuple's array are of.
 Dtype stated_dtype(nb::handle number, const Py_buffer& buffer) {
   const bool is_bfloat16 = PyLong_CheckExact(number.ptr()) &&
@@ -89,7 +96,7 @@ ArrayView view_of(nb::handle array, Access access) {
   const bool is_stated = PyTuple_CheckExact(array.ptr()) && PyTuple_GET_SIZE(array.ptr()) == 3;
   const auto part = [array](Py_ssize_t i) { return PyTuple_GET_ITEM(array.ptr(), i); };
   const nb::handle memory = is_stated ? part(0) : array;
-  if (!is_numpy_array(memory)) {
+  if (is_stated ? !is_view_of(memory, part(2)) : !is_numpy_array(memory)) {
     throw RefusedError("[array] it is no NumPy array. Pass one.");
   }
   const Export exported(memory, access);

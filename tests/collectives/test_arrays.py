@@ -314,4 +314,10 @@ def test_other_dtypes_of_ml_dtypes_are_refused(dtype):
 def test_only_uint16_may_stand_for_bfloat16():
     for values, number in ((np.ones(3), 9), (np.ones(3, np.uint16), 3)):
         with pytest.raises(ConfigError, match="only uint16 may stand for another, bfloat16"):
-            _native.reduce_with("plain", [(values, number, values)], op=1)
+            _native.reduce_with("plain", [(values[:], number, values)], op=1)
+
+
+@pytest.mark.parametrize("owner", [None, "text", np.ones(3, np.uint16)], ids=repr)
+def test_bits_without_the_array_that_owns_them_are_refused(owner):
+    with pytest.raises(ConfigError, match="'tuple' is no array"):
+        rs.allreduce_((np.ones(3, np.uint16), 9, owner))
