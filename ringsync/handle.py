@@ -47,7 +47,8 @@ class Pending(NativeHandle):
             MismatchError: Ranks disagree about it; of a group, the first error is raised.
             PeerLostError: A rank that takes part is gone.
             ConfigError: `timeout_s` is below 0.
-            NotInitializedError: This is a forked child; nobody here will complete it.
+            NotInitializedError: This is a forked child; nobody here will complete what was in
+                flight.
         """
         if not self._wait(None if timeout_s is None else _checked_seconds(timeout_s)):
             raise TimedOutError(

@@ -62,10 +62,12 @@ def test_a_handle_of_the_parent_s_is_an_error_in_the_child_and_no_hang(jobs):
         os._exit(0)
     os._exit(1)
 """
+    # In flight for certain: nothing is sent before the child has ended.
     begin = BEGIN.replace(
-        "child = os.fork()", "late = rs.allreduce_async(np.ones(3))\nchild = os.fork()"
+        "child = os.fork()", "late = rs.recv_async(np.ones(3), 1 - RANK)\nchild = os.fork()"
     )
-    ended = jobs.run(2, begin.replace("handle.wait()", "late.wait()").format(child=child))
+    late = "rs.send_async(np.ones(3), 1 - RANK)\nlate.wait()"
+    ended = jobs.run(2, begin.replace("handle.wait()", late).format(child=child))
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
 
 
