@@ -81,6 +81,9 @@ class Handle(Pending):
 
         Returns:
             Submission, start, agreement and completion in nanoseconds.
+
+        Raises:
+            ConfigError: The call is not done yet.
         """
         return Times(*self._times())
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <iterator>
 #include <optional>
 #include <tuple>
 
@@ -69,11 +70,19 @@ class BoundEngine {
   /// done here, in one stroke with the submission, because Ctrl-C may strike between two lines of
   /// Python. With the interpreter held.
   void keep(std::shared_ptr<Handle> handle, nb::object owner) {
-    while (!kept_.empty() && kept_.front().handle->is_done()) kept_.pop_front();
+    // Ends last: letting go of an owner may run Python, which may come back here.
+    std::vector<Kept> done;
+    while (!kept_.empty() && kept_.front().handle->is_done()) {
+      done.push_back(std::move(kept_.front()));
+      kept_.pop_front();
+    }
     if (owner.is_none() || handle->is_done()) return;
     if (kept_.size() >= sweep_at_) {
       // One that is not done for long, a receive for instance, must not keep all behind it.
-      std::erase_if(kept_, [](const Kept& kept) { return kept.handle->is_done(); });
+      const auto first_done = std::stable_partition(
+          kept_.begin(), kept_.end(), [](const Kept& kept) { return !kept.handle->is_done(); });
+      done.insert(done.end(), std::move_iterator(first_done), std::move_iterator(kept_.end()));
+      kept_.erase(first_done, kept_.end());
       sweep_at_ = std::max<size_t>(kFewKept, 2 * kept_.size());
     }
     kept_.push_back({std::move(handle), std::move(owner)});

@@ -42,15 +42,10 @@ bool BoundHandle::wait(std::optional<double> timeout_s) const {
 nb::object BoundHandle::result() const {
   const Result& result = handle_->result();
   if (!result.data) return array_;
-  const nb::object dtype = array_.attr("dtype");
-  auto bytes = nb::cast<size_t>(dtype.attr("itemsize"));
   nb::list shape;
-  for (const int64_t length : result.shape) {
-    bytes *= static_cast<size_t>(length);
-    shape.append(length);
-  }
-  const nb::object data = nb::cast(wrap_bytes(result.data, bytes));
-  return data.attr("view")(dtype).attr("reshape")(shape);
+  for (const int64_t length : result.shape) shape.append(length);
+  const nb::object data = nb::cast(wrap_bytes(result.data, result.bytes));
+  return data.attr("view")(array_.attr("dtype")).attr("reshape")(shape);
 }
 
 nb::object make_handle(nb::handle type, BoundHandle&& handle) {
@@ -72,11 +67,15 @@ void bind_handle(nb::module_& module) {
       .def(
           "_times",
           [](const BoundHandle& handle) {
+            if (!handle.is_done()) {
+              throw ConfigError(
+                  "[handle] times were asked for before the call was done. Wait first.");
+            }
             const Times& times = handle.times();
             return std::make_tuple(times.submitted_ns, times.started_ns, times.agreed_ns,
                                    times.done_ns);
           },
-          "Nanoseconds of submission, start, agreement and completion. Only once done.")
+          "Nanoseconds of submission, start, agreement and completion. Throws before it is done.")
       .def_prop_ro("_name", &BoundHandle::name);
 }
 

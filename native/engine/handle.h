@@ -25,6 +25,7 @@ struct Times {
 /// Result memory of an operation whose result size only the agreement tells.
 struct Result {
   std::shared_ptr<std::byte> data;
+  size_t bytes = 0;
   std::vector<int64_t> shape;
 };
 

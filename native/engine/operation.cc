@@ -146,6 +146,7 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
   result.shape = request_.shape;
   const size_t bytes = rows * row_elements(request_.shape) * size_bytes(request_.dtype);
   result.shape[0] = static_cast<int64_t>(rows);
+  result.bytes = bytes;
   result.data = make_result(bytes, request_.collective);
   const MutableByteSpan output{result.data.get(), bytes};
   handle_->set_result(std::move(result));

@@ -64,9 +64,9 @@ def run(
     try:
         return engine.run(collective, x, place, name, timeout_s, terms)
     except RefusedError:
-        return engine.run(
-            collective, _array(place, collective, x), place, *_key(place, name, timeout_s), terms
-        )
+        pass  # what follows is no failure of the refusal's
+    array = _array(place, collective, x)
+    return engine.run(collective, array, place, *_key(place, name, timeout_s), terms)
 
 
 def start(
@@ -98,9 +98,10 @@ def start(
     try:
         return engine.submit(Handle, collective, x, place, name, timeout_s, terms)
     except RefusedError:
-        array = _array(place, collective, x)
-        key = _key(place, name, timeout_s)
-        return engine.submit(Handle, collective, array, place, *key, terms)
+        pass
+    array = _array(place, collective, x)
+    key = _key(place, name, timeout_s)
+    return engine.submit(Handle, collective, array, place, *key, terms)
 
 
 def run_all(
@@ -131,8 +132,9 @@ def run_all(
     try:
         return engine.run_all(collective, xs, place, name, timeout_s, terms)
     except RefusedError:
-        arrays = [_array(place, collective, x) for x in xs]
-        return engine.run_all(collective, arrays, place, *_key(place, name, timeout_s), terms)
+        pass
+    arrays = [_array(place, collective, x) for x in xs]
+    return engine.run_all(collective, arrays, place, *_key(place, name, timeout_s), terms)
 
 
 def start_all(
@@ -164,9 +166,10 @@ def start_all(
     try:
         return engine.submit_all(GroupedHandle, collective, xs, place, name, timeout_s, terms)
     except RefusedError:
-        arrays = [_array(place, collective, x) for x in xs]
-        key = _key(place, name, timeout_s)
-        return engine.submit_all(GroupedHandle, collective, arrays, place, *key, terms)
+        pass
+    arrays = [_array(place, collective, x) for x in xs]
+    key = _key(place, name, timeout_s)
+    return engine.submit_all(GroupedHandle, collective, arrays, place, *key, terms)
 
 
 def rooted(place: str, root: int) -> Terms:

@@ -10,8 +10,7 @@ from ringsync._native import Terms
 from ringsync.collectives.reduce_op import Adasum, ReduceOp
 from ringsync.errors import ConfigError
 
-# By the operation's number.
-_UNSCALED = [Terms(op=op) for op in ReduceOp]
+_UNSCALED = {int(op): Terms(op=op) for op in ReduceOp if op is not Adasum}
 
 
 def reduction(
