@@ -11,7 +11,7 @@ from ringsync.arrays import Array
 from ringsync.errors import ConfigError, RingsyncError, TimedOutError
 
 # 30 years: an int beyond every float is as good.
-_LONGEST_S = 1e9
+LONGEST_S = 1e9
 
 
 class Times(NamedTuple):
@@ -129,7 +129,7 @@ def wait_all(handles: Iterable[Handle]) -> None:
 
 def _checked_seconds(timeout_s: float) -> float:
     if isinstance(timeout_s, Real) and timeout_s >= 0:
-        return float(min(timeout_s, _LONGEST_S))
+        return float(min(timeout_s, LONGEST_S))
     raise ConfigError(
         f"[wait] timeout_s={timeout_s!r}; seconds from 0 are expected. Leave it out to wait as "
         "long as the operation may take."

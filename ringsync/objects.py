@@ -12,8 +12,9 @@ from typing import TypeVar, cast
 import numpy as np
 
 from ringsync.collectives import allgather
-from ringsync.collectives.call import Collective, rooted, run
+from ringsync.collectives.call import rooted, run
 from ringsync.errors import ConfigError
+from ringsync.kinds import Collective
 from ringsync.runtime import current
 
 T = TypeVar("T")

@@ -21,8 +21,10 @@ from ringsync._native import assign_buckets as native_assign_buckets
 from ringsync.arrays import Array
 from ringsync.config import Settings, World, read_settings, read_world
 from ringsync.errors import ConfigError, NotInitializedError
+from ringsync.kinds import Collective
 from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
+from ringsync.trial import choose_way
 
 # One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
 # going to sleep cannot pay.
@@ -30,9 +32,6 @@ _WAKE_UP_US = 40.0
 
 # More than any address space holds.
 _MOST_BYTES = 2**56
-
-# The native core's number for a barrier.
-_BARRIER = 3
 
 # Where several processes share the cores of this host.
 _TRANSPORT = "shm"
@@ -73,17 +72,24 @@ class Runtime:
             call_timeout_s=settings.timeout_s,
         )
         self.recorder = Recorder(self.engine, world)
-        if settings.timeline:
-            self.recorder.start(settings.timeline)
+        self._is_alone_on_core = 1 < world.local_size <= cores
 
     def meet(self) -> None:
         """Return once every rank is connected, so that none can end while others still connect.
+
+        Where each rank has a core, they find out how private memory moves fastest: with fewer cores
+        a time says who had one. The timeline begins then.
 
         Raises:
             PeerLostError: A rank ended first.
             TimedOutError: A rank did not come in time.
         """
-        self.engine.run(_BARRIER, None, "init", None, self.settings.start_timeout_s, Terms())
+        timeout_s = self.settings.start_timeout_s
+        self.engine.run(Collective.BARRIER, None, "init", None, timeout_s, Terms())
+        if self._is_alone_on_core:
+            choose_way(self.engine, timeout_s)
+        if self.settings.timeline:
+            self.recorder.start(self.settings.timeline)
 
     def next_number(self) -> int:
         """Number the next set of parameters; ranks that run one script count alike.

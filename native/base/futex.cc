@@ -8,8 +8,16 @@
 #include <ctime>
 
 namespace ringsync {
+namespace {
 
-void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline deadline) {
+int operation(int private_operation, Sharing sharing) {
+  return sharing == Sharing::kThreads ? private_operation : private_operation & ~FUTEX_PRIVATE_FLAG;
+}
+
+}  // namespace
+
+void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline deadline,
+                Sharing sharing) {
   timespec until{};
   timespec* limit = nullptr;
   if (deadline != kNever) {
@@ -20,12 +28,12 @@ void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline d
     limit = &until;
   }
   // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, so a spurious wake-up loses nothing.
-  ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected, limit, nullptr,
-            FUTEX_BITSET_MATCH_ANY);
+  ::syscall(SYS_futex, &word, operation(FUTEX_WAIT_BITSET_PRIVATE, sharing), expected, limit,
+            nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
-void futex_wake_all(std::atomic<uint32_t>& word) {
-  ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+void futex_wake_all(std::atomic<uint32_t>& word, Sharing sharing) {
+  ::syscall(SYS_futex, &word, operation(FUTEX_WAKE_PRIVATE, sharing), INT_MAX, nullptr, nullptr, 0);
 }
 
 }  // namespace ringsync

@@ -1,5 +1,6 @@
 #include "bindings/bind_array.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <optional>
@@ -18,7 +19,7 @@ class Export {
     const int wanted =
         PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (access == Access::kWrite ? PyBUF_WRITABLE : 0);
     if (PyObject_GetBuffer(object.ptr(), &buffer_, wanted) == 0) return;
-    PyErr_Clear();
+    refuse_on({PyExc_BufferError, PyExc_ValueError, PyExc_TypeError});
     throw RefusedError(
         "[array] it exports no such memory as is wanted. Pass a C-contiguous array of a dtype that "
         "is supported, writable where it is written to.");
@@ -91,6 +92,13 @@ Dtype stated_dtype(nb::handle number, const Py_buffer& buffer) {
 }
 
 }  // namespace
+
+void refuse_on(std::initializer_list<PyObject*> kinds) {
+  if (PyErr_Occurred() == nullptr) return;
+  const auto is_raised = [](PyObject* kind) { return PyErr_ExceptionMatches(kind) != 0; };
+  if (!std::ranges::any_of(kinds, is_raised)) throw nb::python_error();
+  PyErr_Clear();
+}
 
 ArrayView view_of(nb::handle array, Access access) {
   const bool is_stated = PyTuple_CheckExact(array.ptr()) && PyTuple_GET_SIZE(array.ptr()) == 3;

@@ -5,6 +5,7 @@
 #include <nanobind/ndarray.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -22,6 +23,10 @@ class RefusedError : public ConfigError {
  public:
   using ConfigError::ConfigError;
 };
+
+/// Where Python has raised one of `kinds`, the argument is refused: clears it and returns, for the
+/// caller to throw RefusedError. Whatever else Python has raised is thrown.
+void refuse_on(std::initializer_list<PyObject*> kinds);
 
 enum class Access { kRead, kWrite };
 

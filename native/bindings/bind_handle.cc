@@ -48,14 +48,16 @@ nb::object BoundHandle::result() const {
   return data.attr("view")(array_.attr("dtype")).attr("reshape")(shape);
 }
 
-nb::object make_handle(nb::handle type, BoundHandle&& handle) {
+nb::object allocate_handle(nb::handle type) {
   if (!nb::type_check(type) || nb::type_info(type) != typeid(BoundHandle)) {
     throw ConfigError("[handle] the type is no Handle. Correct the caller.");
   }
-  nb::object made = nb::inst_alloc(type);
-  std::construct_at(nb::inst_ptr<BoundHandle>(made), std::move(handle));
-  nb::inst_mark_ready(made);
-  return made;
+  return nb::inst_alloc(type);
+}
+
+void fill_handle(nb::handle empty, BoundHandle&& handle) {
+  std::construct_at(nb::inst_ptr<BoundHandle>(empty), std::move(handle));
+  nb::inst_mark_ready(empty);
 }
 
 void bind_handle(nb::module_& module) {

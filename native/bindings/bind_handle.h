@@ -36,7 +36,9 @@ class BoundHandle {
   pid_t pid_;
 };
 
-/// A handle of `type`, a subclass made in Python.
-nanobind::object make_handle(nanobind::handle type, BoundHandle&& handle);
+/// A handle of `type`, a subclass made in Python, to be filled. Throws ConfigError for another
+/// type.
+nanobind::object allocate_handle(nanobind::handle type);
+void fill_handle(nanobind::handle empty, BoundHandle&& handle);
 
 }  // namespace ringsync

@@ -22,7 +22,7 @@ namespace ringsync {
 namespace {
 
 Problem make_problem(int collective, std::vector<size_t> counts, int root, bool is_in_place,
-                     bool is_readable, size_t row_elements) {
+                     size_t row_elements) {
   const int size = static_cast<int>(counts.size());
   if (collective < 0 || collective > static_cast<int>(Collective::kAlltoall) || size == 0 ||
       root < 0 || root >= size) {
@@ -38,7 +38,6 @@ Problem make_problem(int collective, std::vector<size_t> counts, int root, bool 
   }
   Problem problem{
       static_cast<Collective>(collective), 0, size, std::move(counts), root, is_in_place};
-  problem.is_readable = is_readable;
   if (row_elements == 0 || problem.counts[0] % row_elements != 0) {
     throw ConfigError("[problem] " + std::to_string(problem.counts[0]) +
                       " elements are no rows of " + std::to_string(row_elements) +
@@ -74,7 +73,7 @@ const Algorithm& applicable(const std::string& name, const Problem& problem) {
 
 std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
     const std::string& algorithm, const Problem& problem, const std::vector<nb::object>& inputs,
-    int64_t divisor, size_t segment_bytes, uint64_t seed) {
+    int64_t divisor, size_t segment_bytes, uint64_t seed, bool is_remote) {
   const Algorithm& chosen = applicable(algorithm, problem);
   if (inputs.size() != problem.counts.size() || segment_bytes < kLargestItemBytes) {
     throw ConfigError("[simulate] one input per rank and segments of 8 bytes are needed.");
@@ -89,8 +88,8 @@ std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
     }
     buffers.emplace_back(view.bytes.begin(), view.bytes.end());
   }
-  const Simulation simulation =
-      simulate(chosen, problem, dtype, {.divisor = divisor}, buffers, segment_bytes, seed);
+  const Simulation simulation = simulate(chosen, problem, dtype, {.divisor = divisor}, buffers,
+                                         segment_bytes, seed, is_remote);
   std::vector<ByteArray> outputs;
   for (const auto& output : simulation.outputs) outputs.push_back(copy_bytes(output));
   return {std::move(outputs), simulation.elements};
@@ -101,7 +100,7 @@ std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
 void bind_schedule(nb::module_& module) {
   nb::class_<Problem>(module, "Problem", "One collective call, as all ranks see it.")
       .def(nb::new_(&make_problem), "collective"_a, "counts"_a, "root"_a = 0,
-           "is_in_place"_a = false, "is_readable"_a = false, "row_elements"_a = 1);
+           "is_in_place"_a = false, "row_elements"_a = 1);
   module.def("algorithm_names", &algorithm_names);
   module.def(
       "applies",
@@ -125,7 +124,7 @@ void bind_schedule(nb::module_& module) {
       },
       "algorithm"_a, "problem"_a, "The first race of the schedules, in words; empty if none.");
   module.def("simulate", &run_simulation, "algorithm"_a, "problem"_a, "inputs"_a, "divisor"_a,
-             "segment_bytes"_a, "seed"_a,
+             "segment_bytes"_a, "seed"_a, "is_remote"_a = false,
              "Outputs and sent elements of all ranks, run in memory in a random order.");
   module.def("assign_buckets", &assign_buckets, "sizes_bytes"_a, "limit_bytes"_a, "least"_a);
 }

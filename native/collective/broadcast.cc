@@ -22,11 +22,10 @@ class DirectBroadcast final : public Algorithm {
 
   Cost cost(const Problem& problem) const override {
     const auto peers = static_cast<size_t>(problem.size - 1);
-    // Without messages the ranks read side by side, and the root does nothing.
-    const bool is_read = problem.is_in_place || problem.is_readable;
+    // In place the ranks read side by side, and the root does nothing.
     return {.steps = 1,
             .messages = peers,
-            .elements = is_read ? problem.counts[0] : peers * problem.counts[0]};
+            .elements = problem.is_in_place ? problem.counts[0] : peers * problem.counts[0]};
   }
 };
 

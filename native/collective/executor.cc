@@ -42,7 +42,7 @@ Progress Run::advance() {
     bool moves = advance_steps();
     moves |= advance_sends();
     if (is_phase_done()) {
-      if (!route_->has_messages()) moves |= exchange_flags();
+      if (route_->is_in_place) moves |= exchange_flags();
       if (blocked_on_.empty()) {
         enter_phase(phase_ + 1);
         has_moved = true;
@@ -85,7 +85,7 @@ bool Run::advance_steps() {
         moves = true;
       }
     }
-    if (stepped_[i] < steps[i].read.count && route_->has_messages()) {
+    if (stepped_[i] < steps[i].read.count && !route_->is_in_place) {
       busy.insert(busy.end(), steps[i].from.begin(), steps[i].from.end());
     }
   }
@@ -107,8 +107,8 @@ bool Run::send_segment(const Send& send, size_t& done) {
 }
 
 bool Run::apply_segment(const Step& step, size_t& done) {
+  if (context_.is_remote) return apply_remote(step, done);
   if (route_->is_in_place) return apply_in_place(step, done);
-  if (route_->is_readable) return apply_reading(step, done);
   const size_t count = std::min(segment_elements(step), step.read.count - done);
   const MutableByteSpan target = bytes_of(context_.rank, step.write, done, count);
   std::vector<ByteSpan> sources;
@@ -154,7 +154,7 @@ bool Run::apply_in_place(const Step& step, size_t& done) {
   return true;
 }
 
-bool Run::apply_reading(const Step& step, size_t& done) {
+bool Run::apply_remote(const Step& step, size_t& done) {
   const auto is_peer = [this](int rank) { return rank != context_.rank; };
   const auto peers = static_cast<size_t>(std::ranges::count_if(step.from, is_peer));
   // A copy needs no scratch: it goes from the peer's memory to its place in one piece.
@@ -182,8 +182,16 @@ bool Run::apply_reading(const Step& step, size_t& done) {
   } else {
     reduce(context_.dtype, reduction_of(step), std::span(&target, 1), sources);
   }
+  for (const int rank : step.to) {
+    if (!is_peer(rank)) continue;
+    const auto address = reinterpret_cast<uint64_t>(bytes_of(rank, step.write, done, count).data());
+    if (!context_.connections[static_cast<size_t>(rank)]->write(target, address)) {
+      add_once(blocked_on_, rank);
+      return false;  // for good: the peer takes no further part
+    }
+  }
   done += count;
-  budget_bytes_ -= std::min(budget_bytes_, target.size());
+  budget_bytes_ -= std::min(budget_bytes_, target.size() * step.to.size());
   return true;
 }
 

@@ -24,16 +24,17 @@ struct RunContext {
   int rank = 0;
   Dtype dtype = Dtype::kFloat32;
   Reduction reduction;
-  /// Own buffers at [rank]; in place also the peers', and where memory is readable the peers' as
-  /// addresses of their processes, not to be touched here. Else empty there.
+  /// Own buffers at [rank], and in place the peers'; else empty there.
   std::vector<Buffers> buffers;
+  /// In place: the peers' buffers are addresses in their processes, reached through connections.
+  bool is_remote = false;
   /// By rank; null at `rank`.
   std::vector<Connection*> connections;
-  /// Where pieces of readable peers' buffers are brought to be summed; kScratchBytes of it.
+  /// Where pieces of remote buffers are brought to be summed; kScratchBytes of it.
   MutableByteSpan scratch;
 };
 
-/// A piece that is read from a peer shall still lie in the core's second-level cache (1 MiB, or
+/// A piece that is brought from a peer shall still lie in the core's second-level cache (1 MiB, or
 /// more) when it is summed, beside the own piece.
 inline constexpr size_t kScratchBytes = 256 * 1024;
 
@@ -60,7 +61,7 @@ class Run {
   bool send_segment(const Send& send, size_t& done);
   bool apply_segment(const Step& step, size_t& done);
   bool apply_in_place(const Step& step, size_t& done);
-  bool apply_reading(const Step& step, size_t& done);
+  bool apply_remote(const Step& step, size_t& done);
   bool exchange_flags();
   bool is_phase_done() const;
   void enter_phase(size_t index);

@@ -64,9 +64,8 @@ class HalvingDoubling final : public Algorithm {
     const size_t count = problem.counts[0];
     const size_t halves = static_cast<size_t>(core - 1) * longest_chunk(count, core);
     const size_t whole = core < problem.size ? count : 0;
-    // Without messages ranks share memory with partners of partners too, and tell all of them.
-    const size_t told =
-        problem.is_in_place || problem.is_readable ? static_cast<size_t>(problem.size - 1) : 1;
+    // In place ranks share memory with partners of partners too, and tell all of them.
+    const size_t told = problem.is_in_place ? static_cast<size_t>(problem.size - 1) : 1;
     return {.steps = steps,
             .messages = steps * told,
             .elements = 2 * halves + whole,

@@ -41,7 +41,7 @@ class Ring final : public Algorithm {
     const size_t chunk = longest_chunk(problem.counts[0], problem.size);
     return {.steps = hops,
             // Flags go both ways.
-            .messages = problem.is_in_place || problem.is_readable ? 2 * hops : hops,
+            .messages = problem.is_in_place ? 2 * hops : hops,
             .elements = hops * chunk,
             .sums = hops / 2 * chunk};
   }

@@ -50,12 +50,11 @@ Route make_route(const std::vector<Schedule>& schedules, const Problem& problem)
   const Schedule& own = schedules[static_cast<size_t>(problem.rank)];
   Route route;
   route.is_in_place = problem.is_in_place;
-  route.is_readable = problem.is_readable;
   route.phases.resize(static_cast<size_t>(own.phases));
   for (const Step& step : own.steps) {
     if (step.read.count > 0) route.phases[static_cast<size_t>(step.phase)].steps.push_back(step);
   }
-  if (!route.has_messages()) {
+  if (route.is_in_place) {
     route.neighbours = neighbours_of(schedules, problem.rank);
     return route;
   }

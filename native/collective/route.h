@@ -17,21 +17,18 @@ struct Send {
 
 struct Phase {
   std::vector<Step> steps;
-  /// In the order in which each peer takes them; empty when ranks reach into each other's buffers.
+  /// In the order in which each peer takes them; empty in place.
   std::vector<Send> sends;
 };
 
 struct Route {
+  /// Ranks reach into each other's buffers and tell by flags when a phase is over; otherwise data
+  /// travels as messages.
   bool is_in_place = false;
-  bool is_readable = false;
   std::vector<Phase> phases;
-  /// Without messages: the ranks that touch memory which this rank also touches. They exchange
-  /// flags between phases, and a rank is done when all of these are.
+  /// In place: the ranks that touch memory which this rank also touches. They exchange flags
+  /// between phases, and a rank is done when all of these are.
   std::vector<int> neighbours;
-
-  /// Data travels as messages; otherwise ranks reach into each other's buffers and tell by flags
-  /// when a phase is over.
-  bool has_messages() const { return !is_in_place && !is_readable; }
 };
 
 /// Schedules of all ranks of `problem`, by rank.

@@ -32,12 +32,8 @@ struct Problem {
   /// Elements that each rank contributes: `size` entries, all equal but for allgather and alltoall.
   std::vector<size_t> counts;
   int root = 0;
-  /// Every rank's buffers lie in registered memory, so that steps may read and write peers in
-  /// place.
+  /// Every rank reaches every other's buffers, so that steps may read and write peers in place.
   bool is_in_place = false;
-  /// Buffers are private, but every rank may read every other's memory. Schedules are the same as
-  /// for messages; only the executor moves the data otherwise.
-  bool is_readable = false;
   /// Elements of the parts that inputs are cut into, whole rows each, which `counts` does not tell.
   /// For reduce_scatter `size` entries, the same for every rank's input; for alltoall `size`
   /// entries of rank 0's input, then of rank 1's and so on; else none.
@@ -70,7 +66,8 @@ struct Range {
 enum class Apply : uint8_t { kCopy, kReduce, kReduceLast };
 
 /// Read `read` on the ranks `from`, apply, write the result to `write` on the ranks `to`. A
-/// reduction adds in the listed order of `from`. A message is from = {peer}, to = {self}.
+/// reduction adds in the listed order of `from`. The rank itself is among `to`. A message is from =
+/// {peer}, to = {self}.
 struct Step {
   int phase = 0;
   std::vector<int> from;

@@ -52,6 +52,10 @@ class QueueConnection final : public Connection {
     std::memcpy(into.data(), reinterpret_cast<const std::byte*>(address), into.size());
     return true;
   }
+  bool write(ByteSpan from, uint64_t address) override {
+    std::memcpy(reinterpret_cast<std::byte*>(address), from.data(), from.size());
+    return true;
+  }
   std::optional<LostPeer> lost() const override { return std::nullopt; }
 
   size_t sent_bytes() const { return sent_bytes_; }
@@ -78,7 +82,8 @@ size_t touched_elements(const Schedule& schedule, int rank) {
 class World {
  public:
   World(const Algorithm& algorithm, const Problem& problem, Dtype dtype, const Reduction& reduction,
-        std::vector<std::vector<std::byte>> inputs, size_t segment_bytes, std::mt19937_64& random)
+        std::vector<std::vector<std::byte>> inputs, size_t segment_bytes, std::mt19937_64& random,
+        bool is_remote)
       : size_(static_cast<size_t>(problem.size)),
         schedules_(build_all(algorithm, problem)),
         inputs_(std::move(inputs)),
@@ -96,7 +101,7 @@ class World {
             queues_[i * size_ + j], queues_[j * size_ + i], segment_bytes);
       }
     }
-    for (size_t rank = 0; rank < size_; ++rank) add_run(problem, dtype, reduction, rank);
+    for (size_t rank = 0; rank < size_; ++rank) add_run(problem, dtype, reduction, rank, is_remote);
   }
 
   void run_to_end(std::mt19937_64& random) {
@@ -118,7 +123,7 @@ class World {
     Simulation simulation;
     for (size_t rank = 0; rank < size_; ++rank) {
       size_t elements = touched_elements(schedules_[rank], static_cast<int>(rank));
-      if (!problem.is_in_place && !problem.is_readable) {
+      if (!problem.is_in_place) {
         elements = 0;
         for (size_t j = 0; j < size_; ++j) {
           if (j != rank) elements += connections_[rank * size_ + j]->sent_bytes();
@@ -153,12 +158,13 @@ class World {
     outputs_.assign(size_, std::vector<std::byte>(total * size_bytes(dtype)));
   }
 
-  void add_run(const Problem& problem, Dtype dtype, const Reduction& reduction, size_t rank) {
+  void add_run(const Problem& problem, Dtype dtype, const Reduction& reduction, size_t rank,
+               bool is_remote) {
     const auto route = std::make_shared<const Route>(
         make_route(schedules_, problem.seen_by(static_cast<int>(rank))));
-    RunContext context{static_cast<int>(rank), dtype, reduction, {}, {}, scratch_};
+    RunContext context{static_cast<int>(rank), dtype, reduction, {}, is_remote, {}, scratch_};
     for (size_t other = 0; other < size_; ++other) {
-      const bool is_visible = other == rank || problem.is_in_place || problem.is_readable;
+      const bool is_visible = other == rank || problem.is_in_place;
       context.buffers.push_back(is_visible ? Buffers{inputs_[other], outputs_[other]} : Buffers{});
       context.connections.push_back(connections_[rank * size_ + other].get());
     }
@@ -188,9 +194,9 @@ class World {
 
 Simulation simulate(const Algorithm& algorithm, const Problem& problem, Dtype dtype,
                     const Reduction& reduction, const std::vector<std::vector<std::byte>>& inputs,
-                    size_t segment_bytes, uint64_t seed) {
+                    size_t segment_bytes, uint64_t seed, bool is_remote) {
   std::mt19937_64 random(seed);
-  World world(algorithm, problem, dtype, reduction, inputs, segment_bytes, random);
+  World world(algorithm, problem, dtype, reduction, inputs, segment_bytes, random, is_remote);
   world.run_to_end(random);
   return world.result(problem, dtype);
 }

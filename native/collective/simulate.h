@@ -20,10 +20,11 @@ struct Simulation {
 };
 
 /// Runs `problem` for all ranks (`problem.rank` is ignored) on `inputs`, one per rank. Queues hold
-/// one to four segments of `segment_bytes`; `seed` fixes their sizes and the interleaving. Throws
-/// Error with the ranks that cannot go on if the schedules deadlock.
+/// one to four segments of `segment_bytes`; `seed` fixes their sizes and the interleaving. In place
+/// ranks reach each other through their connections if `is_remote`. Throws Error with the ranks
+/// that cannot go on if the schedules deadlock.
 Simulation simulate(const Algorithm& algorithm, const Problem& problem, Dtype dtype,
                     const Reduction& reduction, const std::vector<std::vector<std::byte>>& inputs,
-                    size_t segment_bytes, uint64_t seed);
+                    size_t segment_bytes, uint64_t seed, bool is_remote);
 
 }  // namespace ringsync

@@ -37,7 +37,7 @@ Announcement::Announcement(const std::deque<Operation>& operations, const GroupV
   Header& own = headers_[self];
   own = make_header(request(0), sequence, group.algorithm);
   own.registration = group.transport.locate(request(0).data);
-  own.can_read = group.transport.can_read();
+  if (group.transport.can_reach()) own.reach_from = group.reach_from;
   is_announced_[self] = 1;
   message_bytes_ += request(0).splits.size() * sizeof(uint64_t);
   const size_t limit = group.carried_limit_bytes();

@@ -18,8 +18,8 @@ namespace {
 /// before it announces them together: one more round with the peers costs 30 to 50 us. 1000 of 1
 /// KiB on 2 ranks: 4.0 -> 2.6 ms; 1 ms is no better.
 constexpr auto kSettle = std::chrono::microseconds(200);
-constexpr size_t kFewest = 2;
-constexpr size_t kMost = 256;
+constexpr size_t kFewestQueued = 2;  // one alone may be all that comes
+constexpr size_t kMostQueued = 256;  // as many as an announcement carries
 
 EngineConfig checked(EngineConfig config, int rank, int size) {
   if (size < 1 || rank < 0 || rank >= size) {
@@ -49,6 +49,7 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
             *transport_,
             events_,
             config_.algorithm,
+            reach_from_,
             [this](const Request& request) { forget_name(request); },
             [this](const std::exception_ptr& error) { fail_all(error); }},
       world_(connect_world(*transport_, rank, size, deadline), home_),
@@ -101,7 +102,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
   wake();
   thread_.join();
   const std::lock_guard turn(turn_);  // a calling thread may still be writing to peers
-  if (!cause.empty()) transport_->leave(cause, nullptr);
+  transport_->leave(cause, nullptr);
   advance();  // what was still queued joins what is in flight
   fail_all(shut_down_error(cause));
 }
@@ -109,9 +110,9 @@ void Engine::shutdown(const std::string& cause) noexcept {
 std::shared_ptr<Handle> Engine::enqueue(Request request) {
   check_request(request, rank_, size_);
   request.pair = pair_of(request);
+  auto handle = std::make_shared<Handle>(1);
   const std::lock_guard lock(queue_mutex_);
   claim(request);
-  auto handle = std::make_shared<Handle>(1);
   push(std::move(request), handle);
   return handle;
 }
@@ -124,7 +125,7 @@ std::shared_ptr<Handle> Engine::enqueue_all(std::vector<Request> requests) {
   for (size_t i = 0; i < requests.size(); ++i) {
     try {
       claim(requests[i]);
-    } catch (const Error&) {
+    } catch (...) {
       for (size_t k = 0; k < i; ++k) release(requests[k]);
       throw;
     }
@@ -191,7 +192,7 @@ bool Engine::drive(const Handle* until, double spin_us) {
   Waiter& waiter = transport_->waiter();
   Patience patience(spin_us);
   while (!is_stopping_) {
-    if (until == nullptr) settle();
+    if (until == nullptr && busy_.empty()) settle();
     Progress progress = advance();
     if (progress == Progress::kDone || (until != nullptr && until->is_done())) return true;
     if (progress == Progress::kMoved) {
@@ -220,9 +221,9 @@ bool Engine::drive(const Handle* until, double spin_us) {
 /// together.
 void Engine::settle() {
   size_t seen = count_queued();
-  if (seen < kFewest) return;
+  if (seen < kFewestQueued) return;
   const Deadline limit = Clock::now() + kSettle;
-  while (seen < kMost && Clock::now() < limit) {
+  while (seen < kMostQueued && Clock::now() < limit) {
     ::sched_yield();
     const size_t count = count_queued();
     if (count == seen) return;

@@ -24,7 +24,6 @@ std::string key_of(const Problem& problem) {
   append(problem.collective);
   append(problem.root);
   append(problem.is_in_place);
-  append(problem.is_readable);
   for (const size_t count : problem.counts) append(count);
   for (const size_t part : problem.parts) append(part);
   return key;
@@ -53,10 +52,15 @@ std::string seconds_text(int64_t since_ns) {
 Group::Group(Members members, const GroupHome& home)
     : members_(std::move(members)),
       home_(home),
-      view_{members_.rank,   static_cast<int>(members_.ranks.size()),
-            members_.ranks,  members_.connections,
-            home_.transport, home_.algorithm,
-            scratch_,        [this](const Problem& problem) { return route_of(problem); }} {}
+      view_{members_.rank,
+            static_cast<int>(members_.ranks.size()),
+            members_.ranks,
+            members_.connections,
+            home_.transport,
+            home_.algorithm,
+            home_.reach_from,
+            scratch_,
+            [this](const Problem& problem) { return route_of(problem); }} {}
 
 void Group::push(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns) {
   if (failure_) {

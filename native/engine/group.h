@@ -4,6 +4,7 @@
 // connections of their own, so none waits for another: all ranks of the world are one group, and
 // every two ranks are one for what they send each other.
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -25,6 +26,7 @@ struct GroupHome {
   EventLog& events;
   /// Algorithm to prefer; empty: the cheapest.
   std::string algorithm;
+  const std::atomic<uint64_t>& reach_from;
   /// Called for every operation right before its handle is done.
   std::function<void(const Request&)> on_done;
   /// Fails all groups: a rank that gives up leaves its peers in every respect.

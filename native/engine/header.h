@@ -14,13 +14,18 @@
 
 namespace ringsync {
 
+inline constexpr uint64_t kNobody = UINT64_MAX;
+
 /// Sent as it lies in memory, between processes of one host and one build.
 struct Header {
   uint64_t sequence = 0;
   uint64_t name_hash = 0;
   Registration registration;
-  /// Of the array in the rank's own memory, for peers that may read it.
+  /// Of the array in the rank's own memory, for peers that reach it.
   uint64_t address = 0;
+  /// From how many bytes on the rank would have private arrays reached in place; kNobody where it
+  /// cannot reach all others. The largest of all ranks counts.
+  uint64_t reach_from = kNobody;
   uint64_t count = 0;
   std::array<int64_t, kMaxDimensions> shape{};
   double prescale = 1;
@@ -30,8 +35,6 @@ struct Header {
   Dtype dtype = Dtype::kUint8;
   ReduceOp op = ReduceOp::kSum;
   uint8_t dimensions = 0;
-  /// The rank may read the private memory of all others.
-  bool can_read = false;
   /// The data of the announced operations follows.
   bool is_carried = false;
   /// Operations announced together; more than one only where they are carried.
@@ -39,7 +42,7 @@ struct Header {
   uint32_t group_index = 0;
   uint32_t group_count = 1;
   /// For messages, cut to fit and zero-terminated.
-  std::array<char, 96> name{};
+  std::array<char, 104> name{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
   std::array<char, 24> algorithm{};
 };

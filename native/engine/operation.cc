@@ -16,10 +16,11 @@ namespace {
 /// than flags before and after reading in place, and much less than waking peers once more.
 constexpr size_t kCarriedToAll = 192 * 1024;
 
-/// From here on copying straight from a peer's memory costs less than queues, whose slots no longer
-/// stay in a cache beside the arrays. 2 ranks, reading against queues: 4 MiB 0.43 against 0.27 ms,
-/// 16 MiB 2.1 against 2.4 ms, 64 MiB 10.0 against 10.8 ms.
-constexpr size_t kReadBytes = 16 * 1024 * 1024;
+/// One private array sends every rank down the private path.
+bool is_registered(const std::vector<Header>& headers) {
+  return std::ranges::all_of(headers,
+                             [](const Header& header) { return header.registration.id != 0; });
+}
 
 size_t largest_bytes(const std::vector<Header>& headers, Dtype dtype) {
   size_t count = 0;
@@ -74,11 +75,13 @@ Operation::Operation(Request request, std::shared_ptr<Handle> handle, int64_t su
 void Operation::start(const GroupView& group, const std::vector<Header>& headers,
                       const std::vector<uint64_t>& splits) {
   const Problem problem = make_problem(group, headers, splits);
-  if (problem.is_readable) group.scratch.resize(kScratchBytes);
+  const bool is_remote = problem.is_in_place && !is_registered(headers);
+  if (is_remote) group.scratch.resize(kScratchBytes);
   RunContext context{group.rank,
                      request_.dtype,
                      reduction_of(request_, group.size),
                      make_buffers(group, problem, headers, splits),
+                     is_remote,
                      {},
                      group.scratch};
   for (const auto& connection : group.connections) context.connections.push_back(connection.get());
@@ -104,16 +107,11 @@ Problem Operation::make_problem(const GroupView& group, const std::vector<Header
                   group.rank,
                   group.size,
                   {},
-                  request_.root,
-                  true};
-  bool can_read = largest_bytes(headers, request_.dtype) >= kReadBytes;
-  for (const Header& header : headers) {
-    problem.counts.push_back(header.count);
-    // In place only if all are: one private buffer sends every rank down the private path.
-    problem.is_in_place &= header.registration.id != 0;
-    can_read &= header.can_read;
-  }
-  problem.is_readable = can_read && !problem.is_in_place;
+                  request_.root};
+  for (const Header& header : headers) problem.counts.push_back(header.count);
+  const uint64_t reach_from = std::ranges::max(headers, {}, &Header::reach_from).reach_from;
+  const bool is_reached = largest_bytes(headers, request_.dtype) >= reach_from;
+  problem.is_in_place = is_registered(headers) || is_reached;
   if (request_.collective == Collective::kReduceScatter) {
     problem.parts =
         cut_rows(static_cast<size_t>(request_.shape[0]), row_elements(request_.shape), group.size);
@@ -160,7 +158,7 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
   for (size_t i = 0; i < buffers.size(); ++i) {
     if (static_cast<int>(i) == group.rank) {
       buffers[i] = {request_.data, make_output(problem, headers, splits)};
-    } else if (problem.is_in_place) {
+    } else if (problem.is_in_place && is_registered(headers)) {
       const Registration place = headers[i].registration;
       const size_t bytes = headers[i].count * size_bytes(request_.dtype);
       const MutableByteSpan window = group.connections[i]->window(place.id);
@@ -171,8 +169,8 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
                     "all ranks.");
       }
       buffers[i] = {window.subspan(place.offset, bytes), window.subspan(place.offset, bytes)};
-    } else if (problem.is_readable) {
-      // An address in the peer's process: the executor hands it to Connection::read.
+    } else if (problem.is_in_place) {
+      // An address in the peer's process, for its connection.
       auto* const address = reinterpret_cast<std::byte*>(headers[i].address);
       const MutableByteSpan place{address, headers[i].count * size_bytes(request_.dtype)};
       buffers[i] = {place, place};

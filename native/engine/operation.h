@@ -2,6 +2,7 @@
 
 // One request on its way: announced to all peers, agreed on, run. It never blocks.
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -27,6 +28,8 @@ struct GroupView {
   const Transport& transport;
   /// Algorithm to prefer; empty: the cheapest.
   const std::string& algorithm;
+  /// Bytes from which private arrays are reached in place, as far as this rank knows.
+  const std::atomic<uint64_t>& reach_from;
   /// Grown on first use.
   std::vector<std::byte>& scratch;
   /// The route of a problem, computed once and kept.
@@ -57,9 +60,8 @@ class Operation {
     return handle_->complete(times_, std::move(error)) ? handle_ : nullptr;
   }
 
-  /// Begins to run what all ranks agree on; `headers` by rank, `splits` as
-  /// announced. Throws Error when memory or a peer's
-  /// window cannot be had.
+  /// Begins to run what all ranks agree on; `headers` by rank, `splits` as announced. Throws Error
+  /// when memory or a peer's window cannot be had.
   void start(const GroupView& group, const std::vector<Header>& headers,
              const std::vector<uint64_t>& splits);
   bool is_started() const { return run_.has_value(); }

@@ -8,20 +8,6 @@
 
 namespace ringsync {
 
-/// Looks at the peers' memory between two sleeps where spinning is off: each lets another thread
-/// run, which may be the very peer that is awaited. With nobody to run a yield takes 0.6 us, so all
-/// of them stay below one wake-up (35 to 50 us). 4 ranks on 2 cores, 4, 16 and 64 yields: 64 KiB
-/// 62, 52 and 54 us, 1 MiB 433, 397 and 325 us.
-inline constexpr int kYields = 32;
-
-inline void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 /// Decides how long a blocked thread keeps looking before it sleeps.
 class Patience {
  public:
@@ -43,6 +29,20 @@ class Patience {
   }
 
  private:
+  /// Looks at the peers' memory between two sleeps where spinning is off: each lets another thread
+  /// run, which may be the very peer that is awaited. With nobody to run a yield takes 0.6 us, so
+  /// all of them stay below one wake-up (35 to 50 us). 4 ranks on 2 cores, 4, 16 and 64 yields: 64
+  /// KiB 62, 52 and 54 us, 1 MiB 433, 397 and 325 us.
+  static constexpr int kYields = 32;
+
+  static void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
   const double spin_us_;
   Deadline until_;
   int yields_ = 0;

@@ -36,8 +36,10 @@ class BlockSource {
   /// Waits for a peer's block. Throws RendezvousError at the deadline or if it is too small.
   virtual Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) = 0;
   /// Copies private memory of the process `pid` at `address`. False when the process is gone.
-  /// Throws Error when the memory is not there, or may not be read.
+  /// Throws Error when the memory is not there, or may not be reached.
   virtual bool read(int pid, uint64_t address, MutableByteSpan into) = 0;
+  /// Copies to there; likewise.
+  virtual bool write(int pid, ByteSpan from, uint64_t address) = 0;
   /// A descriptor that becomes readable when this rank's process has ended; empty for threads.
   virtual SharedFd life() = 0;
 };

@@ -44,6 +44,11 @@ class InprocSource final : public BlockSource {
     return true;
   }
 
+  bool write(int, ByteSpan from, uint64_t address) override {
+    std::memcpy(reinterpret_cast<std::byte*>(address), from.data(), from.size());
+    return true;
+  }
+
   SharedFd life() override { return {}; }
 
  private:

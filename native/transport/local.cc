@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "transport/reach.h"
 
 namespace ringsync {
 namespace {
@@ -26,23 +27,13 @@ std::string host_name() {
   return name.data();
 }
 
-/// Kernels and containers may forbid it, and a pid may mean another process elsewhere: try it.
-bool is_readable(BlockSource& source, const Peer& peer) {
-  const uint64_t expected = peer.state().own_address;
-  uint64_t found = 0;
-  try {
-    return source.read(peer.pid(), expected, std::as_writable_bytes(std::span(&found, 1))) &&
-           found == expected;
-  } catch (const Error&) {
-    return false;  // it is forbidden, or another process without such memory
-  }
-}
-
 class LocalConnection final : public Connection {
  public:
-  LocalConnection(std::shared_ptr<Peer> peer, BlockSource& source, Block inbox, Block outbox,
-                  MailboxReader reader, MailboxWriter writer, size_t segment_bytes)
-      : peer_(std::move(peer)),
+  LocalConnection(std::shared_ptr<Peer> self, std::shared_ptr<Peer> peer, BlockSource& source,
+                  Block inbox, Block outbox, MailboxReader reader, MailboxWriter writer,
+                  size_t segment_bytes)
+      : self_(std::move(self)),
+        peer_(std::move(peer)),
         source_(source),
         inbox_(std::move(inbox)),
         outbox_(std::move(outbox)),
@@ -77,19 +68,17 @@ class LocalConnection final : public Connection {
   }
 
   bool read(uint64_t address, MutableByteSpan into) override {
-    try {
-      const bool is_read = source_.read(peer_->pid(), address, into);
-      // A rank that has given up may have let go of the memory before it was read.
-      return is_read && !lost();
-    } catch (const Error&) {
-      if (lost()) return false;
-      throw;
-    }
+    // A rank that has given up may have let go of the memory before it was read.
+    return unless_lost([&] { return source_.read(peer_->pid(), address, into) && !lost(); });
+  }
+
+  bool write(ByteSpan from, uint64_t address) override {
+    return unless_lost([&] { return write_to(source_, *self_, *peer_, from, address); });
   }
 
   std::optional<LostPeer> lost() const override {
     const RankState& state = peer_->state();
-    if (state.has_left.load(std::memory_order_acquire) != 0) {
+    if (state.presence.load(std::memory_order_acquire) == kLeft) {
       const std::string cause(state.cause, ::strnlen(state.cause, sizeof(RankState::cause)));
       // All ranks of this transport are on one host.
       if (state.lost_rank >= 0)
@@ -101,6 +90,18 @@ class LocalConnection final : public Connection {
   }
 
  private:
+  /// A failure to reach a rank that is lost is no error: who needs it finds that out.
+  template <typename Copy>
+  bool unless_lost(const Copy& copy) {
+    try {
+      return copy();
+    } catch (const Error&) {
+      if (lost()) return false;
+      throw;
+    }
+  }
+
+  std::shared_ptr<Peer> self_;
   std::shared_ptr<Peer> peer_;
   BlockSource& source_;
   Block inbox_;
@@ -126,7 +127,7 @@ LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store
     auto& peer = peers_[static_cast<size_t>(other)];
     peer = meet(store, other, deadline);
     waiter_->watch(peer);
-    can_read_ = can_read_ && is_readable(*source_, *peer);
+    can_reach_ = can_reach_ && ringsync::can_reach(*source_, *peer);
   }
 }
 
@@ -177,25 +178,27 @@ std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::stri
     Block outbox = source_->fetch(key(ranks[i]), block_bytes, deadline);
     const MailboxReader reader(mailbox(inbox, self, i), layout);
     const MailboxWriter writer(mailbox(outbox, i, self), layout);
-    connections[i] =
-        std::make_unique<LocalConnection>(peers_[static_cast<size_t>(ranks[i])], *source_, inbox,
-                                          std::move(outbox), reader, writer, layout.segment_bytes);
+    connections[i] = std::make_unique<LocalConnection>(
+        peers_[static_cast<size_t>(rank_)], peers_[static_cast<size_t>(ranks[i])], *source_, inbox,
+        std::move(outbox), reader, writer, layout.segment_bytes);
   }
   return connections;
 }
 
 void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexcept {
   if (is_leaving_.exchange(true)) return;
-  RankState& state = peers_[static_cast<size_t>(rank_)]->state();
+  const Peer& self = *peers_[static_cast<size_t>(rank_)];
+  RankState& state = self.state();
   state.lost_rank = lost == nullptr ? -1 : lost->rank;
   state.lost_pid = lost == nullptr ? -1 : lost->pid;
   const std::string_view text = fitting_prefix(cause, sizeof(state.cause) - 1);
   std::memcpy(state.cause, text.data(), text.size());
   state.cause[text.size()] = '\0';
-  state.has_left.store(1, std::memory_order_release);
+  state.presence.store(cause.empty() ? kWithdrawn : kLeft);
   for (const auto& peer : peers_) {
     if (peer) peer->ring();
   }
+  if (!await_writers(self, peers_)) is_exposed_ = true;
 }
 
 }  // namespace ringsync

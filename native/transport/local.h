@@ -26,9 +26,10 @@ class LocalTransport final : public Transport {
                                                    size_t inbox_bytes, Deadline deadline) override;
   std::shared_ptr<std::byte> allocate(size_t bytes) override { return pool_->allocate(bytes); }
   Registration locate(ByteSpan bytes) const override { return pool_->locate(bytes); }
-  bool can_read() const override { return can_read_; }
+  bool can_reach() const override { return can_reach_; }
   Waiter& waiter() override { return *waiter_; }
   void leave(const std::string& cause, const LostPeer* lost) noexcept override;
+  bool is_exposed() const override { return is_exposed_; }
 
  private:
   void introduce(Store& store);
@@ -40,8 +41,9 @@ class LocalTransport final : public Transport {
   SharedFd bell_;
   std::vector<std::shared_ptr<Peer>> peers_;  // by world rank; this rank's own entry included
   std::unique_ptr<Waiter> waiter_;
-  bool can_read_ = true;
+  bool can_reach_ = true;
   std::atomic<bool> is_leaving_{false};
+  std::atomic<bool> is_exposed_{false};
 };
 
 }  // namespace ringsync

@@ -45,26 +45,38 @@ class ShmSource final : public BlockSource {
   }
 
   bool read(int pid, uint64_t address, MutableByteSpan into) override {
-    while (!into.empty()) {
-      const iovec local{into.data(), into.size()};
-      const iovec remote{reinterpret_cast<void*>(address), into.size()};
-      const ssize_t count = ::process_vm_readv(pid, &local, 1, &remote, 1, 0);
-      if (count < 0 && errno == ESRCH) return false;
-      if (count <= 0) {
-        throw Error("[shm] reading " + std::to_string(into.size()) + " bytes of process " +
-                    std::to_string(pid) + " failed: " + errno_text() +
-                    ". Keep arrays alive until their operation is done.");
-      }
-      address += static_cast<uint64_t>(count);
-      into = into.subspan(static_cast<size_t>(count));
-    }
-    return true;
+    return copy_all(::process_vm_readv, pid, into, address);
+  }
+
+  bool write(int pid, ByteSpan from, uint64_t address) override {
+    // The system call takes its source as an iovec too, which has no const.
+    return copy_all(::process_vm_writev, pid, {const_cast<std::byte*>(from.data()), from.size()},
+                    address);
   }
 
   SharedFd life() override { return std::make_shared<const Fd>(make_own_pidfd()); }
 
  private:
   static constexpr size_t kPageBytes = 4096;
+
+  /// The system call may move less than it was asked for.
+  static bool copy_all(decltype(::process_vm_readv)& copy, int pid, MutableByteSpan bytes,
+                       uint64_t address) {
+    while (!bytes.empty()) {
+      const iovec local{bytes.data(), bytes.size()};
+      const iovec remote{reinterpret_cast<void*>(address), bytes.size()};
+      const ssize_t count = copy(pid, &local, 1, &remote, 1, 0);
+      if (count < 0 && errno == ESRCH) return false;
+      if (count <= 0) {
+        throw Error("[shm] reaching " + std::to_string(bytes.size()) + " bytes of process " +
+                    std::to_string(pid) + " failed: " + errno_text() +
+                    ". Keep arrays alive until their operation is done.");
+      }
+      address += static_cast<uint64_t>(count);
+      bytes = bytes.subspan(static_cast<size_t>(count));
+    }
+    return true;
+  }
 
   static Block map(SharedFd fd, size_t size) {
     auto mapping = std::make_shared<Mapping>(*fd, size);

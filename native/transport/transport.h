@@ -44,8 +44,10 @@ class Connection {
   /// first call for an id asks the store. Throws RendezvousError.
   virtual MutableByteSpan window(uint64_t id) = 0;
   /// Copies the peer's private memory at `address`, as the peer itself names it; false when the
-  /// peer's process is gone. Only where Transport::can_read(). Throws Error.
+  /// peer takes no further part. Only where Transport::can_reach(). Throws Error.
   virtual bool read(uint64_t address, MutableByteSpan into) = 0;
+  /// Copies to there; likewise. Nothing is written once the peer's leave() has returned.
+  virtual bool write(ByteSpan from, uint64_t address) = 0;
   /// Why the peer will never send again, and which rank is to blame; nothing while it takes part.
   virtual std::optional<LostPeer> lost() const = 0;
 };
@@ -67,13 +69,18 @@ class Transport {
   virtual std::shared_ptr<std::byte> allocate(size_t bytes) = 0;
   /// Where `bytes` lie in registered memory; id 0 when any of them lies elsewhere. Any thread.
   virtual Registration locate(ByteSpan bytes) const = 0;
-  /// True if this rank may read the private memory of every peer.
-  virtual bool can_read() const = 0;
+  /// True if this rank may read and write the private memory of every peer.
+  virtual bool can_reach() const = 0;
   /// What this rank's threads sleep on.
   virtual Waiter& waiter() = 0;
-  /// Tells all peers that this rank takes no further part, and why; if that is because it `lost`
-  /// another, they can name the other. Only the first call counts. Any thread.
+  /// Takes no further part: tells all peers why, unless `cause` is empty, and waits, a second at
+  /// most, until none of them writes into this rank's private memory; none will any more. If it
+  /// leaves because it `lost` another, they can name the other. Only the first call counts. Any
+  /// thread.
   virtual void leave(const std::string& cause, const LostPeer* lost) noexcept = 0;
+  /// A peer was stopped while it was about to write, and may still do so whenever it goes on: what
+  /// operations were given must never be freed. Once leave() has returned. Any thread.
+  virtual bool is_exposed() const = 0;
 };
 
 }  // namespace ringsync

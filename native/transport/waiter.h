@@ -16,14 +16,22 @@
 
 namespace ringsync {
 
+/// RankState::presence: takes part; no more, and nobody may write into its private memory;
+/// likewise, and it says why.
+inline constexpr uint32_t kPresent = 0;
+inline constexpr uint32_t kWithdrawn = 1;
+inline constexpr uint32_t kLeft = 2;
+
 /// What every rank shows its peers; lives in a shared block.
 struct RankState {
   std::atomic<uint32_t> is_asleep;
-  std::atomic<uint32_t> has_left;
-  /// Where this very field lies in the rank's own memory: a peer that reads its value there may
-  /// read that process. Written before the block is shared.
+  std::atomic<uint32_t> presence;
+  /// 1 + the rank into whose private memory this rank writes; 0: none.
+  std::atomic<uint32_t> writes_to;
+  /// Where this very field lies in the rank's own memory: a peer that reads its value there, and
+  /// may write it back, reaches that process. Written before the block is shared.
   uint64_t own_address;
-  /// All below is written before has_left. The rank that it lost, and that rank's process; else -1.
+  /// All below is written before kLeft. The rank that it lost, and that rank's process; else -1.
   int32_t lost_rank;
   int32_t lost_pid;
   /// Why it left, or what it saw of the lost rank's end; cut to fit and zero-terminated.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ringsync.collectives.call import Collective, run, start
+from ringsync.collectives.call import run, start
 from ringsync.handle import Handle
+from ringsync.kinds import Collective
 
 
 def barrier(*, timeout_s: float | None = None) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ringsync.arrays import Array, as_source
-from ringsync.collectives.call import Collective, rooted, run, start
+from ringsync.collectives.call import rooted, run, start
 from ringsync.handle import Handle
+from ringsync.kinds import Collective
 
 
 def broadcast(

@@ -7,30 +7,14 @@ wrong with it. What each collective asks of its arrays is its own file's matter.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from numbers import Real
 
 from ringsync._native import RefusedError, Terms
 from ringsync.arrays import Array, as_native, as_source, as_target
 from ringsync.errors import ConfigError
-from ringsync.handle import GroupedHandle, Handle
+from ringsync.handle import LONGEST_S, GroupedHandle, Handle
+from ringsync.kinds import Collective
 from ringsync.runtime import current
-
-# 30 years: an int beyond every float is as good.
-_LONGEST_S = 1e9
-
-
-class Collective(IntEnum):
-    """The native core's numbers."""
-
-    ALLREDUCE = 0
-    ALLGATHER = 1
-    BROADCAST = 2
-    BARRIER = 3
-    REDUCE_SCATTER = 4
-    ALLTOALL = 5
-    SEND = 6
-
 
 # Nothing but what every call asks for: all ranks take part, and rank 0 gives, if one does.
 PLAIN = Terms()
@@ -225,4 +209,4 @@ def _checked_seconds(place: str, timeout_s: float) -> float:
             f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None. Leave it "
             "out to take RINGSYNC_TIMEOUT_S."
         )
-    return float(min(timeout_s, _LONGEST_S))
+    return float(min(timeout_s, LONGEST_S))

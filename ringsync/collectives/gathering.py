@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ringsync.arrays import Array, as_source
-from ringsync.collectives.call import Collective, run, start
+from ringsync.collectives.call import run, start
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
+from ringsync.kinds import Collective
 
 
 def allgather(x: object, *, name: str | None = None, timeout_s: float | None = None) -> Array:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ringsync.arrays import Array, as_source
-from ringsync.collectives.call import Collective, run_all, start_all
+from ringsync.collectives.call import run_all, start_all
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
 from ringsync.handle import GroupedHandle
+from ringsync.kinds import Collective
 
 
 def grouped_allreduce(

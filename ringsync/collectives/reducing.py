@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ringsync.arrays import Array, as_source
-from ringsync.collectives.call import Collective, run, start
+from ringsync.collectives.call import run, start
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
 from ringsync.handle import Handle
+from ringsync.kinds import Collective
 
 
 def allreduce(

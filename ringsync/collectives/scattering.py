@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from ringsync._native import Terms
 from ringsync.arrays import Array
-from ringsync.collectives.call import Collective, run, start
+from ringsync.collectives.call import run, start
 from ringsync.collectives.gathering import rows_of
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
+from ringsync.kinds import Collective
 from ringsync.runtime import current
 
 

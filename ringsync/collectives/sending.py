@@ -6,9 +6,10 @@ import operator
 
 from ringsync._native import Terms
 from ringsync.arrays import Array, as_source, as_target
-from ringsync.collectives.call import Collective, run, start
+from ringsync.collectives.call import run, start
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
+from ringsync.kinds import Collective
 from ringsync.runtime import current
 
 

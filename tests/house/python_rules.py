@@ -30,6 +30,7 @@ COMMUNICATING = (
 DOORS = {
     "ringsync._native": (
         "ringsync.runtime",
+        "ringsync.trial",
         "ringsync.group",
         "ringsync.handle",
         "ringsync.collectives",

@@ -11,12 +11,15 @@ import pytest
 STUBBORN_OTHERS = """
     import os, signal, sys, time
     rank = int(os.environ["RINGSYNC_RANK"])
-    if rank == 1:
-        sys.stdin.read()
-        print("rank 1 gives up", file=sys.stderr)
-        {failure}
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(60)
+    if rank != 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        open(f"stubborn.{{rank}}", "w").close()
+        time.sleep(60)
+    others = [r for r in range(int(os.environ["WORLD_SIZE"])) if r != 1]
+    while not all(os.path.exists(f"stubborn.{{r}}") for r in others):
+        time.sleep(0.01)
+    print("rank 1 gives up", file=sys.stderr)
+    {failure}
 """
 # A grandchild that left the session and whose parent has gone.
 DAEMON = """

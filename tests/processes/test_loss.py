@@ -26,7 +26,7 @@ try:
             handles = [rs.allreduce_async(private, name=f"t{turn}.{i}") for i in range(8)]
             for handle in handles:
                 handle.wait()
-        elif how == "reading":
+        elif how == "reaching":
             rs.allreduce_(large, name=f"t{turn}")
         elif how == "grouped":
             rs.grouped_allreduce([private[:100], private[:9]], name=f"t{turn}")
@@ -58,7 +58,7 @@ def require_named(one, rank, pid, since):
     assert f"'{tensor}'" in one.err
 
 
-@pytest.mark.parametrize("how", ["call", "registered", "async", "reading", "grouped", "broadcast"])
+@pytest.mark.parametrize("how", ["call", "registered", "async", "reaching", "grouped", "broadcast"])
 @pytest.mark.parametrize(("size", "victim"), [(3, 0), (4, 3)])
 def test_survivors_of_a_killed_rank_name_it_within_two_seconds(jobs, size, victim, how):
     job = jobs.start(size, STREAM, HOW=how)

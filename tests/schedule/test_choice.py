@@ -19,12 +19,6 @@ def test_a_large_allreduce_adds_all_at_once_wherever_arrays_lie(n, count, is_in_
     assert _native.choose(problem) == "direct"
 
 
-@given(n=worlds, count=large)
-def test_ranks_that_may_read_each_other_choose_as_for_messages(n, count):
-    problem = _native.Problem(Collective.ALLREDUCE, [count] * n, 0, False, True)
-    assert _native.choose(problem) == "direct"
-
-
 @given(n=st.integers(4, 8), count=large)
 def test_a_large_private_broadcast_goes_along_a_tree(n, count):
     assert _native.choose(_native.Problem(Collective.BROADCAST, [count] * n)) == "tree"

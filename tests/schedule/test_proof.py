@@ -35,8 +35,8 @@ seeds = st.integers(0, 2**64 - 1)
 segments = st.one_of(st.sampled_from([8, 12, 20, 64, 100]), st.integers(64, 4096))
 
 
-def simulate(name, problem, inputs, divisor, segment_bytes, seed):
-    outputs, sent = _native.simulate(name, problem, inputs, divisor, segment_bytes, seed)
+def simulate(name, problem, inputs, divisor, segment_bytes, seed, is_remote=False):
+    outputs, sent = _native.simulate(name, problem, inputs, divisor, segment_bytes, seed, is_remote)
     return [output.view(inputs[0].dtype) for output in outputs], sent
 
 
@@ -181,7 +181,7 @@ def test_a_reduce_scatter_gives_each_rank_its_rows_summed_in_rank_order(
         one, ranks = dtype.type(1), dtype.type(n)
         sums = truncated(sums, n).astype(dtype) if dtype.kind == "i" else sums * (one / ranks)
     counts = [rows * width] * n
-    problem = _native.Problem(Collective.REDUCE_SCATTER, counts, 0, in_place, False, width)
+    problem = _native.Problem(Collective.REDUCE_SCATTER, counts, 0, in_place, width)
     name = _native.choose(problem)
     flat = [values.reshape(-1) for values in inputs]
     outputs, sent = simulate(name, problem, flat, n if is_average else 1, segment, seed)
@@ -248,7 +248,7 @@ def test_every_rank_of_a_ring_really_sends_its_share(n, count, seed, in_place):
 
 @pytest.mark.parametrize("name", KINDS)
 @given(n=sizes, data=st.data(), is_average=st.booleans(), segment=segments, seed=seeds)
-def test_ranks_that_read_each_others_memory_get_the_bits_that_messages_bring(
+def test_ranks_that_reach_each_others_memory_get_the_bits_that_messages_bring(
     name, n, data, is_average, segment, seed
 ):
     kind = KINDS[name]
@@ -259,9 +259,9 @@ def test_ranks_that_read_each_others_memory_get_the_bits_that_messages_bring(
     inputs = [random.standard_normal(count) for count in problem_counts]
     divisor = n if is_average and kind is Collective.ALLREDUCE else 1
     bits = []
-    for is_readable in (False, True):
-        problem = _native.Problem(kind, problem_counts, seed % n, False, is_readable)
-        outputs, sent = simulate(name, problem, inputs, divisor, segment, seed)
+    for is_remote in (False, True):
+        problem = _native.Problem(kind, problem_counts, seed % n, is_remote)
+        outputs, sent = simulate(name, problem, inputs, divisor, segment, seed, is_remote)
         require_proved(name, problem, sent)
         bits.append([output.tobytes() for output in outputs])
     assert bits[0] == bits[1]

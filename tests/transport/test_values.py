@@ -14,7 +14,7 @@ from ..ranks import ALGORITHMS, TRANSPORTS, Collective, Op, finish, world
 
 SEGMENT_BYTES = 64 * 1024
 DTYPES = [np.dtype(name) for name in ("float32", "float64", "int32", "int64")]
-MEMORY = ("private", "registered", "one private", "views")
+MEMORY = ("private", "reached", "registered", "one private", "views")
 
 both = pytest.mark.parametrize("transport", TRANSPORTS)
 either = pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -22,7 +22,8 @@ either = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
 def placed(rank, values, memory):
     """`values` where `memory` says that this rank keeps them."""
-    if memory == "private" or (memory == "one private" and rank.rank == rank.size - 1):
+    rank.engine.set_reach_from(0 if memory == "reached" else 2**63)
+    if memory in ("private", "reached") or (memory == "one private" and rank.rank == rank.size - 1):
         return values.copy()
     if memory == "views":  # in the middle of a block, elsewhere on every rank
         skip = 16 * (rank.rank + 1)
