@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from typing import Final
 
 
-class Collective(IntEnum):
-    """The collectives."""
+class Collective:
+    """The collectives. No enum: to look up a member of one takes 0.15 us, a small allreduce 2."""
 
-    ALLREDUCE = 0
-    ALLGATHER = 1
-    BROADCAST = 2
-    BARRIER = 3
-    REDUCE_SCATTER = 4
-    ALLTOALL = 5
-    SEND = 6
+    ALLREDUCE: Final = 0
+    ALLGATHER: Final = 1
+    BROADCAST: Final = 2
+    BARRIER: Final = 3
+    REDUCE_SCATTER: Final = 4
+    ALLTOALL: Final = 5
+    SEND: Final = 6

@@ -111,7 +111,7 @@ BoundHandle hand_over(BoundEngine& engine, const Call& call, nb::object owner,
   return bound;
 }
 
-using Start = std::shared_ptr<Handle> (Engine::*)(Request);
+using Start = std::shared_ptr<Handle> (Engine::*)(Request&&);
 
 /// Hands a call to the engine by submit or call, and keeps its array.
 template <Start start>

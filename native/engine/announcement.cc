@@ -26,31 +26,37 @@ size_t data_offset(size_t operations) {
 
 }  // namespace
 
-Announcement::Announcement(const std::deque<Operation>& operations, const GroupView& group,
-                           uint64_t sequence)
+Announcement::Announcement(const std::deque<Operation>& operations, const GroupView& group)
     : operations_(operations),
       group_(group),
       headers_(static_cast<size_t>(group.size)),
-      is_announced_(headers_.size(), 0),
-      messages_(headers_.size()) {
-  const auto self = static_cast<size_t>(group.rank);
+      is_announced_(headers_.size()),
+      messages_(headers_.size()) {}
+
+void Announcement::begin(uint64_t sequence) {
+  is_open_ = true;
+  signatures_.clear();
+  taken_bytes_.clear();
+  std::ranges::fill(is_announced_, 0);
+  std::ranges::fill(messages_, ByteSpan());
+  const auto self = static_cast<size_t>(group_.rank);
   Header& own = headers_[self];
-  own = make_header(request(0), sequence, group.algorithm);
-  own.registration = group.transport.locate(request(0).data);
-  if (group.transport.can_reach()) own.reach_from = group.reach_from;
+  own = make_header(request(0), sequence, group_.algorithm);
+  own.registration = group_.transport.locate(request(0).data);
+  if (group_.transport.can_reach()) own.reach_from = group_.reach_from;
   is_announced_[self] = 1;
-  message_bytes_ += request(0).splits.size() * sizeof(uint64_t);
-  const size_t limit = group.carried_limit_bytes();
-  if (message_bytes_ > sizeof(Header) + limit && group.size > 1) {
+  message_bytes_ = sizeof(Header) + request(0).splits.size() * sizeof(uint64_t);
+  const size_t limit = group_.carried_limit_bytes();
+  if (message_bytes_ > sizeof(Header) + limit && group_.size > 1) {
     throw ConfigError("[alltoall] '" + label_of(request(0)) + "': splits for " +
-                      std::to_string(group.size) + " ranks do not fit a message of " +
+                      std::to_string(group_.size) + " ranks do not fit a message of " +
                       std::to_string(limit) + " bytes. Use fewer ranks on one host.");
   }
   size_t data_bytes = 0;
   size_t count = 0;
-  while (count < std::min(operations.size(), kMostCarried) && is_carriable(request(count), group) &&
-         !shares_memory(count)) {
-    const size_t more_bytes = carried_bytes(request(count), group.rank);
+  while (count < std::min(operations_.size(), kMostCarried) &&
+         is_carriable(request(count), group_) && !shares_memory(count)) {
+    const size_t more_bytes = carried_bytes(request(count), group_.rank);
     const size_t bytes = data_offset(count + 1) + data_bytes + more_bytes;
     if (bytes > sizeof(Header) + limit) break;
     data_bytes += more_bytes;
@@ -162,12 +168,12 @@ size_t Announcement::count_carried() {
   return own.is_carried ? agreed : 0;
 }
 
-std::vector<ByteSpan> Announcement::take_carried(size_t index) {
+std::span<const ByteSpan> Announcement::take_carried(size_t index) {
   const MutableByteSpan own = request(index).data;
-  std::vector<ByteSpan> sources;
+  sources_.clear();
   for (int i = 0; i < group_.size; ++i) {
     if (i == group_.rank) {
-      sources.emplace_back(own);
+      sources_.emplace_back(own);
       continue;
     }
     size_t& offset = taken_bytes_[static_cast<size_t>(i)];
@@ -177,13 +183,14 @@ std::vector<ByteSpan> Announcement::take_carried(size_t index) {
                   " announced more than a message holds. " +
                   "Run the same ringsync version on all ranks.");
     }
-    sources.push_back(message_of(i).subspan(offset, bytes));
+    sources_.push_back(message_of(i).subspan(offset, bytes));
     offset += carried_bytes(request(index), i);
   }
-  return sources;
+  return sources_;
 }
 
-void Announcement::release() {
+void Announcement::end() {
+  is_open_ = false;
   for (size_t i = 0; i < messages_.size(); ++i) {
     if (!messages_[i].empty()) group_.connections[i]->release();
   }

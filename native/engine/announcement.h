@@ -5,21 +5,25 @@
 // them and moving them is one message.
 
 #include <deque>
+#include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/operation.h"
 
 namespace ringsync {
 
-/// One round of announcements among all ranks of a group. One thread at a time.
+/// Rounds of announcements among all ranks of a group, one after another. One thread at a time.
 class Announcement {
  public:
-  /// Announces the first of `operations`, and those right behind it as long as all can be carried.
-  /// `operations` is not empty, and its first ones stay in place until the round is over.
-  Announcement(const std::deque<Operation>& operations, const GroupView& group, uint64_t sequence);
+  /// Both outlive it.
+  Announcement(const std::deque<Operation>& operations, const GroupView& group);
 
+  /// Announces the first of the operations, and those right behind it as long as all can be
+  /// carried. There is one, and the first ones stay in place until the round is over.
+  void begin(uint64_t sequence);
+  /// Between begin() and end().
+  bool is_open() const { return is_open_; }
   /// kDone once all ranks have announced. Never blocks.
   Progress advance();
 
@@ -28,9 +32,8 @@ class Announcement {
 
   // The rest is for when it is done.
 
-  /// By rank, of the first operation.
+  /// By rank, of the first operation. Until the next round.
   const std::vector<Header>& headers() const { return headers_; }
-  std::vector<Header> take_headers() { return std::move(headers_); }
   /// Of an alltoall that all agree on: the rows that each rank has for each, as Problem::parts has
   /// its elements; else empty. Throws Error for splits that no rank could have written.
   std::vector<uint64_t> splits() const;
@@ -39,9 +42,12 @@ class Announcement {
   size_t count_carried();
   /// The data that the ranks sent of carried operation `index`, in order of rank; empty of a rank
   /// that has none to give. `index` counts up from 0 from call to call.
-  std::vector<ByteSpan> take_carried(size_t index);
-  /// Makes room for what comes next. Spans of carried data are gone then.
-  void release();
+  /// They are gone with the next call.
+  std::span<const ByteSpan> take_carried(size_t index);
+  /// Ends the round and makes room for what comes next. Spans of carried data are gone then.
+  void end();
+  /// Ends the round for good: the peers will hear no more.
+  void abandon() { is_open_ = false; }
 
  private:
   void write(MutableByteSpan room) const;
@@ -52,12 +58,15 @@ class Announcement {
 
   const std::deque<Operation>& operations_;
   const GroupView& group_;
+  // All of this round. They keep their memory, because to allocate it takes as long as a message.
+  bool is_open_ = false;
   std::vector<uint64_t> signatures_;  // of the operations behind the first
-  size_t message_bytes_ = sizeof(Header);
+  size_t message_bytes_ = 0;
   std::vector<Header> headers_;      // by rank
   std::vector<char> is_announced_;   // by rank
   std::vector<ByteSpan> messages_;   // by rank, once arrived
   std::vector<size_t> taken_bytes_;  // by rank: where the next carried operation begins
+  std::vector<ByteSpan> sources_;    // by rank, of one carried operation
 };
 
 }  // namespace ringsync

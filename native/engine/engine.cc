@@ -67,7 +67,7 @@ Engine::~Engine() {
   if (thread_.joinable()) thread_.detach();
 }
 
-std::shared_ptr<Handle> Engine::submit(Request request) {
+std::shared_ptr<Handle> Engine::submit(Request&& request) {
   // A pair may be free whatever the world is doing.
   const Deadline deadline = request.peer == kAllRanks ? request.deadline : Deadline::min();
   std::shared_ptr<Handle> handle = enqueue(std::move(request));
@@ -81,7 +81,7 @@ std::shared_ptr<Handle> Engine::submit_all(std::vector<Request> requests) {
   return handle;
 }
 
-std::shared_ptr<Handle> Engine::call(Request request) {
+std::shared_ptr<Handle> Engine::call(Request&& request) {
   std::shared_ptr<Handle> handle = enqueue(std::move(request));
   work_for(*handle);
   return handle;
@@ -107,7 +107,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
   fail_all(shut_down_error(cause));
 }
 
-std::shared_ptr<Handle> Engine::enqueue(Request request) {
+std::shared_ptr<Handle> Engine::enqueue(Request&& request) {
   check_request(request, rank_, size_);
   request.pair = pair_of(request);
   auto handle = std::make_shared<Handle>(1);
@@ -146,10 +146,11 @@ void Engine::claim(const Request& request) {
   }
 }
 
-void Engine::push(Request request, const std::shared_ptr<Handle>& handle) {
+void Engine::push(Request&& request, const std::shared_ptr<Handle>& handle) {
   // Numbered last: a refused call must not shift the names of those that follow.
   request.number = numbers_[request.pair]++;
   queue_.push_back({std::move(request), handle, now_ns()});
+  has_queued_ = true;
 }
 
 void Engine::wake() {
@@ -170,7 +171,7 @@ void Engine::work_for(const Handle& until) {
     is_left_over = !busy_.empty();
   }
   // Whatever was submitted meanwhile, or was interrupted, is the engine thread's.
-  if (is_left_over || count_queued() > 0) wake();
+  if (is_left_over || has_queued_) wake();
 }
 
 void Engine::serve() {
@@ -232,16 +233,18 @@ void Engine::settle() {
 }
 
 Progress Engine::advance() {
-  std::deque<Queued> queued;
-  {
+  // Looked at in every turn, so without the lock: what is missed now is seen in the next turn.
+  if (has_queued_) {
     const std::lock_guard lock(queue_mutex_);
-    queued.swap(queue_);
+    taken_.swap(queue_);
+    has_queued_ = false;
   }
-  for (Queued& item : queued) {
+  for (Queued& item : taken_) {
     Group& group = group_of(item.request);
     group.push(std::move(item.request), std::move(item.handle), item.submitted_ns);
     if (!group.is_idle() && !std::ranges::count(busy_, &group)) busy_.push_back(&group);
   }
+  taken_.clear();
   Progress progress = Progress::kDone;
   for (Group* const group : busy_) {
     const Progress one = group->advance();

@@ -53,7 +53,7 @@ class Engine {
 
   /// Queues the request and returns at once. Any thread. Throws DuplicateNameError,
   /// NotInitializedError after shutdown, ConfigError for an impossible request.
-  std::shared_ptr<Handle> submit(Request request);
+  std::shared_ptr<Handle> submit(Request&& request);
 
   /// Queues all requests in one stroke, or none of them: nothing comes between. One handle for all.
   /// Else like submit.
@@ -63,7 +63,7 @@ class Engine {
 
   /// Like submit, but when nothing else is going on the calling thread does the engine's work
   /// itself until the request is done or a signal arrives. Any thread.
-  std::shared_ptr<Handle> call(Request request);
+  std::shared_ptr<Handle> call(Request&& request);
 
   /// From now on private arrays of at least `bytes` are reached in place, where all ranks can and
   /// none names more. Which way takes how long is a matter of the host. Any thread.
@@ -87,11 +87,11 @@ class Engine {
     int64_t submitted_ns = 0;
   };
 
-  std::shared_ptr<Handle> enqueue(Request request);
+  std::shared_ptr<Handle> enqueue(Request&& request);
   std::shared_ptr<Handle> enqueue_all(std::vector<Request> requests);
-  void claim(const Request& request);                                 // queue_mutex_ held
-  void release(const Request& request);                               // queue_mutex_ held
-  void push(Request request, const std::shared_ptr<Handle>& handle);  // queue_mutex_ held
+  void claim(const Request& request);                                   // queue_mutex_ held
+  void release(const Request& request);                                 // queue_mutex_ held
+  void push(Request&& request, const std::shared_ptr<Handle>& handle);  // queue_mutex_ held
   void wake();
   void wake_for(Deadline deadline);
   void work_for(const Handle& until);
@@ -117,7 +117,9 @@ class Engine {
   std::unique_ptr<Transport> transport_;
 
   std::mutex queue_mutex_;
-  std::deque<Queued> queue_;  // guarded by queue_mutex_
+  std::vector<Queued> queue_;            // guarded by queue_mutex_
+  std::atomic<bool> has_queued_{false};  // written under queue_mutex_
+  std::vector<Queued> taken_;            // out of the queue; guarded by turn_
   /// Names chosen by callers, in flight, and how many operations were queued, each by the pair of a
   /// request or the world. A named operation counts as well: where one rank names what another does
   /// not, that one fails and later ones still meet. Guarded by queue_mutex_.

@@ -60,9 +60,10 @@ Group::Group(Members members, const GroupHome& home)
             home_.algorithm,
             home_.reach_from,
             scratch_,
-            [this](const Problem& problem) { return route_of(problem); }} {}
+            [this](const Problem& problem) { return route_of(problem); }},
+      announcement_(operations_, view_) {}
 
-void Group::push(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns) {
+void Group::push(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns) {
   if (failure_) {
     home_.on_done(request);
     const Times times{.submitted_ns = submitted_ns, .done_ns = now_ns()};
@@ -105,29 +106,27 @@ Progress Group::advance_current() {
 }
 
 Progress Group::agree() {
-  if (!announcement_) {
-    announcement_.emplace(operations_, view_, sequence_);
+  if (!announcement_.is_open()) {
+    announcement_.begin(sequence_);
     operations_.front().set_started(now_ns());
   }
-  const Progress progress = announcement_->advance();
+  const Progress progress = announcement_.advance();
   if (progress != Progress::kDone) return progress;
   const int64_t agreed_ns = now_ns();
   operations_.front().set_agreed(agreed_ns);
   const std::optional<std::string> mismatch =
-      find_mismatch(announcement_->headers(), members_.ranks);
-  const size_t carried = mismatch ? 0 : announcement_->count_carried();
+      find_mismatch(announcement_.headers(), members_.ranks);
+  const size_t carried = mismatch ? 0 : announcement_.count_carried();
   for (size_t i = 0; i < carried; ++i) {
     operations_[i].set_started(operations_.front().times().started_ns);
     operations_[i].set_agreed(agreed_ns);
-    operations_[i].finish_carried(members_.rank, announcement_->take_carried(i));
+    operations_[i].finish_carried(members_.rank, announcement_.take_carried(i));
   }
-  const std::vector<uint64_t> splits = mismatch ? std::vector<uint64_t>{} : announcement_->splits();
-  announcement_->release();
-  const std::vector<Header> headers = announcement_->take_headers();
-  announcement_.reset();
+  const std::vector<uint64_t> splits = mismatch ? std::vector<uint64_t>{} : announcement_.splits();
+  announcement_.end();
   if (mismatch) throw MismatchError(*mismatch);
   if (carried == 0) {
-    operations_.front().start(view_, headers, splits);
+    operations_.front().start(view_, announcement_.headers(), splits);
     return Progress::kMoved;
   }
   for (size_t i = 0; i < carried; ++i) finish(nullptr);
@@ -135,7 +134,7 @@ Progress Group::agree() {
 }
 
 std::vector<int> Group::blocked_on() const {
-  if (announcement_) return announcement_->blocked_on();
+  if (announcement_.is_open()) return announcement_.blocked_on();
   return operations_.front().is_started() ? operations_.front().blocked_on() : std::vector<int>{};
 }
 
@@ -174,19 +173,19 @@ Deadline Group::deadline() const {
 
 void Group::fail_all(const std::exception_ptr& error) {
   if (!failure_) failure_ = error;
-  announcement_.reset();
+  announcement_.abandon();
   while (!operations_.empty()) finish(failure_);
   wake_sleepers();
 }
 
 void Group::finish(std::exception_ptr error) {
-  Operation operation = std::move(operations_.front());
-  operations_.pop_front();
+  Operation& operation = operations_.front();
   ++sequence_;
   home_.on_done(operation.request());
   operation.set_done(now_ns());
   record(operation);  // first: whoever sees it complete may ask for the events
   if (auto handle = operation.complete(std::move(error))) sleepers_.push_back(std::move(handle));
+  operations_.pop_front();
 }
 
 void Group::wake_sleepers() {
@@ -207,12 +206,15 @@ void Group::record(const Operation& operation) const {
 }
 
 std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
+  if (last_route_ && problem == last_problem_) return last_route_;
   if (routes_.size() >= kMaxRoutes) routes_.clear();
   std::shared_ptr<const Route>& route = routes_[key_of(problem)];
   if (!route) {
     const std::vector<Schedule> schedules = build_all(choose(problem, home_.algorithm), problem);
     route = std::make_shared<const Route>(make_route(schedules, problem));
   }
+  last_problem_ = problem;
+  last_route_ = route;
   return route;
 }
 

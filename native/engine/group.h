@@ -40,7 +40,7 @@ class Group {
   Group(Members members, const GroupHome& home);
 
   /// The request's root is a rank of the world.
-  void push(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns);
+  void push(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns);
 
   /// Does what can be done now; kDone when nothing is left to do. A failure is that of all groups.
   Progress advance();
@@ -72,14 +72,16 @@ class Group {
   const GroupHome& home_;
   std::vector<std::byte> scratch_;
   GroupView view_;
-  std::deque<Operation> operations_;          // the first one is in flight
-  std::optional<Announcement> announcement_;  // of the first ones, until they have been agreed on
+  std::deque<Operation> operations_;  // the first one is in flight
+  Announcement announcement_;         // of the first ones, until they have been agreed on
   uint64_t sequence_ = 0;
   /// Handles whose waiters are woken once all that is complete with them is: one who waits for many
   /// would otherwise take the core after each.
   std::vector<std::shared_ptr<Handle>> sleepers_;
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
   std::unordered_map<std::string, std::shared_ptr<const Route>> routes_;
+  Problem last_problem_;  // often the next one's, too
+  std::shared_ptr<const Route> last_route_;
 };
 
 }  // namespace ringsync

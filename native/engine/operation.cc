@@ -69,7 +69,7 @@ size_t contribution_bytes(const Request& request, int rank) {
   return is_receiver ? 0 : request.data.size();
 }
 
-Operation::Operation(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns)
+Operation::Operation(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns)
     : request_(std::move(request)), handle_(std::move(handle)), times_{submitted_ns} {}
 
 void Operation::start(const GroupView& group, const std::vector<Header>& headers,
@@ -88,7 +88,7 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
   run_.emplace(group.route_of(problem), std::move(context));
 }
 
-void Operation::finish_carried(int rank, const std::vector<ByteSpan>& sources) {
+void Operation::finish_carried(int rank, std::span<const ByteSpan> sources) {
   if (request_.data.empty()) return;
   if (request_.collective == Collective::kSend) {
     if (request_.root == rank) return;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -48,7 +49,7 @@ size_t contribution_bytes(const Request& request, int rank);
 /// One thread at a time.
 class Operation {
  public:
-  Operation(Request request, std::shared_ptr<Handle> handle, int64_t submitted_ns);
+  Operation(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns);
 
   const Request& request() const { return request_; }
   const Times& times() const { return times_; }
@@ -71,7 +72,7 @@ class Operation {
   const std::vector<int>& blocked_on() const { return run_->blocked_on(); }
 
   /// Completes a carried operation of `rank` from what all ranks sent, by rank.
-  void finish_carried(int rank, const std::vector<ByteSpan>& sources);
+  void finish_carried(int rank, std::span<const ByteSpan> sources);
 
  private:
   Problem make_problem(const GroupView& group, const std::vector<Header>& headers,

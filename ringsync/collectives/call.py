@@ -22,7 +22,7 @@ PLAIN = Terms()
 
 def run(
     place: str,
-    collective: Collective,
+    collective: int,
     x: object,
     name: str | None,
     timeout_s: float | None,
@@ -32,7 +32,7 @@ def run(
 
     Args:
         place: The public function's name, for messages.
-        collective: Which collective.
+        collective: Which, of `Collective`.
         x: What moves; None for a barrier.
         name: As the caller gave it.
         timeout_s: As the caller gave it.
@@ -55,7 +55,7 @@ def run(
 
 def start(
     place: str,
-    collective: Collective,
+    collective: int,
     x: object,
     name: str | None,
     timeout_s: float | None,
@@ -90,7 +90,7 @@ def start(
 
 def run_all(
     place: str,
-    collective: Collective,
+    collective: int,
     xs: list[object],
     name: str | None,
     timeout_s: float | None,
@@ -123,7 +123,7 @@ def run_all(
 
 def start_all(
     place: str,
-    collective: Collective,
+    collective: int,
     xs: list[object],
     name: str | None,
     timeout_s: float | None,
@@ -179,8 +179,8 @@ def rooted(place: str, root: int) -> Terms:
     return Terms(root=root) if root else PLAIN
 
 
-def _array(place: str, collective: Collective, x: object) -> object:
-    if collective is Collective.BARRIER:
+def _array(place: str, collective: int, x: object) -> object:
+    if collective == Collective.BARRIER:
         return None
     is_target = collective in (Collective.ALLREDUCE, Collective.BROADCAST)
     return as_native(as_target(x, place) if is_target else as_source(x, place))

@@ -10,7 +10,8 @@ from ringsync._native import Terms
 from ringsync.collectives.reduce_op import Adasum, ReduceOp
 from ringsync.errors import ConfigError
 
-_UNSCALED = {int(op): Terms(op=op) for op in ReduceOp if op is not Adasum}
+# By number; not a dictionary, because an enum's hash is a function in Python.
+_UNSCALED = tuple(Terms(op=op) for op in ReduceOp)
 
 
 def reduction(
@@ -34,7 +35,7 @@ def reduction(
     if codec is not None or type(op) is not ReduceOp or op is Adasum:
         _refuse(place, op, codec)
     # The test of types alone keeps arrays out of the comparison.
-    if type(prescale) is type(postscale) is float and prescale == postscale == 1:
+    if type(prescale) is type(postscale) is float and prescale == postscale == 1.0:
         return _UNSCALED[op]
     return Terms(
         op=op,

@@ -18,7 +18,7 @@ class Host:
         self.reach_from = size_bytes
 
     def run(self, collective, array, *_):
-        if collective is Collective.ALLREDUCE:
+        if collective == Collective.ALLREDUCE:
             way = "reach" if array.nbytes >= self.reach_from else "queues"
             self.now_s += self.seconds(way, array.nbytes)
 
