@@ -30,21 +30,19 @@ Announcement::Announcement(const std::deque<Operation>& operations, const GroupV
     : operations_(operations),
       group_(group),
       headers_(static_cast<size_t>(group.size)),
-      is_announced_(headers_.size()),
       messages_(headers_.size()) {}
 
 void Announcement::begin(uint64_t sequence) {
   is_open_ = true;
   signatures_.clear();
   taken_bytes_.clear();
-  std::ranges::fill(is_announced_, 0);
+  is_announced_ = group_.size == 1;
   std::ranges::fill(messages_, ByteSpan());
   const auto self = static_cast<size_t>(group_.rank);
   Header& own = headers_[self];
   own = make_header(request(0), sequence, group_.algorithm);
   own.registration = group_.transport.locate(request(0).data);
   if (group_.transport.can_reach()) own.reach_from = group_.reach_from;
-  is_announced_[self] = 1;
   message_bytes_ = sizeof(Header) + request(0).splits.size() * sizeof(uint64_t);
   const size_t limit = group_.carried_limit_bytes();
   if (message_bytes_ > sizeof(Header) + limit && group_.size > 1) {
@@ -83,27 +81,27 @@ bool Announcement::shares_memory(size_t index) const {
 
 Progress Announcement::advance() {
   bool has_moved = false;
-  bool is_complete = true;
-  for (size_t i = 0; i < headers_.size(); ++i) {
-    if (static_cast<int>(i) == group_.rank) continue;
-    Connection& connection = *group_.connections[i];
-    if (!is_announced_[i]) {
-      if (const MutableByteSpan room = connection.reserve(message_bytes_); !room.empty()) {
-        write(room);
-        connection.commit();
-        is_announced_[i] = 1;
-        has_moved = true;
-      }
+  if (!is_announced_) {
+    if (const MutableByteSpan room = group_.board.reserve(message_bytes_); !room.empty()) {
+      write(room);
+      group_.board.commit();
+      is_announced_ = true;
+      has_moved = true;
     }
-    if (messages_[i].empty()) {
+  }
+  bool is_complete = is_announced_;
+  for (int i = 0; i < group_.size; ++i) {
+    if (i == group_.rank) continue;
+    ByteSpan& message = messages_[static_cast<size_t>(i)];
+    if (message.empty()) {
       // Its length is not known here; the reader's view ends where the slot does.
-      messages_[i] = connection.peek(connection.segment_bytes());
-      if (!messages_[i].empty()) {
-        std::memcpy(&headers_[i], messages_[i].data(), sizeof(Header));
+      message = group_.board.peek(i, group_.board.segment_bytes());
+      if (!message.empty()) {
+        std::memcpy(&headers_[static_cast<size_t>(i)], message.data(), sizeof(Header));
         has_moved = true;
       }
     }
-    is_complete = is_complete && is_announced_[i] && !messages_[i].empty();
+    is_complete = is_complete && !message.empty();
   }
   if (is_complete) return Progress::kDone;
   return has_moved ? Progress::kMoved : Progress::kBlocked;
@@ -113,7 +111,8 @@ std::vector<int> Announcement::blocked_on() const {
   std::vector<int> ranks;
   for (int i = 0; i < group_.size; ++i) {
     if (i == group_.rank) continue;
-    if (!is_announced_[static_cast<size_t>(i)] || message_of(i).empty()) ranks.push_back(i);
+    const bool is_behind = !is_announced_ && group_.board.is_behind(i);
+    if (is_behind || message_of(i).empty()) ranks.push_back(i);
   }
   return ranks;
 }
@@ -191,8 +190,8 @@ std::span<const ByteSpan> Announcement::take_carried(size_t index) {
 
 void Announcement::end() {
   is_open_ = false;
-  for (size_t i = 0; i < messages_.size(); ++i) {
-    if (!messages_[i].empty()) group_.connections[i]->release();
+  for (int i = 0; i < group_.size; ++i) {
+    if (!message_of(i).empty()) group_.board.release(i);
   }
 }
 

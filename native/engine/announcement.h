@@ -62,8 +62,8 @@ class Announcement {
   bool is_open_ = false;
   std::vector<uint64_t> signatures_;  // of the operations behind the first
   size_t message_bytes_ = 0;
-  std::vector<Header> headers_;      // by rank
-  std::vector<char> is_announced_;   // by rank
+  std::vector<Header> headers_;  // by rank
+  bool is_announced_ = false;
   std::vector<ByteSpan> messages_;   // by rank, once arrived
   std::vector<size_t> taken_bytes_;  // by rank: where the next carried operation begins
   std::vector<ByteSpan> sources_;    // by rank, of one carried operation

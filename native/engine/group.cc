@@ -52,15 +52,11 @@ std::string seconds_text(int64_t since_ns) {
 Group::Group(Members members, const GroupHome& home)
     : members_(std::move(members)),
       home_(home),
-      view_{members_.rank,
-            static_cast<int>(members_.ranks.size()),
-            members_.ranks,
-            members_.connections,
-            home_.transport,
-            home_.algorithm,
-            home_.reach_from,
-            scratch_,
-            [this](const Problem& problem) { return route_of(problem); }},
+      view_{members_.rank,   static_cast<int>(members_.ranks.size()),
+            members_.ranks,  members_.connections,
+            *members_.board, home_.transport,
+            home_.algorithm, home_.reach_from,
+            scratch_,        [this](const Problem& problem) { return route_of(problem); }},
       announcement_(operations_, view_) {}
 
 void Group::push(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns) {

@@ -14,6 +14,7 @@ struct Members {
   std::vector<int> ranks;
   int rank = 0;
   std::vector<std::unique_ptr<Connection>> connections;
+  std::unique_ptr<Board> board;
 };
 
 /// All ranks of a world. Throws RendezvousError.

@@ -48,12 +48,7 @@ std::shared_ptr<std::byte> make_result(size_t bytes, Collective collective) {
 
 }  // namespace
 
-size_t GroupView::carried_limit_bytes() const {
-  for (const auto& connection : connections) {
-    if (connection) return connection->segment_bytes() - sizeof(Header);
-  }
-  return 0;  // a rank alone has nobody to tell
-}
+size_t GroupView::carried_limit_bytes() const { return board.segment_bytes() - sizeof(Header); }
 
 bool is_carriable(const Request& request, const GroupView& group) {
   if (request.collective == Collective::kBarrier) return true;  // the announcement is all there is

@@ -9,13 +9,12 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "transport/local_board.h"
+#include "transport/local_connection.h"
 #include "transport/reach.h"
 
 namespace ringsync {
 namespace {
-
-/// Fetching a peer's block asks rank 0, which answers at once unless it is stopped.
-constexpr double kFetchSeconds = 60.0;
 
 std::string rank_key(int rank, const char* what) {
   return "rank/" + std::to_string(rank) + "/" + what;
@@ -26,91 +25,6 @@ std::string host_name() {
   if (::gethostname(name.data(), name.size() - 1) != 0) return "?";
   return name.data();
 }
-
-class LocalConnection final : public Connection {
- public:
-  LocalConnection(std::shared_ptr<Peer> self, std::shared_ptr<Peer> peer, BlockSource& source,
-                  Block inbox, Block outbox, MailboxReader reader, MailboxWriter writer,
-                  size_t segment_bytes)
-      : self_(std::move(self)),
-        peer_(std::move(peer)),
-        source_(source),
-        inbox_(std::move(inbox)),
-        outbox_(std::move(outbox)),
-        reader_(reader),
-        writer_(writer),
-        segment_bytes_(segment_bytes) {}
-
-  size_t segment_bytes() const override { return segment_bytes_; }
-  MutableByteSpan reserve(size_t bytes) override {
-    if (bytes > segment_bytes_) {
-      throw Error("[transport] a segment of " + std::to_string(bytes) + " bytes does not fit " +
-                  std::to_string(segment_bytes_) + ". Correct the caller.");
-    }
-    return writer_.reserve(bytes);
-  }
-  void commit() override {
-    writer_.commit();
-    peer_->ring();
-  }
-  ByteSpan peek(size_t bytes) override { return reader_.peek(bytes); }
-  void release() override {
-    reader_.release();
-    peer_->ring();
-  }
-
-  MutableByteSpan window(uint64_t id) override {
-    const auto found = windows_.find(id);
-    if (found != windows_.end()) return found->second.bytes;
-    const std::string key = memory_key(peer_->rank(), id);
-    Block block = source_.fetch(key, 1, deadline_after(kFetchSeconds));
-    return windows_.emplace(id, std::move(block)).first->second.bytes;
-  }
-
-  bool read(uint64_t address, MutableByteSpan into) override {
-    // A rank that has given up may have let go of the memory before it was read.
-    return unless_lost([&] { return source_.read(peer_->pid(), address, into) && !lost(); });
-  }
-
-  bool write(ByteSpan from, uint64_t address) override {
-    return unless_lost([&] { return write_to(source_, *self_, *peer_, from, address); });
-  }
-
-  std::optional<LostPeer> lost() const override {
-    const RankState& state = peer_->state();
-    if (state.presence.load(std::memory_order_acquire) == kLeft) {
-      const std::string cause(state.cause, ::strnlen(state.cause, sizeof(RankState::cause)));
-      // All ranks of this transport are on one host.
-      if (state.lost_rank >= 0)
-        return LostPeer{state.lost_rank, peer_->host(), state.lost_pid, cause};
-      return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), cause};
-    }
-    if (!peer_->is_dead()) return std::nullopt;
-    return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), "its process has ended"};
-  }
-
- private:
-  /// A failure to reach a rank that is lost is no error: who needs it finds that out.
-  template <typename Copy>
-  bool unless_lost(const Copy& copy) {
-    try {
-      return copy();
-    } catch (const Error&) {
-      if (lost()) return false;
-      throw;
-    }
-  }
-
-  std::shared_ptr<Peer> self_;
-  std::shared_ptr<Peer> peer_;
-  BlockSource& source_;
-  Block inbox_;
-  Block outbox_;
-  MailboxReader reader_;
-  MailboxWriter writer_;
-  const size_t segment_bytes_;
-  std::map<uint64_t, Block> windows_;
-};
 
 }  // namespace
 
@@ -183,6 +97,23 @@ std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::stri
         std::move(outbox), reader, writer, layout.segment_bytes);
   }
   return connections;
+}
+
+std::unique_ptr<Board> LocalTransport::make_board(const std::string& group,
+                                                  const std::vector<int>& ranks, size_t bytes,
+                                                  Deadline deadline) {
+  MailboxLayout layout = mailbox_layout(1, bytes);
+  layout.readers = std::max<size_t>(ranks.size() - 1, 1);
+  const auto key = [&](int rank) { return "board/" + std::to_string(rank) + "/" + group; };
+  Block own = source_->create(layout.bytes());
+  source_->share(key(rank_), own);
+  std::vector<LocalBoard::Queue> queues;
+  const auto self = static_cast<size_t>(std::ranges::find(ranks, rank_) - ranks.begin());
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    Block block = i == self ? own : source_->fetch(key(ranks[i]), layout.bytes(), deadline);
+    queues.push_back({peers_[static_cast<size_t>(ranks[i])], std::move(block)});
+  }
+  return std::make_unique<LocalBoard>(self, std::move(queues), layout);
 }
 
 void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexcept {

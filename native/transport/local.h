@@ -24,6 +24,8 @@ class LocalTransport final : public Transport {
   std::vector<std::unique_ptr<Connection>> connect(const std::string& group,
                                                    const std::vector<int>& ranks,
                                                    size_t inbox_bytes, Deadline deadline) override;
+  std::unique_ptr<Board> make_board(const std::string& group, const std::vector<int>& ranks,
+                                    size_t bytes, Deadline deadline) override;
   std::shared_ptr<std::byte> allocate(size_t bytes) override { return pool_->allocate(bytes); }
   Registration locate(ByteSpan bytes) const override { return pool_->locate(bytes); }
   bool can_reach() const override { return can_reach_; }

@@ -15,13 +15,14 @@ constexpr size_t kFewestSlots = 4;
 using Counter = std::atomic<uint64_t>;
 static_assert(Counter::is_always_lock_free, "shared memory needs address-free atomics");
 
-/// Segments taken out so far; written by the reader alone, on a line of its own.
-Counter& released_counter(MutableByteSpan memory) {
-  return *reinterpret_cast<Counter*>(memory.data());
+/// Segments that a reader is through with; written by it alone, on a line of its own.
+Counter& released_counter(MutableByteSpan memory, size_t reader) {
+  return *reinterpret_cast<Counter*>(memory.data() + reader * kCacheLineBytes);
 }
 
 std::byte* slot_at(MutableByteSpan memory, const MailboxLayout& layout, uint64_t index) {
-  return memory.data() + kCacheLineBytes + (index % layout.slots) * layout.slot_bytes();
+  return memory.data() + layout.readers * kCacheLineBytes +
+         (index % layout.slots) * layout.slot_bytes();
 }
 
 /// Number, from 1, of the segment that a slot holds; written by the writer alone.
@@ -39,7 +40,11 @@ MailboxLayout mailbox_layout(size_t peers, size_t inbox_bytes) {
 
 MutableByteSpan MailboxWriter::reserve(size_t bytes) {
   if (written_ - released_ >= layout_.slots) {
-    released_ = released_counter(memory_).load(std::memory_order_acquire);
+    released_ = written_;
+    for (size_t reader = 0; reader < layout_.readers; ++reader) {
+      released_ =
+          std::min(released_, released_counter(memory_, reader).load(std::memory_order_acquire));
+    }
     if (written_ - released_ >= layout_.slots) return {};
   }
   return {slot_at(memory_, layout_, written_) + kCacheLineBytes, bytes};
@@ -51,6 +56,11 @@ void MailboxWriter::commit() {
   stamp_of(slot).store(written_, std::memory_order_release);
 }
 
+bool MailboxWriter::is_behind(size_t reader) const {
+  return written_ - released_counter(memory_, reader).load(std::memory_order_acquire) >=
+         layout_.slots;
+}
+
 ByteSpan MailboxReader::peek(size_t bytes) const {
   std::byte* const slot = slot_at(memory_, layout_, read_);
   if (stamp_of(slot).load(std::memory_order_acquire) != read_ + 1) return {};
@@ -59,7 +69,7 @@ ByteSpan MailboxReader::peek(size_t bytes) const {
 
 void MailboxReader::release() {
   ++read_;
-  released_counter(memory_).store(read_, std::memory_order_release);
+  released_counter(memory_, reader_).store(read_, std::memory_order_release);
 }
 
 }  // namespace ringsync

@@ -1,7 +1,8 @@
 #pragma once
 
-// One direction of a connection: a ring of slots in shared memory with one writer and one reader.
-// It knows nothing of what the segments hold, nor who sleeps.
+// One direction of a connection: a ring of slots in shared memory with one writer and one reader,
+// or several that all read every segment. It knows nothing of what the segments hold, nor who
+// sleeps.
 
 #include <atomic>
 #include <cstdint>
@@ -14,11 +15,13 @@ namespace ringsync {
 struct MailboxLayout {
   size_t segment_bytes = 0;
   size_t slots = 0;
+  size_t readers = 1;
 
   /// A slot is a line with its stamp and the segment. The odd line also keeps slots of different
   /// mailboxes from sharing page offsets: equal offsets (4 KiB aliasing) cost a factor of three.
   size_t slot_bytes() const { return kCacheLineBytes + segment_bytes; }
-  size_t bytes() const { return kCacheLineBytes + slots * slot_bytes(); }
+  /// Readers count on a line of their own each.
+  size_t bytes() const { return readers * kCacheLineBytes + slots * slot_bytes(); }
 };
 
 /// Segments of at most 64 KiB stay in a core's second-level cache on their way (measured: best of
@@ -34,20 +37,24 @@ class MailboxWriter {
  public:
   MailboxWriter(MutableByteSpan memory, MailboxLayout layout) : memory_(memory), layout_(layout) {}
 
+  /// Empty when the ring is full.
   MutableByteSpan reserve(size_t bytes);
   void commit();
+  /// The ring is full, and `reader` is one of those who have not released its oldest segment.
+  bool is_behind(size_t reader) const;
 
  private:
   MutableByteSpan memory_;
   MailboxLayout layout_;
   uint64_t written_ = 0;
-  uint64_t released_ = 0;  // last seen; read again only when the ring looks full
+  uint64_t released_ = 0;  // by all readers, last seen; read again only when the ring looks full
 };
 
 /// The reader's end. One thread at a time.
 class MailboxReader {
  public:
-  MailboxReader(MutableByteSpan memory, MailboxLayout layout) : memory_(memory), layout_(layout) {}
+  MailboxReader(MutableByteSpan memory, MailboxLayout layout, size_t reader = 0)
+      : memory_(memory), layout_(layout), reader_(reader) {}
 
   ByteSpan peek(size_t bytes) const;
   void release();
@@ -55,6 +62,7 @@ class MailboxReader {
  private:
   MutableByteSpan memory_;
   MailboxLayout layout_;
+  size_t reader_ = 0;
   uint64_t read_ = 0;
 };
 

@@ -52,6 +52,23 @@ class Connection {
   virtual std::optional<LostPeer> lost() const = 0;
 };
 
+/// What the ranks of a group say to all others at once: a first-in first-out queue of segments that
+/// each rank writes once and every other reads. Numbers are positions in the group. Else like a
+/// connection.
+class Board {
+ public:
+  virtual ~Board() = default;
+
+  virtual size_t segment_bytes() const = 0;
+  /// Room for the next segment; empty while a rank is_behind().
+  virtual MutableByteSpan reserve(size_t bytes) = 0;
+  virtual void commit() = 0;
+  /// True if the queue is full because `rank` has not taken what it holds.
+  virtual bool is_behind(int rank) const = 0;
+  virtual ByteSpan peek(int rank, size_t bytes) = 0;
+  virtual void release(int rank) = 0;
+};
+
 /// Ways to all peers of one rank. Owned by an engine and outliving its connections.
 class Transport {
  public:
@@ -65,6 +82,9 @@ class Transport {
                                                            const std::vector<int>& ranks,
                                                            size_t inbox_bytes,
                                                            Deadline deadline) = 0;
+  /// The board of a new group, likewise; this rank's queue takes about `bytes` of memory.
+  virtual std::unique_ptr<Board> make_board(const std::string& group, const std::vector<int>& ranks,
+                                            size_t bytes, Deadline deadline) = 0;
   /// Zeroed memory that peers can see, kept by the returned pointer. Any thread. Throws Error.
   virtual std::shared_ptr<std::byte> allocate(size_t bytes) = 0;
   /// Where `bytes` lie in registered memory; id 0 when any of them lies elsewhere. Any thread.

@@ -1,0 +1,90 @@
+#include "transport/local_connection.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "transport/pool.h"
+#include "transport/reach.h"
+
+namespace ringsync {
+namespace {
+
+/// Fetching a peer's block asks rank 0, which answers at once unless it is stopped.
+constexpr double kFetchSeconds = 60.0;
+
+}  // namespace
+
+LocalConnection::LocalConnection(std::shared_ptr<Peer> self, std::shared_ptr<Peer> peer,
+                                 BlockSource& source, Block inbox, Block outbox,
+                                 MailboxReader reader, MailboxWriter writer, size_t segment_bytes)
+    : self_(std::move(self)),
+      peer_(std::move(peer)),
+      source_(source),
+      inbox_(std::move(inbox)),
+      outbox_(std::move(outbox)),
+      reader_(reader),
+      writer_(writer),
+      segment_bytes_(segment_bytes) {}
+
+MutableByteSpan LocalConnection::reserve(size_t bytes) {
+  if (bytes > segment_bytes_) {
+    throw Error("[transport] a segment of " + std::to_string(bytes) + " bytes does not fit " +
+                std::to_string(segment_bytes_) + ". Correct the caller.");
+  }
+  return writer_.reserve(bytes);
+}
+
+void LocalConnection::commit() {
+  writer_.commit();
+  peer_->ring();
+}
+
+void LocalConnection::release() {
+  reader_.release();
+  peer_->ring();
+}
+
+MutableByteSpan LocalConnection::window(uint64_t id) {
+  const auto found = windows_.find(id);
+  if (found != windows_.end()) return found->second.bytes;
+  const std::string key = memory_key(peer_->rank(), id);
+  Block block = source_.fetch(key, 1, deadline_after(kFetchSeconds));
+  return windows_.emplace(id, std::move(block)).first->second.bytes;
+}
+
+bool LocalConnection::read(uint64_t address, MutableByteSpan into) {
+  // A rank that has given up may have let go of the memory before it was read.
+  return unless_lost([&] { return source_.read(peer_->pid(), address, into) && !lost(); });
+}
+
+bool LocalConnection::write(ByteSpan from, uint64_t address) {
+  return unless_lost([&] { return write_to(source_, *self_, *peer_, from, address); });
+}
+
+std::optional<LostPeer> LocalConnection::lost() const {
+  const RankState& state = peer_->state();
+  if (state.presence.load(std::memory_order_acquire) == kLeft) {
+    const std::string cause(state.cause, ::strnlen(state.cause, sizeof(RankState::cause)));
+    // All ranks of this transport are on one host.
+    if (state.lost_rank >= 0)
+      return LostPeer{state.lost_rank, peer_->host(), state.lost_pid, cause};
+    return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), cause};
+  }
+  if (!peer_->is_dead()) return std::nullopt;
+  return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), "its process has ended"};
+}
+
+/// A failure to reach a rank that is lost is no error: who needs it finds that out.
+template <typename Copy>
+bool LocalConnection::unless_lost(const Copy& copy) {
+  try {
+    return copy();
+  } catch (const Error&) {
+    if (lost()) return false;
+    throw;
+  }
+}
+
+}  // namespace ringsync
