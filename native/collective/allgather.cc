@@ -29,7 +29,10 @@ class DirectAllgather final : public Algorithm {
 
   Cost cost(const Problem& problem) const override {
     const auto peers = static_cast<size_t>(problem.size - 1);
-    return {.steps = 1, .messages = peers, .elements = peers * largest_count(problem)};
+    if (problem.is_in_place) {
+      return {.steps = 1, .messages = peers, .elements = peers * largest_count(problem)};
+    }
+    return {.steps = 1, .messages = 1, .elements = largest_count(problem)};  // once for all others
   }
 };
 

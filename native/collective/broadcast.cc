@@ -3,7 +3,7 @@
 namespace ringsync {
 namespace {
 
-/// Every rank reads the root. One phase; between private buffers the root sends n-1 times.
+/// Every rank reads the root. One phase.
 class DirectBroadcast final : public Algorithm {
  public:
   std::string_view name() const override { return "direct_broadcast"; }
@@ -21,11 +21,9 @@ class DirectBroadcast final : public Algorithm {
   }
 
   Cost cost(const Problem& problem) const override {
+    // The ranks read side by side: in place the root's array, else what it wrote once.
     const auto peers = static_cast<size_t>(problem.size - 1);
-    // In place the ranks read side by side, and the root does nothing.
-    return {.steps = 1,
-            .messages = peers,
-            .elements = problem.is_in_place ? problem.counts[0] : peers * problem.counts[0]};
+    return {.steps = 1, .messages = problem.is_in_place ? peers : 1, .elements = problem.counts[0]};
   }
 };
 

@@ -37,10 +37,11 @@ class Direct final : public Algorithm {
   Cost cost(const Problem& problem) const override {
     const auto peers = static_cast<size_t>(problem.size - 1);
     const size_t chunk = longest_chunk(problem.counts[0], problem.size);
-    return {.steps = problem.is_in_place ? 1u : 2u,
-            .messages = problem.is_in_place ? peers : 2 * peers,
-            .elements = 2 * peers * chunk,
-            .sums = chunk};
+    if (problem.is_in_place) {
+      return {.steps = 1, .messages = peers, .elements = 2 * peers * chunk, .sums = chunk};
+    }
+    // The sums are written once for all others.
+    return {.steps = 2, .messages = peers + 1, .elements = (peers + 1) * chunk, .sums = chunk};
   }
 };
 

@@ -63,7 +63,7 @@ bool Run::advance_sends() {
     if (std::ranges::count(full, sends[i].peer)) continue;
     while (sent_[i] < sends[i].range.count && budget_bytes_ > 0) {
       if (!send_segment(sends[i], sent_[i])) {
-        add_once(blocked_on_, sends[i].peer);
+        block_on(sends[i]);
         break;
       }
       moves = true;
@@ -74,7 +74,7 @@ bool Run::advance_sends() {
 }
 
 bool Run::advance_steps() {
-  const std::vector<Step>& steps = route_->phases[phase_].steps;
+  const std::vector<RoutedStep>& steps = route_->phases[phase_].steps;
   bool moves = false;
   std::vector<int> busy;  // peers whose next segments belong to an earlier, unfinished step
   for (size_t i = 0; i < steps.size(); ++i) {
@@ -93,20 +93,27 @@ bool Run::advance_steps() {
 }
 
 bool Run::send_segment(const Send& send, size_t& done) {
-  Connection& connection = *context_.connections[static_cast<size_t>(send.peer)];
-  const size_t limit = connection.segment_bytes() / size_bytes(context_.dtype);
+  return send.peer == kEveryone
+             ? send_by(*context_.board, send, done)
+             : send_by(*context_.connections[static_cast<size_t>(send.peer)], send, done);
+}
+
+/// `way` is a connection or the board.
+template <typename Way>
+bool Run::send_by(Way& way, const Send& send, size_t& done) {
+  const size_t limit = way.segment_bytes() / size_bytes(context_.dtype);
   const size_t count = std::min(limit, send.range.count - done);
   const MutableByteSpan source = bytes_of(context_.rank, send.range, done, count);
-  const MutableByteSpan room = connection.reserve(source.size());
+  const MutableByteSpan room = way.reserve(source.size());
   if (room.empty()) return false;
   std::memcpy(room.data(), source.data(), source.size());
-  connection.commit();
+  way.commit();
   done += count;
   budget_bytes_ -= std::min(budget_bytes_, source.size());
   return true;
 }
 
-bool Run::apply_segment(const Step& step, size_t& done) {
+bool Run::apply_segment(const RoutedStep& step, size_t& done) {
   if (context_.is_remote) return apply_remote(step, done);
   if (route_->is_in_place) return apply_in_place(step, done);
   const size_t count = std::min(segment_elements(step), step.read.count - done);
@@ -117,7 +124,7 @@ bool Run::apply_segment(const Step& step, size_t& done) {
       sources.push_back(bytes_of(rank, step.read, done, count));
       continue;
     }
-    const ByteSpan arrived = context_.connections[static_cast<size_t>(rank)]->peek(target.size());
+    const ByteSpan arrived = peek(step, rank, target.size());
     if (arrived.empty()) add_once(blocked_on_, rank);
     sources.push_back(arrived);
   }
@@ -128,7 +135,7 @@ bool Run::apply_segment(const Step& step, size_t& done) {
     reduce(context_.dtype, reduction_of(step), std::span(&target, 1), sources);
   }
   for (const int rank : step.from) {
-    if (rank != context_.rank) context_.connections[static_cast<size_t>(rank)]->release();
+    if (rank != context_.rank) release(step, rank);
   }
   done += count;
   budget_bytes_ -= std::min(budget_bytes_, target.size());
@@ -245,7 +252,8 @@ Reduction Run::reduction_of(const Step& step) const {
   return {.op = context_.reduction.op};
 }
 
-size_t Run::segment_elements(const Step& step) const {
+size_t Run::segment_elements(const RoutedStep& step) const {
+  if (step.is_on_board) return context_.board->segment_bytes() / size_bytes(context_.dtype);
   for (const int rank : step.from) {
     if (rank == context_.rank) continue;
     // Connections of one group have equal segments, so every sender cuts its message alike.
@@ -253,6 +261,27 @@ size_t Run::segment_elements(const Step& step) const {
            size_bytes(context_.dtype);
   }
   return step.read.count;
+}
+
+ByteSpan Run::peek(const RoutedStep& step, int rank, size_t bytes) const {
+  return step.is_on_board ? context_.board->peek(rank, bytes)
+                          : context_.connections[static_cast<size_t>(rank)]->peek(bytes);
+}
+
+void Run::release(const RoutedStep& step, int rank) const {
+  if (step.is_on_board) {
+    context_.board->release(rank);
+  } else {
+    context_.connections[static_cast<size_t>(rank)]->release();
+  }
+}
+
+void Run::block_on(const Send& send) {
+  if (send.peer != kEveryone) return add_once(blocked_on_, send.peer);
+  for (size_t i = 0; i < context_.connections.size(); ++i) {
+    const int rank = static_cast<int>(i);
+    if (rank != context_.rank && context_.board->is_behind(rank)) add_once(blocked_on_, rank);
+  }
 }
 
 MutableByteSpan Run::bytes_of(int rank, const Range& range, size_t first, size_t count) const {

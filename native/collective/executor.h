@@ -30,6 +30,7 @@ struct RunContext {
   bool is_remote = false;
   /// By rank; null at `rank`.
   std::vector<Connection*> connections;
+  Board* board = nullptr;
   /// Where pieces of remote buffers are brought to be summed; kScratchBytes of it.
   MutableByteSpan scratch;
 };
@@ -59,14 +60,19 @@ class Run {
   bool advance_sends();
   bool advance_steps();
   bool send_segment(const Send& send, size_t& done);
-  bool apply_segment(const Step& step, size_t& done);
+  template <typename Way>
+  bool send_by(Way& way, const Send& send, size_t& done);
+  bool apply_segment(const RoutedStep& step, size_t& done);
   bool apply_in_place(const Step& step, size_t& done);
   bool apply_remote(const Step& step, size_t& done);
   bool exchange_flags();
   bool is_phase_done() const;
   void enter_phase(size_t index);
   Reduction reduction_of(const Step& step) const;
-  size_t segment_elements(const Step& step) const;
+  size_t segment_elements(const RoutedStep& step) const;
+  ByteSpan peek(const RoutedStep& step, int rank, size_t bytes) const;
+  void release(const RoutedStep& step, int rank) const;
+  void block_on(const Send& send);
   MutableByteSpan bytes_of(int rank, const Range& range, size_t first, size_t count) const;
 
   std::shared_ptr<const Route> route_;

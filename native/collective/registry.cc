@@ -11,11 +11,9 @@ namespace {
 /// measured on a 2-core x86-64 host).
 constexpr size_t kStepElements = 400;
 /// To put a message into a mailbox and take one out, apart from its bytes and from waiting: 58 to
-/// 73 ns a message of 64 bytes, streamed between two threads of the same host. A tree has more
-/// phases and its root fewer messages and bytes. Between private arrays, 4 ranks on 2 cores,
-/// medians of 15 runs: 4 and 16 KiB 84 and 79 us without it, 89 and 82 us with it; 64 KiB 137 and
-/// 113, 256 KiB 264 and 185, 1 MiB 453 and 378 us; 4 MiB 2.1 and 2.3 ms. It is chosen from 1 KiB
-/// on, where both are alike.
+/// 73 ns a message of 64 bytes, streamed between two threads of the same host. What all others read
+/// is one message and written once, so a broadcast takes one step: 4 ranks on 2 cores, along the
+/// tree and at once, 256 KiB 75 and 44 us, 1 MiB 284 and 172 us, 4 MiB 1.1 and 0.7 ms.
 constexpr size_t kMessageElements = 150;
 /// A sum of two arrays takes 0.15 ns an element out of the second-level cache and 0.6 ns out of
 /// memory, where a copy takes as long (the same host): as much as to send it, within the error.

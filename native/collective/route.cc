@@ -1,7 +1,9 @@
 #include "collective/route.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <utility>
 
 namespace ringsync {
 namespace {
@@ -29,10 +31,55 @@ std::vector<int> neighbours_of(const std::vector<Schedule>& schedules, int rank)
   return neighbours;
 }
 
-void add_sends(Route& route, const Schedule& receiver, int receiving, int self) {
-  for (const Step& step : receiver.steps) {
-    if (step.read.count == 0 || !std::ranges::count(step.from, self)) continue;
-    route.phases[static_cast<size_t>(step.phase)].sends.push_back({receiving, step.read});
+/// What others read of one rank in one phase.
+struct Reading {
+  Range range;
+  std::set<int> readers;
+  bool is_equal = true;  // every reader takes this range, once, and from no other rank with it
+};
+
+/// By phase and by the rank that is read.
+using Readings = std::map<std::pair<int, int>, Reading>;
+
+Readings readings_of(const std::vector<Schedule>& schedules) {
+  Readings readings;
+  for (size_t reader = 0; reader < schedules.size(); ++reader) {
+    for (const Step& step : schedules[reader].steps) {
+      if (step.read.count == 0) continue;
+      for (const int from : step.from) {
+        if (from == static_cast<int>(reader)) continue;
+        Reading& reading = readings[{step.phase, from}];
+        if (reading.readers.empty()) reading.range = step.read;
+        const bool is_first = reading.readers.insert(static_cast<int>(reader)).second;
+        reading.is_equal &= is_first && step.from.size() == 1 && step.read == reading.range;
+      }
+    }
+  }
+  return readings;
+}
+
+/// All others read the same of `rank`: it is written once. Two ranks have no board to gain by.
+bool is_for_everyone(const Readings& readings, int phase, int rank, size_t size) {
+  const auto found = readings.find({phase, rank});
+  return size > 2 && found != readings.end() && found->second.is_equal &&
+         found->second.readers.size() == size - 1;
+}
+
+void add_sends(Route& route, const std::vector<Schedule>& schedules, const Readings& readings,
+               int self) {
+  for (size_t phase = 0; phase < route.phases.size(); ++phase) {
+    if (!is_for_everyone(readings, static_cast<int>(phase), self, schedules.size())) continue;
+    route.phases[phase].sends.push_back(
+        {kEveryone, readings.at({static_cast<int>(phase), self}).range});
+  }
+  for (size_t receiver = 0; receiver < schedules.size(); ++receiver) {
+    if (static_cast<int>(receiver) == self) continue;
+    for (const Step& step : schedules[receiver].steps) {
+      if (step.read.count == 0 || !std::ranges::count(step.from, self)) continue;
+      if (is_for_everyone(readings, step.phase, self, schedules.size())) continue;
+      route.phases[static_cast<size_t>(step.phase)].sends.push_back(
+          {static_cast<int>(receiver), step.read});
+    }
   }
 }
 
@@ -51,17 +98,17 @@ Route make_route(const std::vector<Schedule>& schedules, const Problem& problem)
   Route route;
   route.is_in_place = problem.is_in_place;
   route.phases.resize(static_cast<size_t>(own.phases));
+  const Readings readings = route.is_in_place ? Readings{} : readings_of(schedules);
   for (const Step& step : own.steps) {
-    if (step.read.count > 0) route.phases[static_cast<size_t>(step.phase)].steps.push_back(step);
+    if (step.read.count == 0) continue;
+    const bool is_on_board = step.from.size() == 1 && step.from[0] != problem.rank &&
+                             is_for_everyone(readings, step.phase, step.from[0], schedules.size());
+    route.phases[static_cast<size_t>(step.phase)].steps.push_back({step, is_on_board});
   }
   if (route.is_in_place) {
     route.neighbours = neighbours_of(schedules, problem.rank);
-    return route;
-  }
-  for (int rank = 0; rank < problem.size; ++rank) {
-    if (rank != problem.rank) {
-      add_sends(route, schedules[static_cast<size_t>(rank)], rank, problem.rank);
-    }
+  } else {
+    add_sends(route, schedules, readings, problem.rank);
   }
   return route;
 }

@@ -9,14 +9,22 @@
 
 namespace ringsync {
 
+/// In Send::peer: all other ranks, which read the range off the board.
+inline constexpr int kEveryone = -1;
+
 /// A range that a peer reads here in some phase, to be sent when no memory is shared.
 struct Send {
   int peer = 0;
   Range range;
 };
 
+struct RoutedStep : Step {
+  /// Its one source sends it to everyone.
+  bool is_on_board = false;
+};
+
 struct Phase {
-  std::vector<Step> steps;
+  std::vector<RoutedStep> steps;
   /// In the order in which each peer takes them; empty in place.
   std::vector<Send> sends;
 };

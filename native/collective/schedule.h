@@ -59,6 +59,8 @@ struct Range {
   Buffer buffer = Buffer::kOutput;
   size_t offset = 0;
   size_t count = 0;
+
+  bool operator==(const Range&) const = default;
 };
 
 /// kReduceLast also applies the operation's factor and divisor: each element passes it exactly

@@ -68,6 +68,67 @@ class QueueConnection final : public Connection {
   size_t sent_bytes_ = 0;
 };
 
+/// One rank's view of the rings that every rank writes and all others read.
+class QueueBoard final : public Board {
+ public:
+  struct Ring {
+    size_t capacity = 1;
+    std::deque<std::vector<std::byte>> segments;  // that some reader has not released
+    size_t dropped = 0;                           // segments that all have released
+    std::vector<size_t> released;                 // by reader
+  };
+
+  QueueBoard(std::vector<Ring>& rings, size_t self, size_t segment_bytes)
+      : rings_(rings), self_(self), segment_bytes_(segment_bytes) {}
+
+  size_t segment_bytes() const override { return segment_bytes_; }
+
+  MutableByteSpan reserve(size_t bytes) override {
+    if (rings_[self_].segments.size() >= rings_[self_].capacity) return {};
+    draft_.assign(bytes, std::byte{0});
+    return draft_;
+  }
+
+  void commit() override {
+    sent_bytes_ += draft_.size();
+    rings_[self_].segments.push_back(std::exchange(draft_, {}));
+  }
+
+  bool is_behind(int rank) const override {
+    return rings_[self_].released[static_cast<size_t>(rank)] == rings_[self_].dropped;
+  }
+
+  ByteSpan peek(int rank, size_t bytes) override {
+    const Ring& ring = rings_[static_cast<size_t>(rank)];
+    const size_t at = ring.released[self_] - ring.dropped;
+    if (at >= ring.segments.size()) return {};
+    if (ring.segments[at].size() != bytes) {
+      throw Error("[simulate] a rank expects a segment of " + std::to_string(bytes) +
+                  " bytes on the board, it has " + std::to_string(ring.segments[at].size()) + ".");
+    }
+    return ring.segments[at];
+  }
+
+  void release(int rank) override {
+    Ring& ring = rings_[static_cast<size_t>(rank)];
+    ++ring.released[self_];
+    size_t least = ring.released[self_];
+    for (size_t i = 0; i < ring.released.size(); ++i) {
+      if (static_cast<int>(i) != rank) least = std::min(least, ring.released[i]);
+    }
+    for (; ring.dropped < least; ++ring.dropped) ring.segments.pop_front();
+  }
+
+  size_t sent_bytes() const { return sent_bytes_; }
+
+ private:
+  std::vector<Ring>& rings_;
+  const size_t self_;
+  const size_t segment_bytes_;
+  std::vector<std::byte> draft_;
+  size_t sent_bytes_ = 0;
+};
+
 /// Elements of peers that a rank's schedule reads or writes.
 size_t touched_elements(const Schedule& schedule, int rank) {
   size_t elements = 0;
@@ -93,6 +154,10 @@ class World {
         scratch_(segment_bytes * size_) {
     std::uniform_int_distribution<size_t> capacity(1, 4);
     for (Queue& queue : queues_) queue.capacity = capacity(random);
+    for (size_t i = 0; i < size_; ++i) {
+      rings_.push_back({capacity(random), {}, 0, std::vector<size_t>(size_)});
+      boards_.emplace_back(rings_, i, segment_bytes);
+    }
     make_outputs(problem, dtype);
     for (size_t i = 0; i < size_; ++i) {
       for (size_t j = 0; j < size_; ++j) {
@@ -124,7 +189,7 @@ class World {
     for (size_t rank = 0; rank < size_; ++rank) {
       size_t elements = touched_elements(schedules_[rank], static_cast<int>(rank));
       if (!problem.is_in_place) {
-        elements = 0;
+        elements = boards_[rank].sent_bytes();
         for (size_t j = 0; j < size_; ++j) {
           if (j != rank) elements += connections_[rank * size_ + j]->sent_bytes();
         }
@@ -162,7 +227,8 @@ class World {
                bool is_remote) {
     const auto route = std::make_shared<const Route>(
         make_route(schedules_, problem.seen_by(static_cast<int>(rank))));
-    RunContext context{static_cast<int>(rank), dtype, reduction, {}, is_remote, {}, scratch_};
+    RunContext context{static_cast<int>(rank), dtype,   reduction, {}, is_remote, {},
+                       &boards_[rank],         scratch_};
     for (size_t other = 0; other < size_; ++other) {
       const bool is_visible = other == rank || problem.is_in_place;
       context.buffers.push_back(is_visible ? Buffers{inputs_[other], outputs_[other]} : Buffers{});
@@ -186,6 +252,8 @@ class World {
   std::vector<std::vector<std::byte>> outputs_;
   std::vector<Queue> queues_;  // [from * size + to]
   std::vector<std::unique_ptr<QueueConnection>> connections_;
+  std::vector<QueueBoard::Ring> rings_;
+  std::vector<QueueBoard> boards_;
   std::vector<std::byte> scratch_;
   std::vector<Run> runs_;
 };

@@ -78,8 +78,10 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
                      make_buffers(group, problem, headers, splits),
                      is_remote,
                      {},
+                     nullptr,
                      group.scratch};
   for (const auto& connection : group.connections) context.connections.push_back(connection.get());
+  context.board = &group.board;
   run_.emplace(group.route_of(problem), std::move(context));
 }
 

@@ -19,14 +19,10 @@ def test_a_large_allreduce_adds_all_at_once_wherever_arrays_lie(n, count, is_in_
     assert _native.choose(problem) == "direct"
 
 
-@given(n=st.integers(4, 8), count=large)
-def test_a_large_private_broadcast_goes_along_a_tree(n, count):
-    assert _native.choose(_native.Problem(Collective.BROADCAST, [count] * n)) == "tree"
-
-
-@pytest.mark.parametrize("n", range(4, 9))
-@pytest.mark.parametrize("count", [0, 1, 16])
-def test_a_small_private_broadcast_takes_one_step(n, count):
+@pytest.mark.parametrize("n", range(2, 9))
+@pytest.mark.parametrize("count", [0, 1, 16, 2**20, 2**40])
+def test_a_private_broadcast_takes_one_step(n, count):
+    # The root writes once, and all others read it there.
     problem = _native.Problem(Collective.BROADCAST, [count] * n)
     assert _native.choose(problem) == "direct_broadcast"
 

@@ -233,8 +233,23 @@ def test_whatever_is_chosen_applies_and_none_that_applies_sends_less_in_one_step
 def test_an_allreduce_states_the_bytes_of_the_ring(n, count):
     problem = _native.Problem(Collective.ALLREDUCE, [count] * n)
     longest = -(-count // n)
-    for name in ("ring", "direct"):
-        assert _native.cost_elements(name, problem) == 2 * (n - 1) * longest
+    assert _native.cost_elements("ring", problem) == 2 * (n - 1) * longest
+
+
+@given(n=st.integers(2, 8), count=st.integers(0, 10**9))
+def test_a_direct_allreduce_writes_its_sums_once(n, count):
+    problem = _native.Problem(Collective.ALLREDUCE, [count] * n)
+    assert _native.cost_elements("direct", problem) == n * -(-count // n)
+
+
+@given(n=st.integers(2, 8), count=counts, seed=seeds)
+def test_what_all_others_read_is_sent_once(n, count, seed):
+    inputs = [np.zeros(count, np.float32)] * n
+    for name in ("direct_broadcast", "direct_allgather"):
+        _, sent = simulate(name, _native.Problem(KINDS[name], [count] * n), inputs, 1, 64, seed)
+        assert max(sent) == count
+    _, sent = simulate("direct", _native.Problem(0, [count] * n), inputs, 1, 64, seed)
+    assert sum(sent) == n * count
 
 
 @given(n=st.integers(2, 8), count=counts, seed=seeds, in_place=st.booleans())
