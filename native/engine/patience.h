@@ -36,7 +36,7 @@ class Patience {
   /// run, which may be the very peer that is awaited. With nobody to run a yield takes 0.6 us, so
   /// all of them stay below one wake-up (35 to 50 us). 4 ranks on 2 cores, 4, 16 and 64 yields: 64
   /// KiB 62, 52 and 54 us, 1 MiB 433, 397 and 325 us.
-  static constexpr int kYields = 32;
+  static constexpr int kYields = 64;
 
   /// To read the clock takes 25 ns, to look 50 to 100.
   static constexpr int kLooksPerClock = 8;
