@@ -16,12 +16,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from ringsync._native import Engine, Terms, meet, memory_store
+from ringsync._native import Engine, meet, memory_store
 from ringsync._native import assign_buckets as native_assign_buckets
 from ringsync.arrays import Array
 from ringsync.config import Settings, World, read_settings, read_world
 from ringsync.errors import ConfigError, NotInitializedError
-from ringsync.kinds import Collective
 from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
 from ringsync.trial import choose_way
@@ -72,22 +71,20 @@ class Runtime:
             call_timeout_s=settings.timeout_s,
         )
         self.recorder = Recorder(self.engine, world)
-        self._is_alone_on_core = 1 < world.local_size <= cores
+        self._has_core = world.local_size <= cores
 
     def meet(self) -> None:
         """Return once every rank is connected, so that none can end while others still connect.
 
-        Where each rank has a core, they find out how private memory moves fastest: with fewer cores
-        a time says who had one. The timeline begins then.
+        On the way they find out how private memory moves fastest. The timeline begins then.
 
         Raises:
             PeerLostError: A rank ended first.
             TimedOutError: A rank did not come in time.
         """
         timeout_s = self.settings.start_timeout_s
-        self.engine.run(Collective.BARRIER, None, "init", None, timeout_s, Terms())
-        if self._is_alone_on_core:
-            choose_way(self.engine, timeout_s)
+        if self.world.size > 1:
+            choose_way(self.engine, self._has_core, timeout_s)
         if self.settings.timeline:
             self.recorder.start(self.settings.timeline)
 

@@ -28,20 +28,29 @@ _ROUNDS = 4
 
 _NEVER_BYTES = 2**63
 
+_MIN = Terms(op=3)
 
-def choose_way(engine: Engine, timeout_s: float) -> None:
+
+def choose_way(engine: Engine, has_core: bool, timeout_s: float) -> None:
     """Try both ways, and tell the engine from which size on private memory is reached into.
 
-    All ranks call this at once, right after the start, and come to the same result.
+    All ranks call this at once, right after the start, and come to the same result. Where one of
+    them cannot reach the others, there is nothing to choose; where one has to share its core, a
+    time says who had it and not which way is shorter, and the engine keeps what it begins with.
 
     Args:
         engine: Of this rank.
+        has_core: This rank has a core of its own.
         timeout_s: Of each call.
 
     Raises:
         PeerLostError: A rank ended meanwhile.
         TimedOutError: A rank did not come in time.
     """
+    is_able = np.array([has_core and engine.can_reach()], np.uint8)
+    engine.run(Collective.ALLREDUCE, is_able, "init", None, timeout_s, _MIN)
+    if not is_able[0]:
+        return
     for size_bytes in _SIZES_BYTES:
         queued_s, reached_s = _least_s(engine, size_bytes, timeout_s)
         if reached_s < queued_s:

@@ -15,22 +15,13 @@ import numpy as np
 from ringsync import _native
 from ringsync.arrays import as_native
 from ringsync.handle import GroupedHandle, Handle
+from ringsync.kinds import Collective
 
 # No test waits longer for anything; whatever takes longer hangs.
 DEADLINE_S = 30.0
 
 TRANSPORTS = tuple(_native.transport_names())
 ALGORITHMS = ("", "ring")
-
-
-class Collective(IntEnum):
-    ALLREDUCE = 0
-    ALLGATHER = 1
-    BROADCAST = 2
-    BARRIER = 3
-    REDUCE_SCATTER = 4
-    ALLTOALL = 5
-    SEND = 6
 
 
 class Op(IntEnum):

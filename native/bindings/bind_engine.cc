@@ -53,6 +53,9 @@ void bind_engine(nb::module_& module) {
           },
           "size_bytes"_a, "Zeroed bytes in registered memory.")
       .def(
+          "can_reach", [](BoundEngine& engine) { return engine.get().can_reach(); },
+          "This rank may read and write the private memory of every other.")
+      .def(
           "set_reach_from",
           [](BoundEngine& engine, uint64_t bytes) { engine.get().set_reach_from(bytes); },
           "size_bytes"_a,

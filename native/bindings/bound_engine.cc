@@ -29,8 +29,9 @@ BoundEngine::BoundEngine(std::shared_ptr<Store> store, int rank, int size,
 BoundEngine::~BoundEngine() {
   engine_->shutdown("its engine was released");
   if (!engine_->is_exposed()) return;
-  // Nobody can tell when the memory will have seen its last writer.
-  static_cast<void>(std::make_unique<std::list<Kept>>(std::move(kept_)).release());
+  never_freed_.splice(never_freed_.end(), kept_);
+  // Nobody can tell when that memory will have seen its last writer.
+  static_cast<void>(std::make_unique<std::list<Kept>>(std::move(never_freed_)).release());
 }
 
 void BoundEngine::keep(std::list<Kept> kept) {
@@ -52,7 +53,13 @@ void BoundEngine::keep(std::list<Kept> kept) {
   std::list<Kept>& place = is_over ? done : kept_;
   place.splice(place.end(), kept);
   // Looked at last: what fails because of it fails later.
-  if (engine_->is_exposed()) kept_.splice(kept_.end(), done);
+  if (!engine_->is_exposed()) return;
+  for (auto at = done.begin(); at != done.end();) {
+    const auto next = std::next(at);
+    // No peer has heard of what was never announced.
+    if (at->handle->times().started_ns != 0) never_freed_.splice(never_freed_.end(), done, at);
+    at = next;
+  }
 }
 
 }  // namespace ringsync

@@ -37,13 +37,15 @@ class BoundEngine {
 
   /// Holds the owner of `kept`, a list of one that was made before the submission, until its
   /// operation is done, whatever becomes of the caller's references. It is done in one stroke with
-  /// the submission, because Ctrl-C may strike between two lines of Python.
+  /// the submission, because Ctrl-C may strike between two lines of Python. Once the engine is
+  /// exposed, what a peer might still write to is never let go.
   void keep(std::list<Kept> kept);
 
  private:
   std::shared_ptr<Store> store_;
   const double call_timeout_s_;
-  std::list<Kept> kept_;  // outlives the engine
+  std::list<Kept> kept_;         // outlives the engine
+  std::list<Kept> never_freed_;  // once the engine is exposed
   size_t sweep_at_;
   std::unique_ptr<Engine> engine_;
 };

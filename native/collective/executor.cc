@@ -162,6 +162,7 @@ bool Run::apply_in_place(const Step& step, size_t& done) {
 }
 
 bool Run::apply_remote(const Step& step, size_t& done) {
+  if (refused_by_) return refused_by(*refused_by_);
   const auto is_peer = [this](int rank) { return rank != context_.rank; };
   const auto peers = static_cast<size_t>(std::ranges::count_if(step.from, is_peer));
   // A copy needs no scratch: it goes from the peer's memory to its place in one piece.
@@ -178,9 +179,9 @@ bool Run::apply_remote(const Step& step, size_t& done) {
     sources.push_back(is_peer(rank) ? ByteSpan(room.first(place.size())) : place);
     if (!is_peer(rank)) continue;
     Connection& connection = *context_.connections[static_cast<size_t>(rank)];
-    if (!connection.read(reinterpret_cast<uint64_t>(place.data()), room.first(place.size()))) {
-      add_once(blocked_on_, rank);
-      return false;
+    if (!connection.memory().read(reinterpret_cast<uint64_t>(place.data()),
+                                  room.first(place.size()))) {
+      return refused_by(rank);
     }
     room = room.subspan(place.size());
   }
@@ -192,14 +193,18 @@ bool Run::apply_remote(const Step& step, size_t& done) {
   for (const int rank : step.to) {
     if (!is_peer(rank)) continue;
     const auto address = reinterpret_cast<uint64_t>(bytes_of(rank, step.write, done, count).data());
-    if (!context_.connections[static_cast<size_t>(rank)]->write(target, address)) {
-      add_once(blocked_on_, rank);
-      return false;  // for good: the peer takes no further part
-    }
+    Connection& connection = *context_.connections[static_cast<size_t>(rank)];
+    if (!connection.memory().write(target, address)) return refused_by(rank);
   }
   done += count;
   budget_bytes_ -= std::min(budget_bytes_, target.size() * step.to.size());
   return true;
+}
+
+bool Run::refused_by(int rank) {
+  refused_by_ = rank;  // for good
+  add_once(blocked_on_, rank);
+  return false;
 }
 
 bool Run::exchange_flags() {

@@ -4,6 +4,7 @@
 // no algorithm and no transport; who waits when it is blocked is the engine's matter.
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/dtype.h"
@@ -65,6 +66,7 @@ class Run {
   bool apply_segment(const RoutedStep& step, size_t& done);
   bool apply_in_place(const Step& step, size_t& done);
   bool apply_remote(const Step& step, size_t& done);
+  bool refused_by(int rank);
   bool exchange_flags();
   bool is_phase_done() const;
   void enter_phase(size_t index);
@@ -82,6 +84,7 @@ class Run {
   Cursors stepped_;                 // of the current phase's steps
   std::vector<char> is_flag_sent_;  // in place, by neighbour, for the current phase
   std::vector<char> is_flag_seen_;
+  std::optional<int> refused_by_;  // a remote peer that takes no further part
   size_t budget_bytes_ = 0;
   std::vector<int> blocked_on_;
 };

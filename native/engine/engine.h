@@ -65,6 +65,9 @@ class Engine {
   /// itself until the request is done or a signal arrives. Any thread.
   std::shared_ptr<Handle> call(Request&& request);
 
+  /// True if this rank may read and write the private memory of every peer. Any thread.
+  bool can_reach() const { return transport_->can_reach(); }
+
   /// From now on private arrays of at least `bytes` are reached in place, where all ranks can and
   /// none names more. Which way takes how long is a matter of the host. Any thread.
   void set_reach_from(uint64_t bytes) { reach_from_ = bytes; }

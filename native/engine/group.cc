@@ -52,11 +52,16 @@ std::string seconds_text(int64_t since_ns) {
 Group::Group(Members members, const GroupHome& home)
     : members_(std::move(members)),
       home_(home),
-      view_{members_.rank,   static_cast<int>(members_.ranks.size()),
-            members_.ranks,  members_.connections,
-            *members_.board, home_.transport,
-            home_.algorithm, home_.reach_from,
-            scratch_,        [this](const Problem& problem) { return route_of(problem); }},
+      view_{members_.rank,
+            static_cast<int>(members_.ranks.size()),
+            members_.ranks,
+            members_.ways.connections,
+            *members_.ways.board,
+            home_.transport,
+            home_.algorithm,
+            home_.reach_from,
+            scratch_,
+            [this](const Problem& problem) { return route_of(problem); }},
       announcement_(operations_, view_) {}
 
 void Group::push(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns) {
@@ -138,7 +143,7 @@ bool Group::give_up() {
   if (operations_.empty()) return false;
   const std::vector<int> needed = blocked_on();
   for (const int rank : needed) {
-    const auto lost = members_.connections[static_cast<size_t>(rank)]->lost();
+    const auto lost = members_.ways.connections[static_cast<size_t>(rank)]->lost();
     if (!lost) continue;
     // What it had sent before it went may have arrived since the last look: look once more.
     const Progress progress = advance_current();

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "collective/algorithm.h"
+#include "transport/pair_board.h"
 
 namespace ringsync {
 namespace {
@@ -19,28 +20,12 @@ constexpr size_t kWorldBoardBytes = 2 * 1024 * 1024;
 /// With few slots 64 KiB take up to three times as long (mailbox.h).
 constexpr size_t kPairsInboxBytes = 512 * 1024;
 
-/// Two ranks have only one to say it to: what they say comes before what they send.
-class PairBoard final : public Board {
- public:
-  explicit PairBoard(Connection& connection) : connection_(connection) {}
-
-  size_t segment_bytes() const override { return connection_.segment_bytes(); }
-  MutableByteSpan reserve(size_t bytes) override { return connection_.reserve(bytes); }
-  void commit() override { connection_.commit(); }
-  bool is_behind(int) const override { return true; }  // who else
-  ByteSpan peek(int, size_t bytes) override { return connection_.peek(bytes); }
-  void release(int) override { connection_.release(); }
-
- private:
-  Connection& connection_;
-};
-
 }  // namespace
 
 Members connect_world(Transport& transport, int rank, int size, Deadline deadline) {
   const std::vector<int> ranks = all_ranks(size);
-  return {ranks, rank, transport.connect("world", ranks, kWorldInboxBytes, deadline),
-          transport.make_board("world", ranks, kWorldBoardBytes, deadline)};
+  return {ranks, rank,
+          transport.connect("world", ranks, {kWorldInboxBytes, kWorldBoardBytes}, deadline)};
 }
 
 size_t pair_index(int rank, int sender, int receiver) {
@@ -52,8 +37,8 @@ std::vector<Members> connect_pairs(Transport& transport, int rank, int size, Dea
   std::vector<Members> pairs(2 * static_cast<size_t>(size));
   if (size == 1) return pairs;
   for (const bool is_upward : {true, false}) {
-    auto connections = transport.connect(is_upward ? "pairs upward" : "pairs downward",
-                                         all_ranks(size), kPairsInboxBytes, deadline);
+    Ways ways = transport.connect(is_upward ? "pairs upward" : "pairs downward", all_ranks(size),
+                                  {kPairsInboxBytes, 0}, deadline);
     for (int other = 0; other < size; ++other) {
       if (other == rank) continue;
       const int low = std::min(rank, other);
@@ -61,10 +46,10 @@ std::vector<Members> connect_pairs(Transport& transport, int rank, int size, Dea
       Members& pair = pairs[pair_index(rank, is_upward ? low : high, is_upward ? high : low)];
       pair.ranks = {low, high};
       pair.rank = rank == low ? 0 : 1;
-      pair.connections.resize(2);
-      auto& connection = pair.connections[rank == low ? 1 : 0];
-      connection = std::move(connections[static_cast<size_t>(other)]);
-      pair.board = std::make_unique<PairBoard>(*connection);
+      pair.ways.connections.resize(2);
+      auto& connection = pair.ways.connections[rank == low ? 1 : 0];
+      connection = std::move(ways.connections[static_cast<size_t>(other)]);
+      pair.ways.board = std::make_unique<PairBoard>(*connection);
     }
   }
   return pairs;

@@ -13,8 +13,7 @@ namespace ringsync {
 struct Members {
   std::vector<int> ranks;
   int rank = 0;
-  std::vector<std::unique_ptr<Connection>> connections;
-  std::unique_ptr<Board> board;
+  Ways ways;
 };
 
 /// All ranks of a world. Throws RendezvousError.

@@ -158,7 +158,7 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
     } else if (problem.is_in_place && is_registered(headers)) {
       const Registration place = headers[i].registration;
       const size_t bytes = headers[i].count * size_bytes(request_.dtype);
-      const MutableByteSpan window = group.connections[i]->window(place.id);
+      const MutableByteSpan window = group.connections[i]->memory().window(place.id);
       if (place.offset > window.size() || bytes > window.size() - place.offset) {
         throw Error("[" + to_string(request_.collective) + "] '" + label_of(request_) + "': rank " +
                     std::to_string(group.ranks[i]) +

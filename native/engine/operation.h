@@ -26,6 +26,7 @@ struct GroupView {
   const std::vector<int>& ranks;
   /// By rank of the group; null at `rank`.
   const std::vector<std::unique_ptr<Connection>>& connections;
+  /// Where all announce, and send what all others read.
   Board& board;
   const Transport& transport;
   /// Algorithm to prefer; empty: the cheapest.

@@ -39,6 +39,8 @@ class InprocSource final : public BlockSource {
     return block;
   }
 
+  bool can_reach(int, uint64_t, uint64_t) override { return true; }
+
   bool read(int, uint64_t address, MutableByteSpan into) override {
     std::memcpy(into.data(), reinterpret_cast<const std::byte*>(address), into.size());
     return true;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include "base/error.h"
@@ -41,14 +42,17 @@ LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store
     auto& peer = peers_[static_cast<size_t>(other)];
     peer = meet(store, other, deadline);
     waiter_->watch(peer);
-    can_reach_ = can_reach_ && ringsync::can_reach(*source_, *peer);
+    const RankState& shown = peer->state();
+    can_reach_ = can_reach_ && source_->can_reach(peer->pid(), shown.token_address, shown.token);
   }
 }
 
 void LocalTransport::introduce(Store& store) {
   Block state = source_->create(sizeof(RankState));
   auto& shown = *reinterpret_cast<RankState*>(state.bytes.data());
-  shown.own_address = reinterpret_cast<uint64_t>(&shown.own_address);
+  std::random_device random;
+  shown.token = uint64_t{random()} << 32 | random();
+  shown.token_address = reinterpret_cast<uint64_t>(&shown.token);
   source_->share(rank_key(rank_, "state"), state);
   store.set(rank_key(rank_, "bell"), {"eventfd", bell_, {}});
   store.set(rank_key(rank_, "life"), {std::to_string(::getpid()), source_->life(), {}});
@@ -71,21 +75,27 @@ std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, Deadline dead
                                 std::move(bell), std::move(life.fd));
 }
 
-std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::string& group,
-                                                                 const std::vector<int>& ranks,
-                                                                 size_t inbox_bytes,
-                                                                 Deadline deadline) {
+Ways LocalTransport::connect(const std::string& group, const std::vector<int>& ranks, Room room,
+                             Deadline deadline) {
+  Ways ways{connect_each(group, ranks, room.inbox_bytes, deadline), nullptr};
+  if (room.board_bytes > 0) ways.board = make_board(group, ranks, room.board_bytes, deadline);
+  return ways;
+}
+
+std::vector<std::unique_ptr<Connection>> LocalTransport::connect_each(const std::string& group,
+                                                                      const std::vector<int>& ranks,
+                                                                      size_t inbox_bytes,
+                                                                      Deadline deadline) {
   const MailboxLayout layout = mailbox_layout(ranks.size() - 1, inbox_bytes);
   const size_t block_bytes = std::max<size_t>((ranks.size() - 1) * layout.bytes(), 1);
   const auto key = [&](int rank) { return "inbox/" + std::to_string(rank) + "/" + group; };
   // An inbox holds one mailbox for each other member, in their order.
   const auto mailbox = [&](const Block& inbox, size_t owner, size_t writer) {
-    const size_t index = writer < owner ? writer : writer - 1;
-    return inbox.bytes.subspan(index * layout.bytes(), layout.bytes());
+    return inbox.bytes.subspan(place_among_others(writer, owner) * layout.bytes(), layout.bytes());
   };
   Block inbox = source_->create(block_bytes);
   source_->share(key(rank_), inbox);
-  const size_t self = static_cast<size_t>(std::ranges::find(ranks, rank_) - ranks.begin());
+  const auto self = static_cast<size_t>(std::ranges::find(ranks, rank_) - ranks.begin());
   std::vector<std::unique_ptr<Connection>> connections(ranks.size());
   for (size_t i = 0; i < ranks.size(); ++i) {
     if (i == self) continue;
@@ -94,7 +104,7 @@ std::vector<std::unique_ptr<Connection>> LocalTransport::connect(const std::stri
     const MailboxWriter writer(mailbox(outbox, i, self), layout);
     connections[i] = std::make_unique<LocalConnection>(
         peers_[static_cast<size_t>(rank_)], peers_[static_cast<size_t>(ranks[i])], *source_, inbox,
-        std::move(outbox), reader, writer, layout.segment_bytes);
+        std::move(outbox), reader, writer);
   }
   return connections;
 }
@@ -107,8 +117,8 @@ std::unique_ptr<Board> LocalTransport::make_board(const std::string& group,
   const auto key = [&](int rank) { return "board/" + std::to_string(rank) + "/" + group; };
   Block own = source_->create(layout.bytes());
   source_->share(key(rank_), own);
-  std::vector<LocalBoard::Queue> queues;
   const auto self = static_cast<size_t>(std::ranges::find(ranks, rank_) - ranks.begin());
+  std::vector<LocalBoard::Queue> queues;
   for (size_t i = 0; i < ranks.size(); ++i) {
     Block block = i == self ? own : source_->fetch(key(ranks[i]), layout.bytes(), deadline);
     queues.push_back({peers_[static_cast<size_t>(ranks[i])], std::move(block)});

@@ -1,7 +1,8 @@
 #pragma once
 
-// The transport between ranks of one host: mailboxes in shared blocks, windows into each other's
-// registered memory. `inproc` and `shm` differ only in the source of the blocks.
+// The transport between ranks of one host: mailboxes and boards in shared blocks, windows into each
+// other's registered memory, reach into private memory. `inproc` and `shm` differ only in the
+// source of the blocks.
 
 #include <atomic>
 #include <string>
@@ -21,11 +22,8 @@ class LocalTransport final : public Transport {
                  Deadline deadline);
 
   std::string_view name() const override { return source_->name(); }
-  std::vector<std::unique_ptr<Connection>> connect(const std::string& group,
-                                                   const std::vector<int>& ranks,
-                                                   size_t inbox_bytes, Deadline deadline) override;
-  std::unique_ptr<Board> make_board(const std::string& group, const std::vector<int>& ranks,
-                                    size_t bytes, Deadline deadline) override;
+  Ways connect(const std::string& group, const std::vector<int>& ranks, Room room,
+               Deadline deadline) override;
   std::shared_ptr<std::byte> allocate(size_t bytes) override { return pool_->allocate(bytes); }
   Registration locate(ByteSpan bytes) const override { return pool_->locate(bytes); }
   bool can_reach() const override { return can_reach_; }
@@ -35,6 +33,11 @@ class LocalTransport final : public Transport {
 
  private:
   void introduce(Store& store);
+  std::vector<std::unique_ptr<Connection>> connect_each(const std::string& group,
+                                                        const std::vector<int>& ranks,
+                                                        size_t inbox_bytes, Deadline deadline);
+  std::unique_ptr<Board> make_board(const std::string& group, const std::vector<int>& ranks,
+                                    size_t bytes, Deadline deadline);
   std::shared_ptr<Peer> meet(Store& store, int rank, Deadline deadline);
 
   std::unique_ptr<BlockSource> source_;

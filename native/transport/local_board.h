@@ -23,8 +23,8 @@ class LocalBoard final : public Board {
   /// `queues` by position, this rank's own at `self`.
   LocalBoard(size_t self, std::vector<Queue> queues, MailboxLayout layout);
 
-  size_t segment_bytes() const override { return layout_.segment_bytes; }
-  MutableByteSpan reserve(size_t bytes) override;
+  size_t segment_bytes() const override { return writer_.segment_bytes(); }
+  MutableByteSpan reserve(size_t bytes) override { return writer_.reserve(bytes); }
   void commit() override;
   bool is_behind(int rank) const override;
   ByteSpan peek(int rank, size_t bytes) override;
@@ -33,7 +33,6 @@ class LocalBoard final : public Board {
  private:
   const size_t self_;
   const std::vector<Queue> queues_;
-  const MailboxLayout layout_;
   MailboxWriter writer_;
   std::vector<MailboxReader> readers_;  // by position; unused at `self_`
 };

@@ -18,23 +18,14 @@ constexpr double kFetchSeconds = 60.0;
 
 LocalConnection::LocalConnection(std::shared_ptr<Peer> self, std::shared_ptr<Peer> peer,
                                  BlockSource& source, Block inbox, Block outbox,
-                                 MailboxReader reader, MailboxWriter writer, size_t segment_bytes)
+                                 MailboxReader reader, MailboxWriter writer)
     : self_(std::move(self)),
       peer_(std::move(peer)),
       source_(source),
       inbox_(std::move(inbox)),
       outbox_(std::move(outbox)),
       reader_(reader),
-      writer_(writer),
-      segment_bytes_(segment_bytes) {}
-
-MutableByteSpan LocalConnection::reserve(size_t bytes) {
-  if (bytes > segment_bytes_) {
-    throw Error("[transport] a segment of " + std::to_string(bytes) + " bytes does not fit " +
-                std::to_string(segment_bytes_) + ". Correct the caller.");
-  }
-  return writer_.reserve(bytes);
-}
+      writer_(writer) {}
 
 void LocalConnection::commit() {
   writer_.commit();
@@ -56,7 +47,8 @@ MutableByteSpan LocalConnection::window(uint64_t id) {
 
 bool LocalConnection::read(uint64_t address, MutableByteSpan into) {
   // A rank that has given up may have let go of the memory before it was read.
-  return unless_lost([&] { return source_.read(peer_->pid(), address, into) && !lost(); });
+  return unless_lost(
+      [&] { return source_.read(peer_->pid(), address, into) && peer_->takes_part(); });
 }
 
 bool LocalConnection::write(ByteSpan from, uint64_t address) {
@@ -82,7 +74,7 @@ bool LocalConnection::unless_lost(const Copy& copy) {
   try {
     return copy();
   } catch (const Error&) {
-    if (lost()) return false;
+    if (!peer_->takes_part() || lost()) return false;
     throw;
   }
 }

@@ -12,18 +12,18 @@
 
 namespace ringsync {
 
-class LocalConnection final : public Connection {
+class LocalConnection final : public Connection, public PeerMemory {
  public:
   /// `inbox` and `outbox` hold the mailboxes of `reader` and `writer`; `source` outlives it.
   LocalConnection(std::shared_ptr<Peer> self, std::shared_ptr<Peer> peer, BlockSource& source,
-                  Block inbox, Block outbox, MailboxReader reader, MailboxWriter writer,
-                  size_t segment_bytes);
+                  Block inbox, Block outbox, MailboxReader reader, MailboxWriter writer);
 
-  size_t segment_bytes() const override { return segment_bytes_; }
-  MutableByteSpan reserve(size_t bytes) override;
+  size_t segment_bytes() const override { return writer_.segment_bytes(); }
+  MutableByteSpan reserve(size_t bytes) override { return writer_.reserve(bytes); }
   void commit() override;
   ByteSpan peek(size_t bytes) override { return reader_.peek(bytes); }
   void release() override;
+  PeerMemory& memory() override { return *this; }
   MutableByteSpan window(uint64_t id) override;
   bool read(uint64_t address, MutableByteSpan into) override;
   bool write(ByteSpan from, uint64_t address) override;
@@ -40,7 +40,6 @@ class LocalConnection final : public Connection {
   Block outbox_;
   MailboxReader reader_;
   MailboxWriter writer_;
-  const size_t segment_bytes_;
   std::map<uint64_t, Block> windows_;
 };
 

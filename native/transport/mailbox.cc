@@ -1,6 +1,9 @@
 #include "transport/mailbox.h"
 
 #include <algorithm>
+#include <string>
+
+#include "base/error.h"
 
 namespace ringsync {
 namespace {
@@ -39,6 +42,10 @@ MailboxLayout mailbox_layout(size_t peers, size_t inbox_bytes) {
 }
 
 MutableByteSpan MailboxWriter::reserve(size_t bytes) {
+  if (bytes > layout_.segment_bytes) {
+    throw Error("[transport] a segment of " + std::to_string(bytes) + " bytes does not fit " +
+                std::to_string(layout_.segment_bytes) + ". Correct the caller.");
+  }
   if (written_ - released_ >= layout_.slots) {
     released_ = written_;
     for (size_t reader = 0; reader < layout_.readers; ++reader) {

@@ -29,15 +29,23 @@ struct MailboxLayout {
 /// All the slots that an inbox has room for are used in turn: a line is written again only after it
 /// has left the reader's second-level cache (1 or 2 MiB). Writing a line that the other core still
 /// holds costs five times as much (64 KiB there and back, slots of 64 KiB: 4 slots 12 us, 16 slots
-/// 5.8 us, 32 or 64 slots 4.2 us). `inbox_bytes` are those of all mailboxes of one rank together.
+/// 5.8 us, 32 or 64 slots 4.2 us). `inbox_bytes` are those of all mailboxes of one rank together;
+/// those of one that all others read count once.
 MailboxLayout mailbox_layout(size_t peers, size_t inbox_bytes);
+
+/// Where `one` stands among all positions but `left_out`: where blocks hold something for each
+/// other rank.
+inline size_t place_among_others(size_t one, size_t left_out) {
+  return one < left_out ? one : one - 1;
+}
 
 /// The writer's end. One thread at a time.
 class MailboxWriter {
  public:
   MailboxWriter(MutableByteSpan memory, MailboxLayout layout) : memory_(memory), layout_(layout) {}
 
-  /// Empty when the ring is full.
+  size_t segment_bytes() const { return layout_.segment_bytes; }
+  /// Empty when the ring is full. Throws Error for more than a segment.
   MutableByteSpan reserve(size_t bytes);
   void commit();
   /// The ring is full, and `reader` is one of those who have not released its oldest segment.

@@ -11,10 +11,6 @@
 
 namespace ringsync {
 
-/// True if this rank may read and write the private memory of `peer`. Kernels and containers may
-/// forbid it, and a pid may mean another process elsewhere: it is tried.
-bool can_reach(BlockSource& source, const Peer& peer);
-
 /// Copies into private memory of `peer`; false when it takes no further part. Throws Error.
 bool write_to(BlockSource& source, Peer& self, const Peer& peer, ByteSpan from, uint64_t address);
 

@@ -1,6 +1,7 @@
 #include <sys/uio.h>
 
 #include <cerrno>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -42,6 +43,18 @@ class ShmSource final : public BlockSource {
     Block block = map(std::move(value.fd), size);
     block.fd.reset();
     return block;
+  }
+
+  /// Kernels and containers may forbid it, and a pid may mean another process elsewhere: it is
+  /// tried.
+  bool can_reach(int pid, uint64_t address, uint64_t token) override {
+    uint64_t found = 0;
+    const auto bytes = std::as_writable_bytes(std::span(&found, 1));
+    try {
+      return read(pid, address, bytes) && found == token && write(pid, bytes, address);
+    } catch (const Error&) {
+      return false;
+    }
   }
 
   bool read(int pid, uint64_t address, MutableByteSpan into) override {

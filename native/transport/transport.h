@@ -21,10 +21,24 @@ struct Registration {
   uint64_t offset = 0;
 };
 
+/// Memory of one peer, as far as it can be seen or reached from here.
+class PeerMemory {
+ public:
+  virtual ~PeerMemory() = default;
+
+  /// The peer's registered memory `id` as a whole; empty when it cannot be seen from here. The
+  /// first call for an id asks the store. Throws RendezvousError.
+  virtual MutableByteSpan window(uint64_t id) = 0;
+  /// Copies the peer's private memory at `address`, as the peer itself names it; false when the
+  /// peer takes no further part. Only where Transport::can_reach(). Throws Error.
+  virtual bool read(uint64_t address, MutableByteSpan into) = 0;
+  /// Copies to there; likewise. Nothing is written once the peer's leave() has returned.
+  virtual bool write(ByteSpan from, uint64_t address) = 0;
+};
+
 /// One established path to one peer: a first-in first-out queue of segments in each direction and,
-/// where memory is shared, a view of the peer's registered memory. No length travels: both ends
-/// know each segment's size beforehand, or what it holds tells. Used by one thread at a time; no
-/// call blocks.
+/// on the same host, the peer's memory. No length travels: both ends know each segment's size
+/// beforehand, or what it holds tells. Used by one thread at a time; no call waits for a peer.
 class Connection {
  public:
   virtual ~Connection() = default;
@@ -40,14 +54,7 @@ class Connection {
   virtual ByteSpan peek(size_t bytes) = 0;
   /// Gives the peeked segment's room back to the peer.
   virtual void release() = 0;
-  /// The peer's registered memory `id` as a whole; empty when it cannot be seen from here. The
-  /// first call for an id asks the store. Throws RendezvousError.
-  virtual MutableByteSpan window(uint64_t id) = 0;
-  /// Copies the peer's private memory at `address`, as the peer itself names it; false when the
-  /// peer takes no further part. Only where Transport::can_reach(). Throws Error.
-  virtual bool read(uint64_t address, MutableByteSpan into) = 0;
-  /// Copies to there; likewise. Nothing is written once the peer's leave() has returned.
-  virtual bool write(ByteSpan from, uint64_t address) = 0;
+  virtual PeerMemory& memory() = 0;
   /// Why the peer will never send again, and which rank is to blame; nothing while it takes part.
   virtual std::optional<LostPeer> lost() const = 0;
 };
@@ -63,28 +70,34 @@ class Board {
   /// Room for the next segment; empty while a rank is_behind().
   virtual MutableByteSpan reserve(size_t bytes) = 0;
   virtual void commit() = 0;
-  /// True if the queue is full because `rank` has not taken what it holds.
+  /// After a reserve() that found no room: `rank` is one of those who have not taken what is there.
   virtual bool is_behind(int rank) const = 0;
   virtual ByteSpan peek(int rank, size_t bytes) = 0;
   virtual void release(int rank) = 0;
 };
 
-/// Ways to all peers of one rank. Owned by an engine and outliving its connections.
+/// About how much memory the queues of one rank take.
+struct Room {
+  size_t inbox_bytes = 0;  // those of all connections to it together
+  size_t board_bytes = 0;  // 0: the group needs no board
+};
+
+/// Ways from one rank to the others of a group.
+struct Ways {
+  std::vector<std::unique_ptr<Connection>> connections;  // by position; empty at its own
+  std::unique_ptr<Board> board;                          // empty where there is none
+};
+
+/// How ranks meet and what they share. Owned by an engine and outliving its connections.
 class Transport {
  public:
   virtual ~Transport() = default;
 
   virtual std::string_view name() const = 0;
-  /// Connections of a new group of `ranks`, this rank among them, indexed by position in `ranks`;
-  /// empty at its own. Queues to this rank take about `inbox_bytes` of memory together. All of
-  /// `ranks` call this with the same `group` and `inbox_bytes`. Throws RendezvousError.
-  virtual std::vector<std::unique_ptr<Connection>> connect(const std::string& group,
-                                                           const std::vector<int>& ranks,
-                                                           size_t inbox_bytes,
-                                                           Deadline deadline) = 0;
-  /// The board of a new group, likewise; this rank's queue takes about `bytes` of memory.
-  virtual std::unique_ptr<Board> make_board(const std::string& group, const std::vector<int>& ranks,
-                                            size_t bytes, Deadline deadline) = 0;
+  /// Ways of a new group of `ranks`, this rank among them. All of `ranks` call this with the same
+  /// `group` and `room`. Throws RendezvousError.
+  virtual Ways connect(const std::string& group, const std::vector<int>& ranks, Room room,
+                       Deadline deadline) = 0;
   /// Zeroed memory that peers can see, kept by the returned pointer. Any thread. Throws Error.
   virtual std::shared_ptr<std::byte> allocate(size_t bytes) = 0;
   /// Where `bytes` lie in registered memory; id 0 when any of them lies elsewhere. Any thread.

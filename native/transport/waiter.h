@@ -28,9 +28,10 @@ struct RankState {
   std::atomic<uint32_t> presence;
   /// 1 + the rank into whose private memory this rank writes; 0: none.
   std::atomic<uint32_t> writes_to;
-  /// Where this very field lies in the rank's own memory: a peer that reads its value there, and
-  /// may write it back, reaches that process. Written before the block is shared.
-  uint64_t own_address;
+  /// Some number of the rank's own, and where it lies in the rank's memory: a peer that finds it
+  /// there reaches that process and no other. Written before the block is shared.
+  uint64_t token;
+  uint64_t token_address;
   /// All below is written before kLeft. The rank that it lost, and that rank's process; else -1.
   int32_t lost_rank;
   int32_t lost_pid;
@@ -51,6 +52,8 @@ class Peer {
 
   /// Wakes the rank if it sleeps. What it shall see must have been written before.
   void ring() const noexcept;
+  /// False once it has left, told or untold, for whatever reason.
+  bool takes_part() const { return state().presence.load() == kPresent; }
   bool is_dead() const { return is_dead_.load(std::memory_order_acquire); }
   void mark_dead() { is_dead_.store(true, std::memory_order_release); }
 

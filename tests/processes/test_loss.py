@@ -163,6 +163,38 @@ def test_a_stopped_rank_is_a_time_out_that_names_it(jobs):
     assert [one.out for one in ended[:2]] == ["(2,) True\n"] * 2
 
 
+def test_a_stopped_reader_of_what_all_read_is_the_one_that_is_missing(jobs):
+    # Far more than a board holds, so that the writer waits for room.
+    job = jobs.start(
+        3,
+        """
+        from ringsync.runtime import current
+        rs.init()
+        current().engine.set_reach_from(2**63)
+        array = np.ones(4_000_000)
+        rs.barrier()
+        tell(f"ready{RANK}")
+        await_word("stopped")
+        try:
+            rs.broadcast_(array, 0)
+        except errors.TimedOutError as error:
+            print(error.missing)
+        except errors.PeerLostError as error:
+            print((2,), error.cause == "it gave up waiting for ranks {2}")
+        """,
+        RINGSYNC_TIMEOUT_S="0.5",
+    )
+    for rank in range(3):
+        job.word(f"ready{rank}")
+    job.kill(2, signal.SIGSTOP)
+    job.tell("stopped")
+    job.started[0].wait(20)
+    job.kill(2, signal.SIGKILL)
+    ended = job.end()
+    assert [one.code for one in ended[:2]] == [0, 0], [one.err for one in ended]
+    assert ended[0].said == ["(2,)"]
+
+
 def test_a_rank_killed_while_the_others_wait_for_more_is_missing_at_the_meeting(jobs):
     job = jobs.start(3, "tell(f'begin{RANK}'); rs.init()", start=2, RINGSYNC_START_TIMEOUT_S="1.5")
     job.word("begin1")

@@ -234,3 +234,17 @@ def test_an_idle_engine_sleeps(jobs):
         woken, cpu_s = one.out.split()
         assert int(woken) <= 15
         assert float(cpu_s) <= 0.05
+
+
+def test_ranks_that_see_unlike_many_cores_start_alike(jobs):
+    ended = jobs.run(
+        2,
+        """
+        if RANK == 0:
+            os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        rs.init()
+        print(float(rs.allreduce(np.ones(3), op=rs.Sum)[0]))
+        """,
+        RINGSYNC_START_TIMEOUT_S="10",
+    )
+    assert [one.said for one in ended] == [["2.0"]] * 2, [one.err for one in ended]

@@ -1,5 +1,6 @@
-"""Ranks that write into each other's private memory: never once its owner has given up."""
+"""Ranks that reach into each other's private memory: never once its owner has given up."""
 
+import platform
 import signal
 
 import pytest
@@ -72,3 +73,126 @@ def test_a_rank_that_shuts_down_amid_an_operation_is_written_by_nobody(jobs):
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
     assert ended[0].said == ["ended", "{-7.0}"]
     assert ended[1].said == ["lost 0"]
+
+
+# A rank that is kept from a system call, by a filter of the kernel's that it sets itself: the call
+# fails, or waits until `supervise` lets it go on.
+FILTER = """
+import ctypes, platform, threading
+libc = ctypes.CDLL(None, use_errno=True)
+READ, WRITE = {{"x86_64": (310, 311), "aarch64": (270, 271)}}[platform.machine()]
+SECCOMP = {{"x86_64": 317, "aarch64": 277}}[platform.machine()]
+
+class Instruction(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte),
+                ("k", ctypes.c_uint)]
+
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("first", ctypes.POINTER(Instruction))]
+
+def keep_from(number, action, flags):
+    # Load the call's number; if it is this one take the action, else allow it.
+    code = (Instruction * 4)((0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, action),
+                             (6, 0, 0, 0x7FFF0000))
+    assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+    made = libc.syscall(SECCOMP, 1, flags, ctypes.byref(Program(4, code)))
+    assert made >= 0, os.strerror(ctypes.get_errno())
+    return made
+
+def supervise(listener):
+    # Lets every call go on, but for those after "hold", which wait for "let go".
+    while True:
+        heard = ctypes.create_string_buffer(80)
+        if libc.ioctl(listener, 0xC0502100, heard) != 0:
+            return
+        if (BOARD / "hold").exists():
+            tell("held")
+            await_word("let go")
+        answer = ctypes.create_string_buffer(heard.raw[:8] + bytes(12) + b"\\1\\0\\0\\0", 24)
+        libc.ioctl(listener, 0xC0182101, answer)
+"""
+
+filtered = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "aarch64"), reason="the filter knows these processors"
+)
+
+
+@filtered
+def test_ranks_that_may_not_reach_each_other_do_without(jobs):
+    ended = jobs.run(
+        3,
+        FILTER.format()
+        + """
+if RANK == 1:
+    keep_from(READ, 0x00050001, 0)  # EPERM
+rs.init()
+array = np.full(2_000_000, RANK + 1.0)
+rs.allreduce_(array, op=rs.Sum)
+print(set(array.tolist()))
+""",
+    )
+    assert [one.code for one in ended] == [0] * 3, [one.err for one in ended]
+    assert [one.said for one in ended] == [["{6.0}"]] * 3
+
+
+@filtered
+def test_what_a_stopped_writer_may_yet_write_to_is_never_freed(jobs):
+    job = jobs.start(
+        2,
+        FILTER.format()
+        + """
+import gc, weakref
+if RANK == 1:
+    listener = keep_from(WRITE, 0x7FC00000, 8)  # a listener decides
+    threading.Thread(target=supervise, args=(listener,), daemon=True).start()
+rs.init()
+memory = bytearray(64_000_000)
+array = np.frombuffer(memory, np.float32)
+rs.allreduce_(array, op=rs.Sum)
+tell(f"ready{RANK}")
+await_word("hold")
+try:
+    begin_s = time.monotonic()
+    rs.allreduce_(array, op=rs.Sum)
+except errors.TimedOutError:
+    print("gave up", 1.5 < time.monotonic() - begin_s < 4)
+    held = weakref.ref(array)
+    del array
+    gc.collect()
+    rs.shutdown()
+    print("kept", held() is not None)
+    tell("let go")
+    await_word("over")
+except errors.PeerLostError as error:
+    print("lost", error.rank)
+    tell("over")
+""",
+        RINGSYNC_TIMEOUT_S="1",
+    )
+    for rank in range(2):
+        job.word(f"ready{rank}")
+    job.tell("hold")
+    ended = job.end()
+    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+    assert ended[0].said == ["gave up True", "kept True"]
+    assert ended[1].said == ["lost 0"]
+
+
+def test_a_rank_that_ends_amid_an_operation_is_the_one_that_is_named(jobs):
+    # It says nothing when it ends, and its memory is gone while others still read it.
+    ended = jobs.run(
+        3,
+        """
+        rs.init()
+        array = np.ones(30_000_000)
+        if RANK == 0:
+            handle = rs.broadcast_async_(array, 0)
+        else:
+            try:
+                rs.broadcast_(array, 0)
+            except errors.PeerLostError as error:
+                print("lost", error.rank)
+        """,
+    )
+    assert [one.code for one in ended] == [0] * 3, [one.err for one in ended]
+    assert [one.said for one in ended[1:]] == [["lost 0"]] * 2
