@@ -90,7 +90,7 @@ _FAMILIES = (
         "RINGSYNC_LOCAL_RANK",
         "RINGSYNC_LOCAL_SIZE",
         "RINGSYNC_NUM_NODES",
-        ("RINGSYNC_JOB_ID",),
+        ("RINGSYNC_JOB_ID", "MASTER_ADDR", "MASTER_PORT"),
     ),
     _Family(
         "RANK/WORLD_SIZE",

@@ -40,12 +40,7 @@ def broadcast_object(obj: T, root: int = 0, *, name: str | None = None) -> T:
     Cost: (n-1) * the pickled size sent by `root`.
     """
     is_root = current().world.rank == root
-    payload, failure = b"", None
-    if is_root:
-        try:
-            payload = pickle.dumps(obj)
-        except Exception as error:
-            failure = error
+    payload, failure = _pickled(obj) if is_root else (b"", None)
     # The others contribute nothing, so what is gathered is the root's bytes, whatever their number.
     source = np.frombuffer(payload, np.uint8)
     terms = rooted("broadcast_object", root)
@@ -68,18 +63,33 @@ def allgather_object(obj: T, *, name: str | None = None) -> list[T]:
         The objects by rank.
 
     Raises:
+        ConfigError: A rank's object cannot be pickled (on every rank).
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
     Cost: (n-1) * the pickled size sent per rank.
     """
-    payload = np.frombuffer(pickle.dumps(obj), np.uint8)
+    # Who has nothing to send takes part all the same, or ranks would be an operation apart.
+    payload, failure = _pickled(obj)
     sizes = allgather(
-        np.array([payload.size], np.int64), name=None if name is None else f"{name}.size"
+        np.array([len(payload)], np.int64), name=None if name is None else f"{name}.size"
     )
-    data = allgather(payload, name=name)
+    data = allgather(np.frombuffer(payload, np.uint8), name=name)
+    if not sizes.all():
+        raise ConfigError(
+            f"[allgather_object] the object of rank {int(np.argmin(sizes))} cannot be pickled. "
+            "Send its parts."
+        ) from failure
     ends = np.cumsum(sizes)
     return [
         pickle.loads(data[end - length : end].tobytes())
         for end, length in zip(ends, sizes, strict=True)
     ]
+
+
+def _pickled(obj: object) -> tuple[bytes, Exception | None]:
+    """Never raises: the failure is told when all ranks know of it; there are no bytes then."""
+    try:
+        return pickle.dumps(obj), None
+    except Exception as error:
+        return b"", error

@@ -70,7 +70,12 @@ class Recorder:
             raise ConfigError(
                 f"[timeline] already recording to '{self._directory}'. Call stop_timeline() first."
             )
-        directory = Path(path).absolute()
+        try:
+            directory = Path(path).absolute()
+        except TypeError:
+            raise ConfigError(
+                f"[timeline] path={path!r}; a directory is expected. Pass its name."
+            ) from None
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -256,16 +256,26 @@ def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float3
 
     Cost: One request to rank 0 per new block; freed blocks are handed out again.
     """
-    dimensions = tuple(shape) if isinstance(shape, Sequence) else (operator.index(shape),)
-    kind: np.dtype[Any] = np.dtype(dtype)
+    engine = current().engine
+    try:
+        lengths = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+        dimensions = tuple(operator.index(length) for length in lengths)
+        kind: np.dtype[Any] = np.dtype(dtype)
+        np.broadcast_to(np.empty((), kind), dimensions)  # takes no memory
+    except (TypeError, ValueError):
+        raise _no_such(shape, dtype) from None
     size_bytes = math.prod(dimensions) * kind.itemsize
-    if any(length < 0 for length in dimensions) or size_bytes > _MOST_BYTES or kind.hasobject:
-        raise ConfigError(
-            f"[empty] shape {dimensions} of {kind} cannot be made; lengths from 0 and a dtype of "
-            "fixed size are expected."
-        )
-    raw = current().engine.allocate(size_bytes)
+    if size_bytes > _MOST_BYTES or kind.hasobject or kind.itemsize == 0 or kind.subdtype:
+        raise _no_such(shape, dtype)
+    raw = engine.allocate(size_bytes)
     return raw.view(kind).reshape(dimensions)
+
+
+def _no_such(shape: object, dtype: object) -> ConfigError:
+    return ConfigError(
+        f"[empty] shape {shape!r} of {dtype!r} cannot be made; lengths from 0 and a dtype of fixed "
+        "size are expected. Pass what numpy.empty takes."
+    )
 
 
 def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> list[list[int]]:

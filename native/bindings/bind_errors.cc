@@ -10,12 +10,17 @@ using namespace nb::literals;
 namespace ringsync {
 namespace {
 
-/// Raises class `name` of ringsync.errors with `arguments` behind the message.
+/// Raises class `name` of ringsync.errors with `arguments` behind the message. What its making
+/// raises, Ctrl-C for instance, is raised instead.
 template <typename... Arguments>
 void raise(const char* name, const char* message, Arguments&&... arguments) {
-  const nb::object type = nb::module_::import_("ringsync.errors").attr(name);
-  const nb::object error = type(message, std::forward<Arguments>(arguments)...);
-  PyErr_SetObject(type.ptr(), error.ptr());
+  try {
+    const nb::object type = nb::module_::import_("ringsync.errors").attr(name);
+    const nb::object error = type(message, std::forward<Arguments>(arguments)...);
+    PyErr_SetObject(type.ptr(), error.ptr());
+  } catch (nb::python_error& instead) {
+    instead.restore();
+  }
 }
 
 void translate(const std::exception_ptr& pending, void*) {

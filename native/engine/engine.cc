@@ -147,8 +147,11 @@ void Engine::claim(const Request& request) {
 }
 
 void Engine::push(Request&& request, const std::shared_ptr<Handle>& handle) {
-  // Numbered last: a refused call must not shift the names of those that follow.
-  request.number = numbers_[request.pair]++;
+  // Numbered last: a refused call must not shift the names of those that follow. A group is one
+  // call, of whatever length.
+  uint64_t& count = numbers_[request.pair];
+  if (request.group_index == 0) ++count;
+  request.number = count - 1;
   queue_.push_back({std::move(request), handle, now_ns()});
   has_queued_ = true;
 }

@@ -41,6 +41,12 @@ std::string list_of(const std::vector<int>& ranks) {
   return text + "}";
 }
 
+/// A cause may be a sentence of the other rank's.
+std::string without_stop(std::string text) {
+  if (text.ends_with('.')) text.pop_back();
+  return text;
+}
+
 std::string seconds_text(int64_t since_ns) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.1f s", static_cast<double>(now_ns() - since_ns) * 1e-9);
@@ -96,9 +102,6 @@ Progress Group::advance_current() {
     const Progress progress = operations_.front().advance();
     if (progress == Progress::kDone) finish(nullptr);
     return progress;
-  } catch (const MismatchError&) {
-    finish(std::current_exception());  // on every rank, and no data has moved: the group goes on
-    return Progress::kDone;
   } catch (const std::exception& error) {
     home_.transport.leave(error.what(), nullptr);
     home_.fail_all(std::current_exception());
@@ -108,7 +111,7 @@ Progress Group::advance_current() {
 
 Progress Group::agree() {
   if (!announcement_.is_open()) {
-    announcement_.begin(sequence_);
+    announcement_.begin(sequence_++);
     operations_.front().set_started(now_ns());
   }
   const Progress progress = announcement_.advance();
@@ -125,13 +128,30 @@ Progress Group::agree() {
   }
   const std::vector<uint64_t> splits = mismatch ? std::vector<uint64_t>{} : announcement_.splits();
   announcement_.end();
-  if (mismatch) throw MismatchError(*mismatch);
+  if (mismatch) {
+    refuse(*mismatch);
+    return Progress::kDone;
+  }
   if (carried == 0) {
     operations_.front().start(view_, announcement_.headers(), splits);
     return Progress::kMoved;
   }
   for (size_t i = 0; i < carried; ++i) finish(nullptr);
   return Progress::kDone;
+}
+
+/// Ends what ranks disagree on, on every rank and before any data has moved: the group goes on.
+void Group::refuse(const std::string& mismatch) {
+  const std::exception_ptr error = std::make_exception_ptr(MismatchError(mismatch));
+  const Request& own = operations_.front().request();
+  const auto has_equal_length = [&own](const Header& header) {
+    return header.group_count == own.group_count;
+  };
+  // Of groups of unlike length the rest goes too, or ranks would be some operations apart.
+  const bool is_whole = !std::ranges::all_of(announcement_.headers(), has_equal_length);
+  for (uint32_t left = is_whole ? own.group_count - own.group_index : 1; left > 0; --left) {
+    finish(error);
+  }
 }
 
 std::vector<int> Group::blocked_on() const {
@@ -181,7 +201,6 @@ void Group::fail_all(const std::exception_ptr& error) {
 
 void Group::finish(std::exception_ptr error) {
   Operation& operation = operations_.front();
-  ++sequence_;
   home_.on_done(operation.request());
   operation.set_done(now_ns());
   record(operation);  // first: whoever sees it complete may ask for the events
@@ -228,8 +247,8 @@ std::exception_ptr Group::lost_error(const LostPeer& lost) const {
   const Request& request = operations_.front().request();
   const std::string message = place_of(request) + own_name() + " lost rank " +
                               std::to_string(lost.rank) + " (pid " + std::to_string(lost.pid) +
-                              " on " + lost.host + "): " + lost.cause + ". Read rank " +
-                              std::to_string(lost.rank) + "'s log first.";
+                              " on " + lost.host + "): " + without_stop(lost.cause) +
+                              ". Read rank " + std::to_string(lost.rank) + "'s log first.";
   return std::make_exception_ptr(PeerLostError(message, lost, label_of(request)));
 }
 

@@ -58,6 +58,7 @@ class Group {
  private:
   Progress advance_current();
   Progress agree();
+  void refuse(const std::string& mismatch);
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
   void finish(std::exception_ptr error);
@@ -74,7 +75,7 @@ class Group {
   GroupView view_;
   std::deque<Operation> operations_;  // the first one is in flight
   Announcement announcement_;         // of the first ones, until they have been agreed on
-  uint64_t sequence_ = 0;
+  uint64_t sequence_ = 0;             // of the next announcement; equal on all ranks
   /// Handles whose waiters are woken once all that is complete with them is: one who waits for many
   /// would otherwise take the core after each.
   std::vector<std::shared_ptr<Handle>> sleepers_;

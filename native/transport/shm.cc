@@ -82,8 +82,9 @@ class ShmSource final : public BlockSource {
       if (count < 0 && errno == ESRCH) return false;
       if (count <= 0) {
         throw Error("[shm] reaching " + std::to_string(bytes.size()) + " bytes of process " +
-                    std::to_string(pid) + " failed: " + errno_text() +
-                    ". Keep arrays alive until their operation is done.");
+                    std::to_string(pid) + " failed: " + errno_text() + ". " +
+                    (errno == EPERM ? "Keep the privileges that init() found."
+                                    : "Keep arrays alive until their operation is done."));
       }
       address += static_cast<uint64_t>(count);
       bytes = bytes.subspan(static_cast<size_t>(count));

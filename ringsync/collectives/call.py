@@ -7,6 +7,7 @@ wrong with it. What each collective asks of its arrays is its own file's matter.
 
 from __future__ import annotations
 
+import operator
 from numbers import Real
 
 from ringsync._native import RefusedError, Terms
@@ -170,13 +171,16 @@ def rooted(place: str, root: int) -> Terms:
         ConfigError: There is no such rank.
     """
     size = current().world.size
-    # Not isinstance(root, SupportsIndex): a protocol's check takes as long as a small allreduce.
-    if not hasattr(root, "__index__") or not 0 <= root < size:
+    try:
+        number = operator.index(root)
+    except TypeError:
+        number = -1
+    if not 0 <= number < size:
         raise ConfigError(
             f"[{place}] root={root!r} is no rank of this world; 0 <= root < {size} is expected. "
             "Name one of them."
         )
-    return Terms(root=root) if root else PLAIN
+    return Terms(root=number) if number else PLAIN
 
 
 def _array(place: str, collective: int, x: object) -> object:

@@ -8,6 +8,7 @@ from ringsync.arrays import Array, as_source
 from ringsync.collectives.call import run_all, start_all
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
+from ringsync.errors import ConfigError
 from ringsync.handle import GroupedHandle
 from ringsync.kinds import Collective
 
@@ -43,15 +44,16 @@ def grouped_allreduce(
         ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
         MismatchError: Ranks disagree on an array, and the others are reduced all the same; or on
-            how many arrays there are.
+            how many arrays there are, and none is.
         PeerLostError: A rank died; its number is in `.rank`.
         TimedOutError: Not complete in time; the message lists the missing ranks.
 
     Cost: 2(n-1)/n of all bytes sent per rank, (n-1) of the bytes of small arrays; and copies.
     """
-    arrays: list[object] = [as_source(x, "grouped_allreduce").copy() for x in xs]
-    terms = reduction("grouped_allreduce", op, codec, prescale, postscale)
-    return run_all("grouped_allreduce", Collective.ALLREDUCE, arrays, name, timeout_s, terms)
+    place = "grouped_allreduce"
+    arrays: list[object] = [as_source(x, place).copy() for x in _listed(place, xs)]
+    terms = reduction(place, op, codec, prescale, postscale)
+    return run_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms)
 
 
 def grouped_allreduce_(
@@ -87,8 +89,9 @@ def grouped_allreduce_(
 
     Cost: As for `grouped_allreduce`, without copies.
     """
-    terms = reduction("grouped_allreduce_", op, codec, prescale, postscale)
-    return run_all("grouped_allreduce_", Collective.ALLREDUCE, list(xs), name, timeout_s, terms)
+    place = "grouped_allreduce_"
+    terms = reduction(place, op, codec, prescale, postscale)
+    return run_all(place, Collective.ALLREDUCE, _listed(place, xs), name, timeout_s, terms)
 
 
 def grouped_allreduce_async(
@@ -121,7 +124,7 @@ def grouped_allreduce_async(
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
     """
     place = "grouped_allreduce_async"
-    arrays: list[object] = [as_source(x, place).copy() for x in xs]
+    arrays: list[object] = [as_source(x, place).copy() for x in _listed(place, xs)]
     terms = reduction(place, op, codec, prescale, postscale)
     return start_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms)
 
@@ -157,4 +160,14 @@ def grouped_allreduce_async_(
     """
     place = "grouped_allreduce_async_"
     terms = reduction(place, op, codec, prescale, postscale)
-    return start_all(place, Collective.ALLREDUCE, list(xs), name, timeout_s, terms)
+    return start_all(place, Collective.ALLREDUCE, _listed(place, xs), name, timeout_s, terms)
+
+
+def _listed(place: str, xs: Iterable[object]) -> list[object]:
+    try:
+        each = iter(xs)
+    except TypeError:
+        raise ConfigError(
+            f"[{place}] {type(xs).__name__} holds no arrays; several are expected. Pass a list."
+        ) from None
+    return list(each)

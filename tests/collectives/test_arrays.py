@@ -273,9 +273,31 @@ def test_empty_takes_numpy_s_own_integers():
     assert rs.empty((np.int64(2), np.int32(3))).shape == (2, 3)
 
 
-def test_empty_refuses_a_negative_shape():
-    with pytest.raises((ValueError, TypeError)):
-        rs.empty((-1, 3))
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((-1, 3), "f4"), ("a", "f4"), (2.5, "f4"), (None, "f4"), (("3",), "f4"), ((1,) * 70, "f4"),
+        ((0, 2**62), "f4"), (2**60, "f4"), (3, "nope"), (3, "U"), (3, "V0"), (3, ("f4", (2,))),
+        (3, object),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_empty_refuses_what_is_no_shape_or_has_no_fixed_size(shape, dtype):
+    with pytest.raises(ConfigError, match=r"\[empty\] shape .* cannot be made"):
+        rs.empty(shape, dtype)
+
+
+@pytest.mark.parametrize("root", [np.array([0, 1]), "0", None, 0.0, -1])
+def test_a_root_that_is_no_rank_is_refused(root):
+    with pytest.raises(ConfigError, match=r"is no rank of this world"):
+        rs.broadcast_(np.ones(3), root)
+
+
+@pytest.mark.parametrize("call", [rs.grouped_allreduce, rs.grouped_allreduce_async_])
+@pytest.mark.parametrize("xs", [None, 5])
+def test_what_holds_no_arrays_is_no_group(call, xs):
+    with pytest.raises(ConfigError, match="holds no arrays"):
+        call(xs)
 
 
 @pytest.mark.parametrize("place", ALL)

@@ -211,3 +211,14 @@ def test_jobs_with_other_keys_have_other_places_and_equal_keys_one(ours, theirs)
 def test_families_with_equal_keys_have_places_of_their_own():
     keyless = [read_world(pair(family, "0", "2")).directory for family in FAMILIES]
     assert len(set(keyless)) == len(keyless)
+
+
+def test_a_family_of_its_own_meets_where_the_address_and_port_say():
+    # Whatever the ranks' parents are: only without either is the parent what they have in common.
+    def place(port):
+        variables = {"RINGSYNC_RANK": "0", "RINGSYNC_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        return read_world(variables | {"MASTER_PORT": port}).directory
+
+    parents = pair("RINGSYNC", "0", "2")
+    assert place("1") != place("2")
+    assert place("1") != read_world(parents).directory

@@ -234,3 +234,17 @@ def test_a_thousand_mismatches_leave_no_trace(n):
     with world(n) as ranks:
         ranks.each(work)
         ranks.require_usable()
+
+
+def test_ctrl_c_while_an_error_is_made_is_ctrl_c(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with world(2) as ranks:
+        monkeypatch.setattr(MismatchError, "__init__", interrupted)
+        errors = ranks.errors(
+            lambda rank: rank.allreduce(np.ones(2 + rank.rank), name="x"), KeyboardInterrupt
+        )
+        monkeypatch.undo()
+        assert len(errors) == 2
+        ranks.require_usable()
