@@ -2,7 +2,7 @@
 
 Through queues in shared memory every byte is copied twice; reaching into a peer's memory costs
 system calls. Where one overtakes the other depends on the processor and, in a virtual machine, on
-the cores that it runs on this time: on an Intel Sapphire Rapids at 200 KiB; on an AMD EPYC at 4
+the cores that it runs on this time: on an Intel Emerald Rapids at 200 KiB; on an AMD EPYC at 4
 to 16 MiB while its two cores share a cache, and far below while they do not. What a sum is does
 not depend on it.
 """
