@@ -87,10 +87,12 @@ Fd connect_when_served(MeetingPlace& place, int size, double timeout_s, const On
   const Deadline deadline = deadline_after(timeout_s);
   for (;;) {
     place.make();
+    // To close a watch takes 10 to 16 ms, for which the kernel waits for all who may look at it.
+    if (Fd socket = connect_to(place.socket())) return socket;
     const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (!watch) throw RendezvousError("[rendezvous] inotify failed: " + errno_text() + ".");
     constexpr uint32_t kMask = IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF;
-    // The watch stands before the first look, so that nothing appears unseen in between.
+    // Looked at once more below, so that nothing appears unseen in between.
     if (::inotify_add_watch(watch.get(), place.directory().c_str(), kMask) < 0) {
       if (errno == ENOENT) continue;  // an earlier job of this name has just removed it
       throw RendezvousError("[rendezvous] cannot watch '" + place.directory() +
