@@ -130,6 +130,14 @@ def test_a_rank_may_end_as_soon_as_its_own_last_operation_is_done(jobs):
         assert [one.code for one in ended] == [0] * 3, [one.err for one in ended]
 
 
+def stop_last(job):
+    """Stop rank 2 of 3 once all are ready, and tell the others."""
+    for rank in range(3):
+        job.word(f"ready{rank}")
+    job.kill(2, signal.SIGSTOP)
+    job.tell("stopped")
+
+
 def test_a_stopped_rank_is_a_time_out_that_names_it(jobs):
     job = jobs.start(
         3,
@@ -150,10 +158,7 @@ def test_a_stopped_rank_is_a_time_out_that_names_it(jobs):
         """,
         RINGSYNC_TIMEOUT_S="0.5",
     )
-    for rank in range(3):
-        job.word(f"ready{rank}")
-    job.kill(2, signal.SIGSTOP)
-    job.tell("stopped")
+    stop_last(job)
     for process in job.started[:2]:
         process.wait(20)
     job.tell("go on")
@@ -184,10 +189,7 @@ def test_a_stopped_reader_of_what_all_read_is_the_one_that_is_missing(jobs):
         """,
         RINGSYNC_TIMEOUT_S="0.5",
     )
-    for rank in range(3):
-        job.word(f"ready{rank}")
-    job.kill(2, signal.SIGSTOP)
-    job.tell("stopped")
+    stop_last(job)
     job.started[0].wait(20)
     job.kill(2, signal.SIGKILL)
     ended = job.end()
