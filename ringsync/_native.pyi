@@ -1,6 +1,7 @@
 """Types of the native core; native/bindings/ is what they describe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import CellType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -104,6 +105,17 @@ class Engine:
         self, lane: str, name: str, start_ns: int, end_ns: int, tensor: str, size_bytes: int
     ) -> None: ...
 
+class Shortcut:
+    def __call__(self, *args: object, **keywords: object) -> object: ...
+
+def make_shortcut(
+    function: Callable[..., object],
+    engine_cell: CellType,
+    collective: int,
+    op_type: type[int],
+    handle_type: type[Handle] | None,
+    is_list: bool,
+) -> Shortcut: ...
 def transport_names() -> list[str]: ...
 
 class Problem:

@@ -11,6 +11,7 @@ import math
 import operator
 import os
 from collections.abc import Sequence
+from types import CellType
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -111,6 +112,9 @@ class Runtime:
 
 _current: Runtime | None = None
 
+# Holds the engine of `_current`, for calls that reach it without a line of Python; else empty.
+engine_cell = CellType()
+
 
 def current() -> Runtime:
     """Return this process's runtime.
@@ -147,6 +151,7 @@ def init() -> None:
     runtime = Runtime(world, settings)
     runtime.meet()
     _current = runtime
+    engine_cell.cell_contents = runtime.engine
 
 
 def shutdown() -> None:
@@ -154,6 +159,7 @@ def shutdown() -> None:
     global _current
     if _current is not None:
         runtime, _current = _current, None
+        del engine_cell.cell_contents
         runtime.close("rank " + str(runtime.world.rank) + " has shut down")
 
 
@@ -306,6 +312,7 @@ def _forget_in_child() -> None:
     """A forked child has no engine thread; what it inherited must not act on its behalf."""
     global _current  # noqa: PLW0603 - the one piece of global state
     _current = None
+    del engine_cell.cell_contents
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

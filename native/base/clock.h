@@ -19,9 +19,9 @@ inline int64_t now_ns() {
 }
 
 /// Beyond 30 years there is no deadline, and no overflow either.
-inline Deadline deadline_after(double seconds) {
+inline Deadline deadline_after(double seconds, int64_t from_ns = now_ns()) {
   if (!(seconds < 1e9)) return kNever;
-  return Clock::now() +
+  return Deadline(std::chrono::nanoseconds(from_ns)) +
          std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
 

@@ -22,6 +22,8 @@ enum class Dtype : uint8_t {
   kBfloat16 = 9,
 };
 
+/// Numbers may come from elsewhere; all other functions want a known one.
+inline bool is_known(Dtype dtype) { return dtype <= Dtype::kBfloat16; }
 size_t size_bytes(Dtype dtype);
 std::string_view name(Dtype dtype);
 /// False for bool, which has a least and a greatest value, but no sum and no product.

@@ -118,7 +118,7 @@ ArrayView view_of(nb::handle array, Access access) {
   }
   return {{static_cast<std::byte*>(buffer.buf), static_cast<size_t>(buffer.len)},
           *dtype,
-          {buffer.shape, buffer.shape + buffer.ndim},
+          Shape(std::span<const Py_ssize_t>(buffer.shape, static_cast<size_t>(buffer.ndim))),
           is_stated ? part(2) : array};
 }
 

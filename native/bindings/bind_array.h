@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
-#include <vector>
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/shape.h"
 #include "base/span.h"
 
 namespace ringsync {
@@ -33,7 +33,7 @@ enum class Access { kRead, kWrite };
 struct ArrayView {
   MutableByteSpan bytes;
   Dtype dtype = Dtype::kUint8;
-  std::vector<int64_t> shape;
+  Shape shape;
   /// What keeps the memory alive and is given back as the result.
   nanobind::handle owner;
 };

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "bindings/bind_array.h"
-#include "bindings/bind_call.h"
 #include "bindings/bindings.h"
 #include "bindings/bound_engine.h"
 #include "transport/registry.h"

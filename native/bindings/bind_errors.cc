@@ -49,6 +49,22 @@ void translate(const std::exception_ptr& pending, void*) {
 
 }  // namespace
 
+void raise_current_exception() noexcept {
+  try {
+    throw;
+  } catch (nb::python_error& error) {
+    error.restore();
+  } catch (...) {
+    try {
+      translate(std::current_exception(), nullptr);
+    } catch (const std::bad_alloc&) {
+      PyErr_NoMemory();
+    } catch (const std::exception& error) {
+      PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+  }
+}
+
 void bind_errors(nb::module_&) { nb::register_exception_translator(&translate); }
 
 }  // namespace ringsync

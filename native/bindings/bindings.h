@@ -19,10 +19,17 @@ class GilRelease {
   PyThreadState* const state_;
 };
 
+class BoundEngine;
+
+/// In a handler: makes what was thrown the interpreter's error.
+void raise_current_exception() noexcept;
+
 void bind_errors(nanobind::module_& module);
 void bind_store(nanobind::module_& module);
 void bind_handle(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);
+void bind_calls(nanobind::module_& module, nanobind::class_<BoundEngine>& engine);
+void bind_shortcut(nanobind::module_& module);
 void bind_schedule(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);
 

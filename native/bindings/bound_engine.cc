@@ -56,8 +56,9 @@ void BoundEngine::keep(std::list<Kept> kept) {
   if (!engine_->is_exposed()) return;
   for (auto at = done.begin(); at != done.end();) {
     const auto next = std::next(at);
-    // No peer has heard of what was never announced.
-    if (at->handle->times().started_ns != 0) never_freed_.splice(never_freed_.end(), done, at);
+    // No peer has heard of what was never announced, and a barrier has nothing to write to.
+    if (!at->owner.is_none() && at->handle->times().started_ns != 0)
+      never_freed_.splice(never_freed_.end(), done, at);
     at = next;
   }
 }

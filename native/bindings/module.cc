@@ -22,6 +22,7 @@ NB_MODULE(_native, module) {
   ringsync::bind_store(module);
   ringsync::bind_handle(module);
   ringsync::bind_engine(module);
+  ringsync::bind_shortcut(module);
   ringsync::bind_schedule(module);
   ringsync::bind_kernels(module);
 }

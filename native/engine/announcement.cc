@@ -97,7 +97,8 @@ Progress Announcement::advance() {
       // Its length is not known here; the reader's view ends where the slot does.
       message = group_.board.peek(i, group_.board.segment_bytes());
       if (!message.empty()) {
-        std::memcpy(&headers_[static_cast<size_t>(i)], message.data(), sizeof(Header));
+        Summary& summary = headers_[static_cast<size_t>(i)];
+        std::memcpy(&summary, message.data(), sizeof(Summary));
         has_moved = true;
       }
     }
@@ -115,6 +116,26 @@ std::vector<int> Announcement::blocked_on() const {
     if (is_behind || message_of(i).empty()) ranks.push_back(i);
   }
   return ranks;
+}
+
+std::optional<std::string> Announcement::find_mismatch() {
+  const Header& own = headers_[static_cast<size_t>(group_.rank)];
+  const bool is_alike = std::ranges::all_of(headers_, [&own](const Header& header) {
+    return header.sequence == own.sequence && header.signature == own.signature &&
+           header.count == own.count;
+  });
+  for (int i = 0; i < group_.size; ++i) {
+    if (i == group_.rank) continue;
+    Header& header = headers_[static_cast<size_t>(i)];
+    if (is_alike) {
+      const Summary summary = header;
+      header = own;
+      static_cast<Summary&>(header) = summary;
+    } else {
+      std::memcpy(&header, message_of(i).data(), sizeof(Header));
+    }
+  }
+  return is_alike ? std::nullopt : ringsync::find_mismatch(headers_, group_.ranks);
 }
 
 std::vector<uint64_t> Announcement::splits() const {

@@ -5,6 +5,7 @@
 // them and moving them is one message.
 
 #include <deque>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ class Announcement {
 
   // The rest is for when it is done.
 
+  /// What the ranks disagree on, in one sentence; else nothing. To be asked first.
+  std::optional<std::string> find_mismatch();
   /// By rank, of the first operation. Until the next round.
   const std::vector<Header>& headers() const { return headers_; }
   /// Of an alltoall that all agree on: the rows that each rank has for each, as Problem::parts has

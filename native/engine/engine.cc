@@ -77,7 +77,7 @@ std::shared_ptr<Handle> Engine::submit(Request&& request) {
 
 std::shared_ptr<Handle> Engine::submit_all(std::vector<Request> requests) {
   std::shared_ptr<Handle> handle = enqueue_all(std::move(requests));
-  if (!handle->is_done()) wake();
+  wake();
   return handle;
 }
 
@@ -89,7 +89,7 @@ std::shared_ptr<Handle> Engine::call(Request&& request) {
 
 std::shared_ptr<Handle> Engine::call_all(std::vector<Request> requests) {
   std::shared_ptr<Handle> handle = enqueue_all(std::move(requests));
-  if (!handle->is_done()) work_for(*handle);
+  work_for(*handle);
   return handle;
 }
 
@@ -118,7 +118,10 @@ std::shared_ptr<Handle> Engine::enqueue(Request&& request) {
 }
 
 std::shared_ptr<Handle> Engine::enqueue_all(std::vector<Request> requests) {
-  for (const Request& request : requests) check_request(request, rank_, size_);
+  for (Request& request : requests) {
+    check_request(request, rank_, size_);
+    request.pair = pair_of(request);
+  }
   check_disjoint(requests);
   auto handle = std::make_shared<Handle>(requests.size());
   const std::lock_guard lock(queue_mutex_);
@@ -152,7 +155,7 @@ void Engine::push(Request&& request, const std::shared_ptr<Handle>& handle) {
   uint64_t& count = numbers_[request.pair];
   if (request.group_index == 0) ++count;
   request.number = count - 1;
-  queue_.push_back({std::move(request), handle, now_ns()});
+  queue_.push_back({std::move(request), handle});
   has_queued_ = true;
 }
 
@@ -244,7 +247,7 @@ Progress Engine::advance() {
   }
   for (Queued& item : taken_) {
     Group& group = group_of(item.request);
-    group.push(std::move(item.request), std::move(item.handle), item.submitted_ns);
+    group.push(std::move(item.request), std::move(item.handle));
     if (!group.is_idle() && !std::ranges::count(busy_, &group)) busy_.push_back(&group);
   }
   taken_.clear();

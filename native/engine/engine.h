@@ -87,7 +87,6 @@ class Engine {
   struct Queued {
     Request request;
     std::shared_ptr<Handle> handle;
-    int64_t submitted_ns = 0;
   };
 
   std::shared_ptr<Handle> enqueue(Request&& request);

@@ -70,16 +70,16 @@ Group::Group(Members members, const GroupHome& home)
             [this](const Problem& problem) { return route_of(problem); }},
       announcement_(operations_, view_) {}
 
-void Group::push(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns) {
+void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
   if (failure_) {
     home_.on_done(request);
-    const Times times{.submitted_ns = submitted_ns, .done_ns = now_ns()};
+    const Times times{.submitted_ns = request.submitted_ns, .done_ns = now_ns()};
     if (handle->complete(times, failure_)) handle->wake();
     return;
   }
   const auto root = std::ranges::find(members_.ranks, request.root);
   request.root = static_cast<int>(root - members_.ranks.begin());
-  operations_.emplace_back(std::move(request), std::move(handle), submitted_ns);
+  operations_.emplace_back(std::move(request), std::move(handle));
 }
 
 Progress Group::advance() {
@@ -100,7 +100,7 @@ Progress Group::advance_current() {
   try {
     if (!operations_.front().is_started()) return agree();
     const Progress progress = operations_.front().advance();
-    if (progress == Progress::kDone) finish(nullptr);
+    if (progress == Progress::kDone) finish(nullptr, now_ns());
     return progress;
   } catch (const std::exception& error) {
     home_.transport.leave(error.what(), nullptr);
@@ -118,8 +118,7 @@ Progress Group::agree() {
   if (progress != Progress::kDone) return progress;
   const int64_t agreed_ns = now_ns();
   operations_.front().set_agreed(agreed_ns);
-  const std::optional<std::string> mismatch =
-      find_mismatch(announcement_.headers(), members_.ranks);
+  const std::optional<std::string> mismatch = announcement_.find_mismatch();
   const size_t carried = mismatch ? 0 : announcement_.count_carried();
   for (size_t i = 0; i < carried; ++i) {
     operations_[i].set_started(operations_.front().times().started_ns);
@@ -136,7 +135,8 @@ Progress Group::agree() {
     operations_.front().start(view_, announcement_.headers(), splits);
     return Progress::kMoved;
   }
-  for (size_t i = 0; i < carried; ++i) finish(nullptr);
+  const int64_t done_ns = now_ns();
+  for (size_t i = 0; i < carried; ++i) finish(nullptr, done_ns);
   return Progress::kDone;
 }
 
@@ -149,9 +149,8 @@ void Group::refuse(const std::string& mismatch) {
   };
   // Of groups of unlike length the rest goes too, or ranks would be some operations apart.
   const bool is_whole = !std::ranges::all_of(announcement_.headers(), has_equal_length);
-  for (uint32_t left = is_whole ? own.group_count - own.group_index : 1; left > 0; --left) {
-    finish(error);
-  }
+  const uint32_t left = is_whole ? own.group_count - own.group_index : 1;
+  for (uint32_t i = 0; i < std::max(left, 1U); ++i) finish(error, now_ns());
 }
 
 std::vector<int> Group::blocked_on() const {
@@ -195,14 +194,14 @@ Deadline Group::deadline() const {
 void Group::fail_all(const std::exception_ptr& error) {
   if (!failure_) failure_ = error;
   announcement_.abandon();
-  while (!operations_.empty()) finish(failure_);
+  while (!operations_.empty()) finish(failure_, now_ns());
   wake_sleepers();
 }
 
-void Group::finish(std::exception_ptr error) {
+void Group::finish(std::exception_ptr error, int64_t done_ns) {
   Operation& operation = operations_.front();
   home_.on_done(operation.request());
-  operation.set_done(now_ns());
+  operation.set_done(done_ns);
   record(operation);  // first: whoever sees it complete may ask for the events
   if (auto handle = operation.complete(std::move(error))) sleepers_.push_back(std::move(handle));
   operations_.pop_front();

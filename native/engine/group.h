@@ -40,7 +40,7 @@ class Group {
   Group(Members members, const GroupHome& home);
 
   /// The request's root is a rank of the world.
-  void push(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns);
+  void push(Request&& request, std::shared_ptr<Handle> handle);
 
   /// Does what can be done now; kDone when nothing is left to do. A failure is that of all groups.
   Progress advance();
@@ -61,7 +61,7 @@ class Group {
   void refuse(const std::string& mismatch);
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
-  void finish(std::exception_ptr error);
+  void finish(std::exception_ptr error, int64_t done_ns);
   void wake_sleepers();
   void record(const Operation& operation) const;
   std::shared_ptr<const Route> route_of(const Problem& problem);

@@ -4,7 +4,7 @@
 
 namespace ringsync {
 
-Handle::Handle(size_t operations) : state_(operations > 0 ? kPending : kDone), left_(operations) {}
+Handle::Handle(size_t operations) : state_(kPending), left_(operations) {}
 
 void Handle::set_result(Result result) { result_ = std::move(result); }
 
@@ -16,7 +16,9 @@ void Handle::wait(Deadline deadline) {
 }
 
 bool Handle::complete(const Times& times, std::exception_ptr error) {
+  const int64_t first_started_ns = times_.started_ns;
   times_ = times;
+  if (first_started_ns != 0) times_.started_ns = first_started_ns;
   if (!error_) error_ = std::move(error);
   return --left_ == 0 && state_.exchange(kDone) == kAwaited;
 }

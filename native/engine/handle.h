@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/futex.h"
+#include "base/shape.h"
 
 namespace ringsync {
 
@@ -26,12 +26,12 @@ struct Times {
 struct Result {
   std::shared_ptr<std::byte> data;
   size_t bytes = 0;
-  std::vector<int64_t> shape;
+  Shape shape;
 };
 
 class Handle {
  public:
-  /// Of a call that is done once `operations` are.
+  /// Of a call that is done once `operations` are, one at least.
   explicit Handle(size_t operations);
 
   /// Any thread.
@@ -46,7 +46,8 @@ class Handle {
 
   void set_result(Result result);
   /// One of its operations has ended, with an error or without; the first error is kept. Of several
-  /// the last one's times count. True where wake() is due: somebody sleeps, and it is done.
+  /// it began with the first that began and passed the other stages with the last. True where
+  /// wake() is due: somebody sleeps, and it is done.
   bool complete(const Times& times, std::exception_ptr error);
   void wake() { futex_wake_all(state_); }
 

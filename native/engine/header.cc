@@ -39,7 +39,10 @@ std::string read_field(const std::array<char, n>& field) {
   return {field.data(), ::strnlen(field.data(), n)};
 }
 
-std::string name_of(const Header& header) { return read_field(header.name); }
+std::string name_of(const Header& header) {
+  return header.is_named ? read_field(header.name)
+                         : unnamed_label(header.number, header.group_index, header.group_count);
+}
 
 /// The shortest decimal that reads back as `value`.
 std::string text_of(double value) {
@@ -48,6 +51,7 @@ std::string text_of(double value) {
 }
 
 std::string group_text(const Header& header) {
+  if (header.group_count == 0) return "a group of no arrays";
   if (header.group_count == 1) return "an array by itself";
   return "array " + std::to_string(header.group_index) + " of a group of " +
          std::to_string(header.group_count);
@@ -79,9 +83,12 @@ bool has_equal_shape(const Header& a, const Header& b, size_t first) {
                     b.shape.begin() + static_cast<long>(std::min<size_t>(first, b.dimensions)));
 }
 
-/// A header whose numbers contradict each other was not written by make_header.
+/// A header whose numbers mean nothing, or contradict each other, was not written by make_header.
 bool is_consistent(const Header& header) {
-  if (header.dimensions > kMaxDimensions) return false;
+  if (header.dimensions > kMaxDimensions || header.collective > Collective::kSend ||
+      !is_known(header.dtype) || !is_built(header.op)) {
+    return false;
+  }
   const auto shape = std::span(header.shape).first(header.dimensions);
   if (std::ranges::any_of(shape, [](int64_t length) { return length < 0; })) return false;
   if (std::ranges::count(shape, 0) > 0) return header.count == 0;
@@ -158,7 +165,9 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
 Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm) {
   Header header;
   header.sequence = sequence;
+  header.signature = (signature_of(request) ^ hash_of(algorithm)) * kHashPrime;
   header.name_hash = key_of(request);
+  header.number = request.number;
   header.address = reinterpret_cast<uint64_t>(request.data.data());
   header.count = request.data.size() / size_bytes(request.dtype);
   std::ranges::copy(request.shape, header.shape.begin());
@@ -171,7 +180,8 @@ Header make_header(const Request& request, uint64_t sequence, const std::string&
   header.dtype = request.dtype;
   header.op = request.op;
   header.dimensions = static_cast<uint8_t>(request.shape.size());
-  write_field(header.name, label_of(request));
+  header.is_named = request.name.has_value();
+  if (request.name) write_field(header.name, *request.name);
   write_field(header.algorithm, algorithm);
   return header;
 }

@@ -4,11 +4,13 @@
 // into one sentence. Pure; all ranks see the same headers and reach the same verdict.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/span.h"
 #include "engine/request.h"
 #include "transport/transport.h"
 
@@ -16,33 +18,44 @@ namespace ringsync {
 
 inline constexpr uint64_t kNobody = UINT64_MAX;
 
-/// Sent as it lies in memory, between processes of one host and one build.
-struct Header {
+/// What is read of every announcement: one cache line, the rest of the header stays with its writer
+/// where signatures agree.
+struct Summary {
   uint64_t sequence = 0;
-  uint64_t name_hash = 0;
+  /// Equal where two headers agree in all that find_mismatch compares.
+  uint64_t signature = 0;
+  uint64_t count = 0;
   Registration registration;
   /// Of the array in the rank's own memory, for peers that reach it.
   uint64_t address = 0;
   /// From how many bytes on the rank would have private arrays reached in place; kNobody where it
   /// cannot reach all others. The largest of all ranks counts.
   uint64_t reach_from = kNobody;
-  uint64_t count = 0;
+  /// Operations announced together; more than one only where they are carried.
+  uint32_t operations = 1;
+  /// The data of the announced operations follows.
+  bool is_carried = false;
+};
+static_assert(sizeof(Summary) == kCacheLineBytes);
+
+/// Sent as it lies in memory, between processes of one host and one build.
+struct Header : Summary {
+  uint64_t name_hash = 0;
+  /// Of the call; messages name by it what has no name.
+  uint64_t number = 0;
   std::array<int64_t, kMaxDimensions> shape{};
   double prescale = 1;
   double postscale = 1;
   int32_t root = 0;
+  uint32_t group_index = 0;
+  uint32_t group_count = 1;
   Collective collective = Collective::kBarrier;
   Dtype dtype = Dtype::kUint8;
   ReduceOp op = ReduceOp::kSum;
   uint8_t dimensions = 0;
-  /// The data of the announced operations follows.
-  bool is_carried = false;
-  /// Operations announced together; more than one only where they are carried.
-  uint32_t operations = 1;
-  uint32_t group_index = 0;
-  uint32_t group_count = 1;
+  bool is_named = false;
   /// For messages, cut to fit and zero-terminated.
-  std::array<char, 104> name{};
+  std::array<char, 103> name{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
   std::array<char, 24> algorithm{};
 };
@@ -52,8 +65,8 @@ static_assert(sizeof(Header) % 16 == 0, "carried data follows, aligned for vecto
 /// `request` has passed check_request.
 Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm);
 
-/// Equal where two requests agree in all that find_mismatch compares; for what has no header. Two
-/// that differ and yet are equal, once in 2^64, would reduce unlike data of a message's own bounds.
+/// Of what find_mismatch compares of a request. Two that differ and yet are equal, once in 2^64,
+/// would reduce unlike data of equal length.
 uint64_t signature_of(const Request& request);
 
 /// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers` by

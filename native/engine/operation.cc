@@ -28,13 +28,6 @@ size_t largest_bytes(const std::vector<Header>& headers, Dtype dtype) {
   return count * size_bytes(dtype);
 }
 
-/// Not count / rows: there may be none.
-size_t row_elements(const std::vector<int64_t>& shape) {
-  size_t elements = 1;
-  for (const int64_t length : std::span(shape).subspan(1)) elements *= static_cast<size_t>(length);
-  return elements;
-}
-
 /// Memory for a result; aligned for vector loads.
 std::shared_ptr<std::byte> make_result(size_t bytes, Collective collective) {
   const size_t size = round_up(std::max<size_t>(bytes, 1), kCacheLineBytes);
@@ -64,8 +57,10 @@ size_t contribution_bytes(const Request& request, int rank) {
   return is_receiver ? 0 : request.data.size();
 }
 
-Operation::Operation(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns)
-    : request_(std::move(request)), handle_(std::move(handle)), times_{submitted_ns} {}
+Operation::Operation(Request&& request, std::shared_ptr<Handle> handle)
+    : request_(std::move(request)),
+      handle_(std::move(handle)),
+      times_{.submitted_ns = request_.submitted_ns} {}
 
 void Operation::start(const GroupView& group, const std::vector<Header>& headers,
                       const std::vector<uint64_t>& splits) {
@@ -111,9 +106,9 @@ Problem Operation::make_problem(const GroupView& group, const std::vector<Header
   problem.is_in_place = is_registered(headers) || is_reached;
   if (request_.collective == Collective::kReduceScatter) {
     problem.parts =
-        cut_rows(static_cast<size_t>(request_.shape[0]), row_elements(request_.shape), group.size);
+        cut_rows(static_cast<size_t>(request_.shape[0]), request_.shape.row_elements(), group.size);
   }
-  for (const uint64_t rows : splits) problem.parts.push_back(rows * row_elements(request_.shape));
+  for (const uint64_t rows : splits) problem.parts.push_back(rows * request_.shape.row_elements());
   return problem;
 }
 
@@ -139,7 +134,7 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
   }
   Result result;
   result.shape = request_.shape;
-  const size_t bytes = rows * row_elements(request_.shape) * size_bytes(request_.dtype);
+  const size_t bytes = rows * request_.shape.row_elements() * size_bytes(request_.dtype);
   result.shape[0] = static_cast<int64_t>(rows);
   result.bytes = bytes;
   result.data = make_result(bytes, request_.collective);

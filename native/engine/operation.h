@@ -51,7 +51,7 @@ size_t contribution_bytes(const Request& request, int rank);
 /// One thread at a time.
 class Operation {
  public:
-  Operation(Request&& request, std::shared_ptr<Handle> handle, int64_t submitted_ns);
+  Operation(Request&& request, std::shared_ptr<Handle> handle);
 
   const Request& request() const { return request_; }
   const Times& times() const { return times_; }

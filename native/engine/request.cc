@@ -23,10 +23,7 @@ void check_splits(const Request& request, int size) {
 
 /// Numbers come through the door as they are.
 void check_numbers(const Request& request, int size) {
-  const bool is_op = request.op == ReduceOp::kAverage || request.op == ReduceOp::kSum ||
-                     request.op == ReduceOp::kMin || request.op == ReduceOp::kMax ||
-                     request.op == ReduceOp::kProduct;
-  if (request.collective <= Collective::kSend && is_op &&
+  if (request.collective <= Collective::kSend && is_built(request.op) &&
       (request.collective == Collective::kSend ||
        (request.peer == kAllRanks && request.root >= 0 && request.root < size))) {
     return;
@@ -48,6 +45,11 @@ void check_peer(const Request& request, int rank, int size) {
 
 }  // namespace
 
+bool is_built(ReduceOp op) {
+  return op == ReduceOp::kAverage || op == ReduceOp::kSum || op == ReduceOp::kMin ||
+         op == ReduceOp::kMax || op == ReduceOp::kProduct;
+}
+
 std::string_view name_of(ReduceOp op) {
   switch (op) {
     case ReduceOp::kAverage:
@@ -65,7 +67,13 @@ std::string_view name_of(ReduceOp op) {
 }
 
 std::string label_of(const Request& request) {
-  return request.name ? *request.name : "unnamed " + std::to_string(request.number);
+  if (request.name) return *request.name;
+  return unnamed_label(request.number, request.group_index, request.group_count);
+}
+
+std::string unnamed_label(uint64_t number, uint32_t group_index, uint32_t group_count) {
+  const std::string label = "unnamed " + std::to_string(number);
+  return group_count > 1 ? label + "." + std::to_string(group_index) : label;
 }
 
 Reduction reduction_of(const Request& request, int size) {
@@ -91,9 +99,9 @@ Reduction reduction_of(const Request& request, int size) {
 
 void check_request(const Request& request, int rank, int size) {
   check_numbers(request, size);
-  const std::string place = "[" + to_string(request.collective) + "] ";
+  const auto place = [&] { return "[" + to_string(request.collective) + "] "; };
   if (request.shape.size() > kMaxDimensions) {
-    throw ConfigError(place + "the array has " + std::to_string(request.shape.size()) +
+    throw ConfigError(place() + "the array has " + std::to_string(request.shape.size()) +
                       " dimensions; at most " + std::to_string(kMaxDimensions) +
                       " are supported. Reshape it.");
   }
@@ -101,26 +109,26 @@ void check_request(const Request& request, int rank, int size) {
   const bool is_alltoall = request.collective == Collective::kAlltoall;
   const bool is_gather = request.collective == Collective::kAllgather;
   if ((is_gather || is_scatter || is_alltoall) && request.shape.empty()) {
-    throw ConfigError(place + "a scalar has no first dimension. Pass x.reshape(1).");
+    throw ConfigError(place() + "a scalar has no first dimension. Pass x.reshape(1).");
   }
   if (is_alltoall) check_splits(request, size);
   if (request.collective == Collective::kSend) check_peer(request, rank, size);
   const bool is_sum = request.collective == Collective::kAllreduce || is_scatter;
   const bool is_extreme = request.op == ReduceOp::kMin || request.op == ReduceOp::kMax;
   if (is_sum && !is_summable(request.dtype) && !is_extreme) {
-    throw ConfigError(place + std::string(name(request.dtype)) + " cannot be reduced by " +
+    throw ConfigError(place() + std::string(name(request.dtype)) + " cannot be reduced by " +
                       std::string(name_of(request.op)) +
                       "; Min (all) or Max (any) is expected. Use one of them, or astype(int32).");
   }
   if (!is_summable(request.dtype) && (request.prescale != 1 || request.postscale != 1)) {
-    throw ConfigError(place + std::string(name(request.dtype)) +
+    throw ConfigError(place() + std::string(name(request.dtype)) +
                       " cannot be scaled; prescale and postscale 1 are expected. Leave them out, "
                       "or use astype(int32).");
   }
   const double factor = reduction_of(request, size).factor;
   const bool is_narrow = request.dtype == Dtype::kFloat32 || size_bytes(request.dtype) == 2;
   if (!std::isfinite(is_narrow ? static_cast<float>(factor) : factor)) {
-    throw ConfigError(place + "prescale " + std::to_string(request.prescale) + " and postscale " +
+    throw ConfigError(place() + "prescale " + std::to_string(request.prescale) + " and postscale " +
                       std::to_string(request.postscale) +
                       " make a factor beyond every float. Scale by less.");
   }

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/dtype.h"
+#include "base/shape.h"
 #include "base/span.h"
 #include "collective/schedule.h"
 #include "device/reduction.h"
@@ -17,7 +18,6 @@
 namespace ringsync {
 
 inline constexpr int kAllRanks = -1;
-inline constexpr size_t kMaxDimensions = 8;
 
 /// One collective call of one rank. The spans stay valid until its handle is done.
 struct Request {
@@ -35,25 +35,32 @@ struct Request {
   int peer = kAllRanks;
   /// Number of the pair that carries a send; given by the engine.
   std::optional<size_t> pair;
-  /// Which of how many requests it is that were submitted in one stroke.
+  /// Which of how many requests it is that were submitted in one stroke. For a stroke of none there
+  /// is one of no data, so that all ranks make as many calls.
   uint32_t group_index = 0;
   uint32_t group_count = 1;
   /// Each rank's values are multiplied by the first before, the result by the second after.
   double prescale = 1;
   double postscale = 1;
-  std::vector<int64_t> shape;
+  Shape shape;
   /// For alltoall: rows for each rank, in rank order.
   std::vector<uint64_t> splits;
   /// The caller's array; allreduce, broadcast and the receiving end of a send write into it, the
   /// others only read it.
   MutableByteSpan data;
+  int64_t submitted_ns = 0;  // when the call was made
   Deadline deadline = kNever;
 };
+
+/// Every number may come through the door; not every one has a meaning here.
+bool is_built(ReduceOp op);
 
 std::string_view name_of(ReduceOp op);
 
 /// What messages and the timeline call the request.
 std::string label_of(const Request& request);
+/// The same where the caller chose no name: operations of one call differ by their place in it.
+std::string unnamed_label(uint64_t number, uint32_t group_index, uint32_t group_count);
 
 /// Both scales as one factor of the result, so that they cost no pass of their own.
 Reduction reduction_of(const Request& request, int size);

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ringsync.collectives.call import run, start
+from ringsync.collectives.shortcuts import shortcut
 from ringsync.handle import Handle
 from ringsync.kinds import Collective
 
 
+@shortcut(Collective.BARRIER)
 def barrier(*, timeout_s: float | None = None) -> None:
     """Return once every rank has called this.
 

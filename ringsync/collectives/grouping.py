@@ -8,6 +8,7 @@ from ringsync.arrays import Array, as_source
 from ringsync.collectives.call import run_all, start_all
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
+from ringsync.collectives.shortcuts import shortcut
 from ringsync.errors import ConfigError
 from ringsync.handle import GroupedHandle
 from ringsync.kinds import Collective
@@ -56,6 +57,7 @@ def grouped_allreduce(
     return run_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms)
 
 
+@shortcut(Collective.ALLREDUCE, is_list=True)
 def grouped_allreduce_(
     xs: Iterable[object],
     *,
@@ -129,6 +131,7 @@ def grouped_allreduce_async(
     return start_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms)
 
 
+@shortcut(Collective.ALLREDUCE, GroupedHandle, is_list=True)
 def grouped_allreduce_async_(
     xs: Iterable[object],
     *,

@@ -6,6 +6,7 @@ from ringsync.arrays import Array, as_source
 from ringsync.collectives.call import run, start
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
+from ringsync.collectives.shortcuts import shortcut
 from ringsync.handle import Handle
 from ringsync.kinds import Collective
 
@@ -60,6 +61,7 @@ def allreduce(
     return run("allreduce", Collective.ALLREDUCE, array, name, timeout_s, terms)
 
 
+@shortcut(Collective.ALLREDUCE)
 def allreduce_(
     x: object,
     *,
@@ -130,6 +132,7 @@ def allreduce_async(
     return start("allreduce_async", Collective.ALLREDUCE, array, name, timeout_s, terms)
 
 
+@shortcut(Collective.ALLREDUCE, Handle)
 def allreduce_async_(
     x: object,
     *,

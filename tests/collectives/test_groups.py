@@ -101,6 +101,35 @@ def test_groups_of_different_length_end_as_a_whole_and_leave_ranks_in_step(name,
         assert "rank 1 submitted array 0 of a group of 2, rank 0 array 0 of a group of 3" in first
 
 
+@pytest.mark.parametrize("name", ["g", None])
+def test_a_group_of_none_is_a_call_like_any_other(name):
+    with world(2) as ranks:
+
+        def work(rank):
+            finish(rank.submit_all([], name=name))
+            group = rank.submit_all([np.ones(3) for _ in range(2 * rank.rank)], name=name)
+            sums = [rank.allreduce(np.full(3, float(i)), name=name and "next") for i in range(4)]
+            assert [float(values[-1]) for values in sums] == [0, 2, 4, 6]
+            with pytest.raises(MismatchError) as raised:
+                finish(group)
+            return str(raised.value)
+
+        first, second = ranks.each(work)
+        assert first == second
+        assert "rank 1 submitted array 0 of a group of 2, rank 0 a group of no arrays" in first
+
+
+def test_what_has_no_name_is_told_apart_by_its_place_in_the_group():
+    with world(2) as ranks:
+
+        def work(rank):
+            lengths = [3, 4, 5 + rank.rank]
+            with pytest.raises(MismatchError, match=r"'unnamed 0\.2': rank 1 sent shape \(6,\)"):
+                finish(rank.submit_all([np.ones(length) for length in lengths]))
+
+        ranks.each(work)
+
+
 def test_waiting_for_a_group_has_a_limit_of_its_own():
     with world(2) as ranks:
         first, second = ranks.ranks

@@ -129,10 +129,14 @@ print(set(array.tolist()))
     assert [one.said for one in ended] == [["{6.0}"]] * 3
 
 
-def test_what_a_stopped_writer_may_yet_write_to_is_never_freed(jobs):
+@pytest.mark.parametrize(
+    "call", ["rs.allreduce_(array, op=rs.Sum)", "rs.grouped_allreduce_([array, np.ones(3)])"]
+)
+def test_what_a_stopped_writer_may_yet_write_to_is_never_freed(jobs, call):
     job = jobs.start(
         2,
         FILTER.format()
+        + f"CALL = {call!r}"
         + """
 import gc, weakref
 if RANK == 1:
@@ -146,7 +150,7 @@ tell(f"ready{RANK}")
 await_word("hold")
 try:
     begin_s = time.monotonic()
-    rs.allreduce_(array, op=rs.Sum)
+    exec(CALL)
 except errors.TimedOutError:
     print("gave up", 1.5 < time.monotonic() - begin_s < 4)
     held = weakref.ref(array)
