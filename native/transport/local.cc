@@ -127,6 +127,7 @@ std::unique_ptr<Board> LocalTransport::make_board(const std::string& group,
 }
 
 void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexcept {
+  pool_->retire();  // before any operation fails, and so before its arrays are given back
   if (is_leaving_.exchange(true)) return;
   const Peer& self = *peers_[static_cast<size_t>(rank_)];
   RankState& state = self.state();
