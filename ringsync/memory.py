@@ -20,6 +20,9 @@ from ringsync.runtime import current
 # More than any address space holds.
 _MOST_BYTES = 2**56
 
+# Sequences of integers, too, but nobody means a shape by them.
+_BYTES = (bytes, bytearray, memoryview)
+
 
 def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Array:
     """Make an array in registered memory, which the ranks of this host see in place.
@@ -40,12 +43,14 @@ def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float3
     Cost: One request to rank 0 per new block; freed blocks are handed out again.
     """
     engine = current().engine
+    if isinstance(shape, _BYTES):
+        raise _no_such(shape, dtype)
     try:
         lengths = tuple(shape) if isinstance(shape, Sequence) else (shape,)
         dimensions = tuple(operator.index(length) for length in lengths)
         kind: np.dtype[Any] = np.dtype(dtype)
         np.broadcast_to(np.empty((), kind), dimensions)  # takes no memory
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, SyntaxError):  # NumPy parses a dtype's text
         raise _no_such(shape, dtype) from None
     size_bytes = math.prod(dimensions) * kind.itemsize
     if size_bytes > _MOST_BYTES or kind.hasobject or kind.itemsize == 0 or kind.subdtype:
