@@ -257,10 +257,26 @@ def test_more_dimensions_than_supported_is_one_clear_error(place):
     assert rs.allreduce(np.ones(2))[0] == 1
 
 
-@pytest.mark.parametrize("root", [np.array([0, 1]), "0", None, 0.0, -1])
+no_ranks = pytest.mark.parametrize("root", [np.array([0, 1]), "0", None, 0.0, -1])
+
+
+@no_ranks
 def test_a_root_that_is_no_rank_is_refused(root):
     with pytest.raises(ConfigError, match=r"is no rank of this world"):
         rs.broadcast_(np.ones(3), root)
+
+
+@no_ranks
+def test_an_object_is_pickled_only_for_a_root_that_is_a_rank(root):
+    class Watched:
+        def __reduce__(self):
+            pickled.append(root)
+            return str, ("x",)
+
+    pickled = []
+    with pytest.raises(ConfigError, match=r"\[broadcast_object\] root=.* is no rank of this world"):
+        rs.broadcast_object(Watched(), root=root)
+    assert pickled == []
 
 
 @pytest.mark.parametrize("call", [rs.grouped_allreduce, rs.grouped_allreduce_async_])
