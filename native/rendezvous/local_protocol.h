@@ -44,6 +44,9 @@ inline constexpr char kReplyError = '-';
 /// The refusal to count on from a value that is no number.
 std::string not_a_counter_text(const std::string& key);
 
+/// The refusal of a value whose descriptor did not arrive.
+std::string lost_descriptor_text(const std::string& key);
+
 /// A whole decimal number, or nothing.
 std::optional<int64_t> parse_integer(std::string_view text);
 

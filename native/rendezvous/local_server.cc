@@ -34,6 +34,11 @@ std::string not_a_counter_text(const std::string& key) {
   return "[rendezvous] the value of '" + key + "' is no whole number. Use another key to count.";
 }
 
+std::string lost_descriptor_text(const std::string& key) {
+  return "[rendezvous] '" + key +
+         "' came without its descriptor: there was no room. Raise the limit of open files.";
+}
+
 std::optional<int64_t> parse_integer(std::string_view text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -102,6 +107,10 @@ void LocalServer::answer(Client& client) {
   if (packet) request = decode_request(packet->bytes);
   if (!request || (client.rank < 0 && request->verb != StoreVerb::kJoin)) {
     client.gone = true;
+    return;
+  }
+  if (packet->has_lost_fd && request->verb == StoreVerb::kSet) {
+    client.gone = !send_packet(client.socket, kReplyError + lost_descriptor_text(request->key));
     return;
   }
   handle(client, std::move(*request), packet->fd);
