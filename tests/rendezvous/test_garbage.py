@@ -99,6 +99,15 @@ def test_garbage_is_thrown_out_and_the_job_meets(server, packets):
     require_job_meets(place, process)
 
 
+def test_a_count_by_what_is_no_number_is_refused_and_makes_no_key(server):
+    place, process = server
+    with connected(place) as client:
+        send_all(client, [b"J\x001 3", b"Akey\0one", b"Rkey\0"])
+        assert client.recv(1000).startswith(b"-[rendezvous] ")
+        assert client.recv(1000) == b"+0"
+    require_job_meets(place, process)
+
+
 def test_connections_that_never_say_anything_do_not_keep_the_job_from_meeting(server):
     place, process = server
     silent = [connected(place) for _ in range(50)]
