@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from ringsync._native import Engine, Terms
-from ringsync.kinds import Collective
+from ringsync.kinds import Collective, Op
 
 # Where any of these takes less by reaching, larger arrays do too.
 _SIZES_BYTES = (256 * 1024, 1024 * 1024, 4 * 1024 * 1024)
@@ -28,7 +28,7 @@ _ROUNDS = 4
 
 _NEVER_BYTES = 2**63
 
-_MIN = Terms(op=3)
+_MIN = Terms(op=Op.MIN)
 
 
 def choose_way(engine: Engine, has_core: bool, timeout_s: float) -> None:
