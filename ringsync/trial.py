@@ -47,6 +47,8 @@ def choose_way(engine: Engine, has_core: bool, timeout_s: float) -> None:
         PeerLostError: A rank ended meanwhile.
         TimedOutError: A rank did not come in time.
     """
+    # Also a barrier: a short rank 0, and the store that it serves, must not end while others still
+    # connect, and nobody has this Min before all have come.
     is_able = np.array([has_core and engine.can_reach()], np.uint8)
     engine.run(Collective.ALLREDUCE, is_able, "init", None, timeout_s, _MIN)
     if not is_able[0]:
