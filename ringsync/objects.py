@@ -92,5 +92,5 @@ def _pickled(obj: object) -> tuple[bytes, Exception | None]:
     """Never raises: the failure is told when all ranks know of it; there are no bytes then."""
     try:
         return pickle.dumps(obj), None
-    except Exception as error:
+    except Exception as error:  # whatever the object's own methods raise
         return b"", error

@@ -52,10 +52,10 @@ def test_real_processes_meet(jobs, place):
         store = _native.meet({str(place)!r}, RANK, 3, 20.0)
         print(store.add("came", 1))
         while store.get("came", 20.0) != b"3":
-            time.sleep(0.001)
+            time.sleep(0.001)  # leaves the core to the others
         store.add("saw", 1)
         while RANK == 0 and store.get("saw", 20.0) != b"3":
-            time.sleep(0.001)
+            time.sleep(0.001)  # leaves the core to the others
         """,
     )
     assert [one.code for one in ended] == [0, 0, 0], ended
