@@ -41,6 +41,7 @@ from ringsync.collectives import (
     send_async,
 )
 from ringsync.handle import GroupedHandle, Handle
+from ringsync.memory import empty
 from ringsync.objects import allgather_object, broadcast_object
 from ringsync.parallel import (
     DistributedOptimizer,
@@ -50,7 +51,6 @@ from ringsync.parallel import (
     reduce_metric,
 )
 from ringsync.runtime import (
-    empty,
     init,
     is_initialized,
     local_rank,

@@ -15,3 +15,9 @@ class Collective:
     REDUCE_SCATTER: Final = 4
     ALLTOALL: Final = 5
     SEND: Final = 6
+
+
+class Op:
+    """The reduce ops that rooms below `collectives` ask for; users know all as `ReduceOp`."""
+
+    MIN: Final = 3

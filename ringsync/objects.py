@@ -6,6 +6,7 @@ arrives can run code, as anything that user starts can.
 
 from __future__ import annotations
 
+import operator
 import pickle
 from typing import TypeVar, cast
 
@@ -39,11 +40,11 @@ def broadcast_object(obj: T, root: int = 0, *, name: str | None = None) -> T:
 
     Cost: (n-1) * the pickled size sent by `root`.
     """
-    is_root = current().world.rank == root
+    terms = rooted("broadcast_object", root)
+    is_root = current().world.rank == operator.index(root)  # which `rooted` has found to be a rank
     payload, failure = _pickled(obj) if is_root else (b"", None)
     # The others contribute nothing, so what is gathered is the root's bytes, whatever their number.
     source = np.frombuffer(payload, np.uint8)
-    terms = rooted("broadcast_object", root)
     data = run("broadcast_object", Collective.ALLGATHER, source, name, None, terms)
     if data.size == 0:
         raise ConfigError(
@@ -91,5 +92,5 @@ def _pickled(obj: object) -> tuple[bytes, Exception | None]:
     """Never raises: the failure is told when all ranks know of it; there are no bytes then."""
     try:
         return pickle.dumps(obj), None
-    except Exception as error:
+    except Exception as error:  # whatever the object's own methods raise
         return b"", error

@@ -5,6 +5,7 @@ Merging the ranks' files, and every figure made of them, is the report's matter.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ringsync.config import World
-from ringsync.errors import ConfigError
+from ringsync.errors import ConfigError, RingsyncError
 
 # Version of the rank files' form.
 SCHEMA = 1
@@ -72,12 +73,11 @@ class Recorder:
             )
         try:
             directory = Path(path).absolute()
-        except TypeError:
+            directory.mkdir(parents=True, exist_ok=True)
+        except (TypeError, ValueError):  # no path, or none that a file system can hold
             raise ConfigError(
                 f"[timeline] path={path!r}; a directory is expected. Pass its name."
             ) from None
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
                 f"[timeline] '{directory}' cannot be made: {error.strerror}. Name a directory "
@@ -94,7 +94,7 @@ class Recorder:
         """Write what was recorded to `rank.NN.json` and stop; without a recording do nothing.
 
         Raises:
-            OSError: The file cannot be written.
+            RingsyncError: The file cannot be written; nothing of it is left.
         """
         if self._directory is None:
             return
@@ -102,8 +102,16 @@ class Recorder:
         self._log.stop_events()
         target = directory / f"rank.{self._world.rank:02d}.json"
         draft = target.with_suffix(".json.part")
-        draft.write_text(json.dumps(self._file(), separators=(",", ":")))
-        draft.replace(target)
+        try:
+            draft.write_text(json.dumps(self._file(), separators=(",", ":")))
+            draft.replace(target)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # the first failure is the one to tell
+                draft.unlink()
+            raise RingsyncError(
+                f"[timeline] '{target}' cannot be written: {error.strerror}. Its events are lost; "
+                "record into a directory with room for them."
+            ) from error
 
     def mark(
         self, name: str, start_ns: int, end_ns: int | None, tensor: str = "", size_bytes: int = 0

@@ -1,27 +1,20 @@
 """The engine of this process: made by `init`, ended by `shutdown`, found here by everyone above.
 
-It knows where this rank stands and owns registered memory; it performs no collective.
+It knows where this rank stands; it performs no collective and makes no array.
 """
 
 from __future__ import annotations
 
 import atexit
 import itertools
-import math
-import operator
 import os
 from collections.abc import Sequence
 from types import CellType
-from typing import Any, SupportsIndex
-
-import numpy as np
-import numpy.typing as npt
 
 from ringsync._native import Engine, meet, memory_store
 from ringsync._native import assign_buckets as native_assign_buckets
-from ringsync.arrays import Array
 from ringsync.config import Settings, World, read_settings, read_world
-from ringsync.errors import ConfigError, NotInitializedError
+from ringsync.errors import NotInitializedError
 from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
 from ringsync.trial import choose_way
@@ -29,9 +22,6 @@ from ringsync.trial import choose_way
 # One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
 # going to sleep cannot pay.
 _WAKE_UP_US = 40.0
-
-# More than any address space holds.
-_MOST_BYTES = 2**56
 
 # Where several processes share the cores of this host.
 _TRANSPORT = "shm"
@@ -242,46 +232,6 @@ def num_nodes() -> int:
         NotInitializedError: Before `init`.
     """
     return current().world.num_nodes
-
-
-def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Array:
-    """Make an array in registered memory, which the ranks of this host see in place.
-
-    Args:
-        shape: Any shape.
-        dtype: Any NumPy dtype of fixed size.
-
-    Returns:
-        A zeroed, C-contiguous array. Collectives on it copy nothing where all ranks pass such
-        arrays.
-
-    Raises:
-        ConfigError: There is no such shape or dtype.
-        NotInitializedError: Before `init`.
-        RingsyncError: There is no room.
-
-    Cost: One request to rank 0 per new block; freed blocks are handed out again.
-    """
-    engine = current().engine
-    try:
-        lengths = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-        dimensions = tuple(operator.index(length) for length in lengths)
-        kind: np.dtype[Any] = np.dtype(dtype)
-        np.broadcast_to(np.empty((), kind), dimensions)  # takes no memory
-    except (TypeError, ValueError):
-        raise _no_such(shape, dtype) from None
-    size_bytes = math.prod(dimensions) * kind.itemsize
-    if size_bytes > _MOST_BYTES or kind.hasobject or kind.itemsize == 0 or kind.subdtype:
-        raise _no_such(shape, dtype)
-    raw = engine.allocate(size_bytes)
-    return raw.view(kind).reshape(dimensions)
-
-
-def _no_such(shape: object, dtype: object) -> ConfigError:
-    return ConfigError(
-        f"[empty] shape {shape!r} of {dtype!r} cannot be made; lengths from 0 and a dtype of fixed "
-        "size are expected. Pass what numpy.empty takes."
-    )
 
 
 def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> list[list[int]]:

@@ -28,7 +28,7 @@ def stop_timeline() -> None:
 
     Raises:
         NotInitializedError: Before `init`.
-        OSError: The file cannot be written.
+        RingsyncError: The file cannot be written.
     """
     current().recorder.stop()
 

@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from ringsync._native import Engine, Terms
-from ringsync.kinds import Collective
+from ringsync.kinds import Collective, Op
 
 # Where any of these takes less by reaching, larger arrays do too.
 _SIZES_BYTES = (256 * 1024, 1024 * 1024, 4 * 1024 * 1024)
@@ -28,7 +28,7 @@ _ROUNDS = 4
 
 _NEVER_BYTES = 2**63
 
-_MIN = Terms(op=3)
+_MIN = Terms(op=Op.MIN)
 
 
 def choose_way(engine: Engine, has_core: bool, timeout_s: float) -> None:
@@ -47,6 +47,8 @@ def choose_way(engine: Engine, has_core: bool, timeout_s: float) -> None:
         PeerLostError: A rank ended meanwhile.
         TimedOutError: A rank did not come in time.
     """
+    # Also a barrier: a short rank 0, and the store that it serves, must not end while others still
+    # connect, and nobody has this Min before all have come.
     is_able = np.array([has_core and engine.can_reach()], np.uint8)
     engine.run(Collective.ALLREDUCE, is_able, "init", None, timeout_s, _MIN)
     if not is_able[0]:

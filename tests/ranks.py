@@ -43,7 +43,7 @@ def side_by_side(size: int, work: Callable[[int], Any]) -> list[Any]:
     def run(index: int) -> None:
         try:
             outcomes[index] = work(index)
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, the caller judges it
             outcomes[index] = error
 
     threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(size)]

@@ -94,16 +94,7 @@ Mapping::Mapping(const Fd& memfd, size_t bytes) {
   bytes_ = {static_cast<std::byte*>(address), bytes};
 }
 
-Mapping::Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
-
-Mapping& Mapping::operator=(Mapping&& other) noexcept {
-  std::swap(bytes_, other.bytes_);
-  return *this;
-}
-
-Mapping::~Mapping() {
-  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
-}
+Mapping::~Mapping() { ::munmap(bytes_.data(), bytes_.size()); }
 
 size_t file_bytes(const Fd& fd) {
   struct stat status{};

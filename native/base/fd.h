@@ -47,10 +47,7 @@ Fd make_memfd(size_t bytes);
 /// The whole of a memfd, mapped shared. Throws Error. Unmapped on destruction.
 class Mapping {
  public:
-  Mapping() = default;
   Mapping(const Fd& memfd, size_t bytes);
-  Mapping(Mapping&& other) noexcept;
-  Mapping& operator=(Mapping&& other) noexcept;
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping();

@@ -119,7 +119,9 @@ std::optional<Packet> receive_packet(const Fd& socket, Deadline deadline,
       if (!packet.fd) packet.fd = std::move(fd);
     }
   }
-  if (got == 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return std::nullopt;
+  if (got == 0 || (message.msg_flags & MSG_TRUNC) != 0) return std::nullopt;
+  packet.has_lost_fd = (message.msg_flags & MSG_CTRUNC) != 0;
+  if (packet.has_lost_fd) packet.fd.reset();
   packet.bytes.resize(static_cast<size_t>(got));
   return packet;
 }

@@ -23,6 +23,8 @@ struct PeerCredentials {
 struct Packet {
   std::string bytes;
   SharedFd fd;
+  /// A descriptor came with it, for which this process had no room.
+  bool has_lost_fd = false;
 };
 
 /// Upper bound of a packet; below the kernel's default send buffer (208 KiB).

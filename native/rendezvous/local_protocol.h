@@ -41,8 +41,15 @@ inline std::optional<StoreRequest> decode_request(std::string_view packet) {
 inline constexpr char kReplyOk = '+';
 inline constexpr char kReplyError = '-';
 
-/// The refusal to count on from a value that is no number.
+/// What a counter of value `before`, "" being 0, holds once `amount` is added; nothing where that
+/// is no whole number of 64 bits.
+std::optional<int64_t> counted(std::string_view before, int64_t amount);
+
+/// The refusal to count so.
 std::string not_a_counter_text(const std::string& key);
+
+/// The refusal of a value whose descriptor did not arrive.
+std::string lost_descriptor_text(const std::string& key);
 
 /// A whole decimal number, or nothing.
 std::optional<int64_t> parse_integer(std::string_view text);

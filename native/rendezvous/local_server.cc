@@ -31,7 +31,21 @@ int owner_of(const std::string& key) {
 }  // namespace
 
 std::string not_a_counter_text(const std::string& key) {
-  return "[rendezvous] the value of '" + key + "' is no whole number. Use another key to count.";
+  return "[rendezvous] '" + key +
+         "' cannot be counted on: value, amount or sum is no whole number of 64 bits. Use another "
+         "key to count.";
+}
+
+std::optional<int64_t> counted(std::string_view before, int64_t amount) {
+  const auto number = before.empty() ? std::optional<int64_t>(0) : parse_integer(before);
+  int64_t sum = 0;
+  if (!number || __builtin_add_overflow(*number, amount, &sum)) return std::nullopt;
+  return sum;
+}
+
+std::string lost_descriptor_text(const std::string& key) {
+  return "[rendezvous] '" + key +
+         "' came without its descriptor: there was no room. Raise the limit of open files.";
 }
 
 std::optional<int64_t> parse_integer(std::string_view text) {
@@ -104,6 +118,10 @@ void LocalServer::answer(Client& client) {
     client.gone = true;
     return;
   }
+  if (packet->has_lost_fd && request->verb == StoreVerb::kSet) {
+    client.gone = !send_packet(client.socket, kReplyError + lost_descriptor_text(request->key));
+    return;
+  }
   handle(client, std::move(*request), packet->fd);
 }
 
@@ -129,13 +147,14 @@ void LocalServer::handle(Client& client, StoreRequest request, SharedFd fd) {
       return;
     }
     case StoreVerb::kAdd: {
-      const std::string& known = values_[request.key].bytes;
-      const auto before = known.empty() ? std::optional<int64_t>(0) : parse_integer(known);
+      const auto known = values_.find(request.key);
       const auto amount = parse_integer(request.value);
+      std::optional<int64_t> sum;
+      if (amount) sum = counted(known == values_.end() ? "" : known->second.bytes, *amount);
       std::string reply = kReplyError + not_a_counter_text(request.key);
-      if (before && amount) {
-        put(request.key, {std::to_string(*before + *amount), {}, {}});
-        reply = kReplyOk + std::to_string(*before + *amount);
+      if (sum) {
+        put(request.key, {std::to_string(*sum), {}, {}});
+        reply = kReplyOk + std::to_string(*sum);
       }
       client.gone = !send_packet(client.socket, reply);
       return;

@@ -51,6 +51,7 @@ StoreValue LocalStore::ask(const StoreRequest& request, const SharedFd& fd, Dead
                           (request.key.empty() ? std::string() : " for '" + request.key + "'") +
                           ". Read rank 0's log first: it has ended or does not respond.");
   }
+  if (reply->has_lost_fd) throw RendezvousError(lost_descriptor_text(request.key));
   if (reply->bytes[0] != kReplyOk) throw RendezvousError(reply->bytes.substr(1));
   return {reply->bytes.substr(1), std::move(reply->fd), {}};
 }

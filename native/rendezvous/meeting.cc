@@ -31,17 +31,22 @@ class MeetingPlace {
 
   void claim() { is_ours_ = true; }
   /// Makes it if it is missing. Throws RendezvousError if others may enter it.
-  void make() {
-    if (::mkdir(directory_.c_str(), 0700) == 0) {
-      is_ours_ = true;
-    } else if (errno != EEXIST) {
-      throw RendezvousError("[rendezvous] cannot create '" + directory_ + "': " + errno_text() +
-                            ". Set TMPDIR to a directory that can be written.");
-    }
+  void make(Deadline deadline) {
     struct stat status{};
-    // lstat: a symbolic link put there by somebody else must not lead us elsewhere.
-    if (::lstat(directory_.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
-        status.st_uid != ::geteuid() || (status.st_mode & 077) != 0) {
+    bool is_there = false;
+    do {
+      if (::mkdir(directory_.c_str(), 0700) == 0) {
+        is_ours_ = true;
+      } else if (errno != EEXIST) {
+        throw RendezvousError("[rendezvous] cannot create '" + directory_ + "': " + errno_text() +
+                              ". Set TMPDIR to a directory that can be written.");
+      }
+      // lstat: a symbolic link put there by somebody else must not lead us elsewhere.
+      is_there = ::lstat(directory_.c_str(), &status) == 0;
+      // Else an earlier job of this name has just removed it.
+    } while (!is_there && errno == ENOENT && Clock::now() < deadline);
+    if (!is_there || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid() ||
+        (status.st_mode & 077) != 0) {
       throw RendezvousError("[rendezvous] '" + directory_ +
                             "' is not a directory that belongs to this user alone (mode 0700). "
                             "Remove it, or set TMPDIR to a directory of your own.");
@@ -54,11 +59,11 @@ class MeetingPlace {
 };
 
 /// Ready to accept before the name appears, so that whoever sees the name can connect.
-Fd listen_under_final_name(MeetingPlace& place) {
+Fd listen_under_final_name(MeetingPlace& place, Deadline deadline) {
   const std::string path = place.socket();
   const std::string draft = path + "." + std::to_string(::getpid());
   for (;;) {
-    place.make();
+    place.make(deadline);
     place.claim();  // a job that died here may have left it
     if (connect_to(path)) {
       throw RendezvousError("[rendezvous] another job already meets at '" + path +
@@ -86,7 +91,7 @@ std::string missing_server_text(const std::string& path, int size, double timeou
 Fd connect_when_served(MeetingPlace& place, int size, double timeout_s, const OnSignal& on_signal) {
   const Deadline deadline = deadline_after(timeout_s);
   for (;;) {
-    place.make();
+    place.make(deadline);
     // To close a watch takes 10 to 16 ms, for which the kernel waits for all who may look at it.
     if (Fd socket = connect_to(place.socket())) return socket;
     const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
@@ -112,8 +117,9 @@ Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
   MeetingPlace place(directory);
   Meeting meeting;
   if (rank == 0) {
-    meeting.server = std::make_unique<LocalServer>(listen_under_final_name(place), place.socket(),
-                                                   size, deadline_after(timeout_s));
+    const Deadline deadline = deadline_after(timeout_s);
+    meeting.server = std::make_unique<LocalServer>(listen_under_final_name(place, deadline),
+                                                   place.socket(), size, deadline);
   }
   Fd socket = connect_when_served(place, size, timeout_s, on_signal);
   if (peer_credentials(socket).uid != ::geteuid()) {

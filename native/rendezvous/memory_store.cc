@@ -25,12 +25,12 @@ StoreValue MemoryStore::get(const std::string& key, Deadline deadline) {
 
 int64_t MemoryStore::add(const std::string& key, int64_t amount) {
   const std::lock_guard lock(mutex_);
-  StoreValue& value = values_[key];
-  const auto before = value.bytes.empty() ? std::optional<int64_t>(0) : parse_integer(value.bytes);
-  if (!before) throw RendezvousError(not_a_counter_text(key));
-  value.bytes = std::to_string(*before + amount);
+  const auto known = values_.find(key);
+  const auto sum = counted(known == values_.end() ? "" : known->second.bytes, amount);
+  if (!sum) throw RendezvousError(not_a_counter_text(key));
+  values_[key].bytes = std::to_string(*sum);
   changed_.notify_all();
-  return *before + amount;
+  return *sum;
 }
 
 bool MemoryStore::remove(const std::string& key) {

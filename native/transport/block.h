@@ -35,8 +35,8 @@ class BlockSource {
   virtual void share(const std::string& key, Block& block) = 0;
   /// Waits for a peer's block. Throws RendezvousError at the deadline or if it is too small.
   virtual Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) = 0;
-  /// True if private memory of the process `pid` can be read and written; `token` lies at `address`
-  /// there.
+  /// True if private memory of the process `pid` can be read and written. Where that is tried,
+  /// `token`, which lies at `address` there, is read and written back.
   virtual bool can_reach(int pid, uint64_t address, uint64_t token) = 0;
   /// Copies private memory of the process `pid` at `address`. False when the process is gone.
   /// Throws Error when the memory is not there, or may not be reached.

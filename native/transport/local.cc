@@ -21,6 +21,11 @@ std::string rank_key(int rank, const char* what) {
   return "rank/" + std::to_string(rank) + "/" + what;
 }
 
+uint64_t draw_token() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random();
+}
+
 std::string host_name() {
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) != 0) return "?";
@@ -29,37 +34,52 @@ std::string host_name() {
 
 }  // namespace
 
-LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank,
-                               int size, Deadline deadline)
+LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, int rank, int size)
     : source_(std::move(source)),
       rank_(rank),
+      pid_(::getpid()),
+      token_(std::make_unique<uint64_t>(draw_token())),
       pool_(std::make_shared<Pool>(*source_, rank)),
       bell_(std::make_shared<const Fd>(make_eventfd())),
-      peers_(static_cast<size_t>(size)) {
+      peers_(static_cast<size_t>(size)) {}
+
+// Delegates, so that it leaves also where a peer is missing: others have met it and may be trying
+// to reach it.
+LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank,
+                               int size, Deadline deadline)
+    : LocalTransport(std::move(source), rank, size) {
   introduce(store);
   for (int other = 0; other < size; ++other) {
     if (other == rank_) continue;
     auto& peer = peers_[static_cast<size_t>(other)];
     peer = meet(store, other, deadline);
     waiter_->watch(peer);
-    const RankState& shown = peer->state();
-    can_reach_ = can_reach_ && source_->can_reach(peer->pid(), shown.token_address, shown.token);
+    can_reach_ =
+        can_reach_ && ringsync::can_reach(*source_, *peers_[static_cast<size_t>(rank_)], *peer);
   }
+}
+
+LocalTransport::~LocalTransport() {
+  if (::getpid() != pid_) return;
+  leave({}, nullptr);
+  // A peer that was stopped while it tried, or that this rank has not met, may yet write there.
+  const bool has_met_all =
+      std::ranges::all_of(peers_, [](const auto& peer) { return peer != nullptr; });
+  if (is_exposed_ || !has_met_all) static_cast<void>(token_.release());
 }
 
 void LocalTransport::introduce(Store& store) {
   Block state = source_->create(sizeof(RankState));
   auto& shown = *reinterpret_cast<RankState*>(state.bytes.data());
-  std::random_device random;
-  shown.token = uint64_t{random()} << 32 | random();
-  shown.token_address = reinterpret_cast<uint64_t>(&shown.token);
+  shown.token = *token_;
+  shown.token_address = reinterpret_cast<uint64_t>(token_.get());
   source_->share(rank_key(rank_, "state"), state);
-  store.set(rank_key(rank_, "bell"), {"eventfd", bell_, {}});
-  store.set(rank_key(rank_, "life"), {std::to_string(::getpid()), source_->life(), {}});
-  store.set(rank_key(rank_, "host"), {host_name(), {}, {}});
-  auto self = std::make_shared<Peer>(rank_, host_name(), ::getpid(), state, bell_, SharedFd{});
+  auto& self = peers_[static_cast<size_t>(rank_)];
+  self = std::make_shared<Peer>(rank_, host_name(), pid_, std::move(state), bell_, SharedFd{});
   waiter_ = std::make_unique<Waiter>(self, bell_);
-  peers_[static_cast<size_t>(rank_)] = std::move(self);
+  store.set(rank_key(rank_, "bell"), {"eventfd", bell_, {}});
+  store.set(rank_key(rank_, "life"), {std::to_string(pid_), source_->life(), {}});
+  store.set(rank_key(rank_, "host"), {self->host(), {}, {}});
 }
 
 std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, Deadline deadline) {
@@ -127,9 +147,10 @@ std::unique_ptr<Board> LocalTransport::make_board(const std::string& group,
 }
 
 void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexcept {
-  if (is_leaving_.exchange(true)) return;
-  const Peer& self = *peers_[static_cast<size_t>(rank_)];
-  RankState& state = self.state();
+  pool_->retire();  // before any operation fails, and so before its arrays are given back
+  const auto& self = peers_[static_cast<size_t>(rank_)];
+  if (is_leaving_.exchange(true) || !self) return;
+  RankState& state = self->state();
   state.lost_rank = lost == nullptr ? -1 : lost->rank;
   state.lost_pid = lost == nullptr ? -1 : lost->pid;
   const std::string_view text = fitting_prefix(cause, sizeof(state.cause) - 1);
@@ -139,7 +160,7 @@ void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexc
   for (const auto& peer : peers_) {
     if (peer) peer->ring();
   }
-  if (!await_writers(self, peers_)) is_exposed_ = true;
+  if (!await_writers(*self, peers_)) is_exposed_ = true;
 }
 
 }  // namespace ringsync

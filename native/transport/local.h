@@ -20,6 +20,10 @@ class LocalTransport final : public Transport {
   /// Shows this rank to its peers and waits for theirs. Throws RendezvousError at the deadline.
   LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank, int size,
                  Deadline deadline);
+  LocalTransport(const LocalTransport&) = delete;
+  LocalTransport& operator=(const LocalTransport&) = delete;
+  /// Leaves without a word, if it has not left.
+  ~LocalTransport() override;
 
   std::string_view name() const override { return source_->name(); }
   Ways connect(const std::string& group, const std::vector<int>& ranks, Room room,
@@ -32,6 +36,9 @@ class LocalTransport final : public Transport {
   bool is_exposed() const override { return is_exposed_; }
 
  private:
+  /// Known to nobody yet.
+  LocalTransport(std::unique_ptr<BlockSource> source, int rank, int size);
+
   void introduce(Store& store);
   std::vector<std::unique_ptr<Connection>> connect_each(const std::string& group,
                                                         const std::vector<int>& ranks,
@@ -42,6 +49,8 @@ class LocalTransport final : public Transport {
 
   std::unique_ptr<BlockSource> source_;
   const int rank_;
+  const int pid_;                    // a forked child must not leave in the name of this process
+  std::unique_ptr<uint64_t> token_;  // peers write it back where it lies, to try whether they can
   std::shared_ptr<Pool> pool_;
   SharedFd bell_;
   std::vector<std::shared_ptr<Peer>> peers_;  // by world rank; this rank's own entry included

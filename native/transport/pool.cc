@@ -83,7 +83,7 @@ Pool::Slab& Pool::add_slab(size_t bytes) {
 }
 
 void Pool::give_back(const std::byte* address, size_t bytes) {
-  if (::getpid() != pid_) return;
+  if (::getpid() != pid_ || is_retired_) return;
   const std::lock_guard lock(mutex_);
   Slab& slab = std::prev(slabs_.upper_bound(address))->second;
   const auto offset = static_cast<size_t>(address - slab.block.bytes.data());

@@ -3,6 +3,7 @@
 // Registered memory of one rank: slabs that peers can see, kept for the engine's whole life because
 // peers keep them mapped, and handed out in pieces again and again.
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -25,6 +26,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// Zeroed memory, shared before it is returned; goes back to the pool with the last pointer.
   std::shared_ptr<std::byte> allocate(size_t bytes);
   Registration locate(ByteSpan bytes) const;
+  /// From now on nothing that is given back is handed out again: a peer that has not heard of this
+  /// rank's leaving may still write there.
+  void retire() noexcept { is_retired_ = true; }
 
  private:
   struct Slab {
@@ -40,6 +44,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   BlockSource& source_;
   const int rank_;
   const int pid_;  // of the process whose memory it is; a forked child gives nothing back
+  std::atomic<bool> is_retired_{false};
   mutable std::mutex mutex_;
   std::map<const std::byte*, Slab> slabs_;  // by address; guarded by mutex_
   uint64_t last_id_ = 0;                    // guarded by mutex_

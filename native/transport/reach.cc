@@ -39,6 +39,13 @@ class WriteMark {
 
 }  // namespace
 
+bool can_reach(BlockSource& source, Peer& self, const Peer& peer) {
+  if (has_ended(peer)) return false;
+  const WriteMark mark(self, peer);  // what is tried is a write like any other
+  const RankState& shown = peer.state();
+  return peer.takes_part() && source.can_reach(peer.pid(), shown.token_address, shown.token);
+}
+
 bool write_to(BlockSource& source, Peer& self, const Peer& peer, ByteSpan from, uint64_t address) {
   if (has_ended(peer)) return false;
   // A rank that is stopped between these two lines writes whenever it goes on: nothing else here.

@@ -11,6 +11,9 @@
 
 namespace ringsync {
 
+/// True if private memory of `peer` can be read and written, which may be tried on its token.
+bool can_reach(BlockSource& source, Peer& self, const Peer& peer);
+
 /// Copies into private memory of `peer`; false when it takes no further part. Throws Error.
 bool write_to(BlockSource& source, Peer& self, const Peer& peer, ByteSpan from, uint64_t address);
 

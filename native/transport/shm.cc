@@ -49,9 +49,9 @@ class ShmSource final : public BlockSource {
   /// tried.
   bool can_reach(int pid, uint64_t address, uint64_t token) override {
     uint64_t found = 0;
-    const auto bytes = std::as_writable_bytes(std::span(&found, 1));
     try {
-      return read(pid, address, bytes) && found == token && write(pid, bytes, address);
+      return read(pid, address, std::as_writable_bytes(std::span(&found, 1))) && found == token &&
+             write(pid, std::as_bytes(std::span(&token, 1)), address);
     } catch (const Error&) {
       return false;
     }

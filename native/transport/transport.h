@@ -32,7 +32,8 @@ class PeerMemory {
   /// Copies the peer's private memory at `address`, as the peer itself names it; false when the
   /// peer takes no further part. Only where Transport::can_reach(). Throws Error.
   virtual bool read(uint64_t address, MutableByteSpan into) = 0;
-  /// Copies to there; likewise. Nothing is written once the peer's leave() has returned.
+  /// Copies to there; likewise. Nothing is written once the peer's leave() has returned, unless
+  /// the peer is_exposed() then.
   virtual bool write(ByteSpan from, uint64_t address) = 0;
 };
 
@@ -107,12 +108,14 @@ class Transport {
   /// What this rank's threads sleep on.
   virtual Waiter& waiter() = 0;
   /// Takes no further part: tells all peers why, unless `cause` is empty, and waits, a second at
-  /// most, until none of them writes into this rank's private memory; none will any more. If it
-  /// leaves because it `lost` another, they can name the other. Only the first call counts. Any
-  /// thread.
+  /// most, until none of them writes into this rank's private memory; none will any more, unless
+  /// is_exposed(). Registered memory peers may go on writing to; what is given back from now on is
+  /// not handed out again. If it leaves because it `lost` another, they can name the other. Only
+  /// the first call counts. Any thread.
   virtual void leave(const std::string& cause, const LostPeer* lost) noexcept = 0;
-  /// A peer was stopped while it was about to write, and may still do so whenever it goes on: what
-  /// operations were given must never be freed. Once leave() has returned. Any thread.
+  /// That second was over while a peer, stopped in between, was still about to write: it may do so
+  /// whenever it goes on, and what operations were given must never be freed. Known once leave()
+  /// has returned. Any thread.
   virtual bool is_exposed() const = 0;
 };
 

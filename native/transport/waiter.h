@@ -28,8 +28,9 @@ struct RankState {
   std::atomic<uint32_t> presence;
   /// 1 + the rank into whose private memory this rank writes; 0: none.
   std::atomic<uint32_t> writes_to;
-  /// Some number of the rank's own, and where it lies in the rank's memory: a peer that finds it
-  /// there reaches that process and no other. Written before the block is shared.
+  /// A number that the rank has drawn, and where it lies in the rank's private memory: a peer that
+  /// finds it there reaches that process and no other. Here it would prove nothing, because every
+  /// rank maps this block. Written before the block is shared.
   uint64_t token;
   uint64_t token_address;
   /// All below is written before kLeft. The rank that it lost, and that rank's process; else -1.

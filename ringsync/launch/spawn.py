@@ -203,7 +203,7 @@ def start_rank(job: Job, place: Place) -> subprocess.Popen[bytes]:
         bufsize=0,
         env=rank_environment(job, place),
         start_new_session=True,
-        preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - see above
+        preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - no threads here
     )
     for pipe in (process.stdout, process.stderr):
         if pipe is not None:

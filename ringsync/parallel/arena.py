@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ringsync.arrays import Array
+from ringsync.memory import empty
 from ringsync.parallel.layout import TensorSpec
-from ringsync.runtime import assign_buckets, empty
+from ringsync.runtime import assign_buckets
 
 # Fewer, and there would be nothing left to overlap with backward once the first is on its way.
 LEAST_BUCKETS = 3

@@ -257,40 +257,26 @@ def test_more_dimensions_than_supported_is_one_clear_error(place):
     assert rs.allreduce(np.ones(2))[0] == 1
 
 
-@pytest.mark.parametrize("shape", [3, (), (0,), (2, 3), [4, 1]], ids=repr)
-@pytest.mark.parametrize("dtype", [*SUMMABLE, "uint8", "bool"])
-def test_empty_makes_zeroed_contiguous_arrays_of_any_shape(shape, dtype):
-    found = rs.empty(shape, dtype)
-    expected = np.zeros(shape, dtype)
-    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-    assert found.flags.c_contiguous
-    assert found.flags.writeable
-    np.testing.assert_array_equal(found, expected)
+no_ranks = pytest.mark.parametrize("root", [np.array([0, 1]), "0", None, 0.0, -1])
 
 
-def test_empty_takes_numpy_s_own_integers():
-    assert rs.empty(np.int64(3)).shape == (3,)
-    assert rs.empty((np.int64(2), np.int32(3))).shape == (2, 3)
-
-
-@pytest.mark.parametrize(
-    ("shape", "dtype"),
-    [
-        ((-1, 3), "f4"), ("a", "f4"), (2.5, "f4"), (None, "f4"), (("3",), "f4"), ((1,) * 70, "f4"),
-        ((0, 2**62), "f4"), (2**60, "f4"), (3, "nope"), (3, "U"), (3, "V0"), (3, ("f4", (2,))),
-        (3, object),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_empty_refuses_what_is_no_shape_or_has_no_fixed_size(shape, dtype):
-    with pytest.raises(ConfigError, match=r"\[empty\] shape .* cannot be made"):
-        rs.empty(shape, dtype)
-
-
-@pytest.mark.parametrize("root", [np.array([0, 1]), "0", None, 0.0, -1])
+@no_ranks
 def test_a_root_that_is_no_rank_is_refused(root):
     with pytest.raises(ConfigError, match=r"is no rank of this world"):
         rs.broadcast_(np.ones(3), root)
+
+
+@no_ranks
+def test_an_object_is_pickled_only_for_a_root_that_is_a_rank(root):
+    class Watched:
+        def __reduce__(self):
+            pickled.append(root)
+            return str, ("x",)
+
+    pickled = []
+    with pytest.raises(ConfigError, match=r"\[broadcast_object\] root=.* is no rank of this world"):
+        rs.broadcast_object(Watched(), root=root)
+    assert pickled == []
 
 
 @pytest.mark.parametrize("call", [rs.grouped_allreduce, rs.grouped_allreduce_async_])

@@ -133,7 +133,7 @@ def test_many_threads_may_submit_named_operations_at_once():
                 x = np.full(10, float(turn))
                 assert rs.allreduce(x, name=f"{index}.{turn}")[0] == turn
                 assert rs.allreduce_async(x, name=f"{index}.{turn}").result()[9] == turn
-        except BaseException as error:
+        except BaseException as error:  # also what fails an assertion, for the main thread
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]

@@ -18,6 +18,7 @@ COMPILED = ("ringsync._native", "ringsync._kernels")
 LEARNING = ("autograd", "graph", "nn", "optim", "data", "models")
 COMMUNICATING = (
     "runtime",
+    "memory",
     "timeline",
     "group",
     "handle",

@@ -14,10 +14,10 @@ STUBBORN_OTHERS = """
     if rank != 1:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         open(f"stubborn.{{rank}}", "w").close()
-        time.sleep(60)
+        time.sleep(60)  # until it is killed
     others = [r for r in range(int(os.environ["WORLD_SIZE"])) if r != 1]
     while not all(os.path.exists(f"stubborn.{{r}}") for r in others):
-        time.sleep(0.01)
+        time.sleep(0.01)  # leaves the cores to the others
     print("rank 1 gives up", file=sys.stderr)
     {failure}
 """
@@ -30,12 +30,14 @@ DAEMON = """
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             print("daemon ready", flush=True)
-            time.sleep(60)
+            time.sleep(60)  # until it is killed
         os._exit(0)
     os.wait()
     print("rank ready", flush=True)
     {then}
 """
+# Far longer than the test: whoever is asleep is ended.
+SLEEP = "time.sleep(60)"
 
 
 def job_directories() -> list[Path]:
@@ -67,7 +69,7 @@ def test_an_early_success_does_not_end_the_others(launcher):
         """
         import os, time
         if os.environ["RANK"] == "1":
-            time.sleep(0.3)
+            time.sleep(0.3)  # the other rank has ended by then, as good as always
             print("late")
         """
     )
@@ -145,7 +147,7 @@ def test_what_a_rank_leaves_running_is_ended_with_the_job(launcher):
 
 
 def test_ctrl_c_ends_everything_and_gives_130(launcher):
-    script = launcher.script(DAEMON.format(then="time.sleep(60)"))
+    script = launcher.script(DAEMON.format(then=SLEEP))
     running, terminal = launcher.start_on_terminal("-np", "2", "--grace-period", "1", script)
     running.expect("rank ready", 2)
     running.expect("daemon ready", 2)
@@ -200,9 +202,8 @@ def test_a_signal_to_the_launcher_reaches_the_ranks_as_sigterm(launcher, number,
 
 
 def test_nohup_survives_the_terminal(launcher):
-    script = launcher.script(
-        "print('rank ready', flush=True); input_ = __import__('time').sleep(1)"
-    )
+    # A second is time enough for the signal to find them running.
+    script = launcher.script("import time; print('rank ready', flush=True); time.sleep(1)")
     previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         running = launcher.start("-np", "2", script)
@@ -214,7 +215,7 @@ def test_nohup_survives_the_terminal(launcher):
 
 
 def test_kill_9_of_the_launcher_leaves_no_process_and_no_directory(launcher):
-    script = launcher.script(DAEMON.format(then="time.sleep(60)"))
+    script = launcher.script(DAEMON.format(then=SLEEP))
     running = launcher.start("-np", "2", script)
     running.expect("rank ready", 2)
     running.expect("daemon ready", 2)
@@ -224,7 +225,7 @@ def test_kill_9_of_the_launcher_leaves_no_process_and_no_directory(launcher):
 
 
 def test_kill_9_of_the_supervisor_leaves_no_process_and_no_directory(launcher):
-    script = launcher.script(DAEMON.format(then="time.sleep(60)"))
+    script = launcher.script(DAEMON.format(then=SLEEP))
     running = launcher.start("-np", "2", script)
     running.expect("rank ready", 2)
     running.expect("daemon ready", 2)
@@ -238,7 +239,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process_and_no_directory(launcher):
 
 
 def test_kill_9_of_both_halves_still_ends_the_ranks(launcher):
-    script = launcher.script("import time; print('rank ready', flush=True); time.sleep(60)")
+    script = launcher.script(f"import time; print('rank ready', flush=True); {SLEEP}")
     running = launcher.start("-np", "2", script)
     running.expect("rank ready", 2)
     launcher_pid = running.process.pid

@@ -112,7 +112,7 @@ def test_a_character_split_between_two_writes_arrives_whole(launcher):
         import os, time
         for byte in "né€😀\n".encode():
             os.write(1, bytes([byte]))
-            time.sleep(0.01)
+            time.sleep(0.01)  # mostly enough for the launcher to read each byte alone
         """
     )
     done = launcher.run("-np", "2", script)
@@ -185,7 +185,7 @@ def test_a_daemon_that_holds_the_pipe_does_not_hold_the_launcher(launcher):
         if os.fork() == 0:
             os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            time.sleep(60)
+            time.sleep(60)  # until the launcher ends it
         print("done")
         """
     )

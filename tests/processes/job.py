@@ -39,7 +39,7 @@ def await_word(word, limit_s=20.0):
     while not (BOARD / word).exists():
         if time.monotonic() > until:
             sys.exit(f"nobody told {word!r}")
-        time.sleep(0.002)
+        time.sleep(0.002)  # leaves the cores to the ranks under test
 """
 
 # Whatever the test's own surroundings say of ranks must not reach the ranks under test.

@@ -158,7 +158,7 @@ def test_ctrl_c_just_before_a_call_falls_asleep_is_not_lost(jobs):
             woken = threading.Event()
             def strike(delay_s=random.random() * 3e-4):
                 global lost
-                time.sleep(delay_s)
+                time.sleep(delay_s)  # so as to strike at any point of the call
                 os.kill(os.getpid(), signal.SIGINT)
                 if not woken.wait(5.0):
                     lost += 1

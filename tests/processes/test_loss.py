@@ -79,7 +79,7 @@ def test_a_forked_child_that_lives_on_does_not_hide_its_parent_s_death(jobs):
         """how = "call"
 if RANK == 1 and os.fork() == 0:
     tell("child")
-    time.sleep(60)
+    time.sleep(60)  # it outlives the test, which ends it
     os._exit(0)""",
     )
     job = jobs.start(2, script)

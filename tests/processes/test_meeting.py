@@ -220,9 +220,9 @@ def test_an_idle_engine_sleeps(jobs):
         for _ in range(10):
             rs.allreduce_async(np.ones(1000)).wait()
         rs.barrier()
-        time.sleep(0.1)
+        time.sleep(0.1)  # the others leave the barrier, and then all is idle
         before, usage = switches(), resource.getrusage(resource.RUSAGE_SELF)
-        time.sleep(1.5)
+        time.sleep(1.5)  # what is counted: an engine with nothing to do
         after, used = switches(), resource.getrusage(resource.RUSAGE_SELF)
         cpu_s = used.ru_utime + used.ru_stime - usage.ru_utime - usage.ru_stime
         print(after - before, cpu_s)

@@ -129,6 +129,41 @@ print(set(array.tolist()))
     assert [one.said for one in ended] == [["{6.0}"]] * 3
 
 
+# What rank 1 is about to write where, when it finds out whether it can reach rank 0.
+TRIAL = """
+import struct
+
+def look(listener):
+    heard = ctypes.create_string_buffer(80)
+    libc.ioctl(listener, 0xC0502100, heard)
+    pid, local, _, remote, _, _ = struct.unpack_from("6Q", heard.raw, 32)
+    given = ctypes.string_at(*struct.unpack("2Q", ctypes.string_at(local, 16)))
+    address, length = struct.unpack("2Q", ctypes.string_at(remote, 16))
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        memory.seek(address)
+        print("changes", memory.read(length) != given)
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        begin, end = (int(place, 16) for place in line.split()[0].split("-"))
+        if begin <= address < end:
+            print("shared", "memfd:ringsync" in line)
+    answer = ctypes.create_string_buffer(heard.raw[:8] + bytes(12) + b"\\1\\0\\0\\0", 24)
+    libc.ioctl(listener, 0xC0182101, answer)
+    supervise(listener)
+
+if RANK == 1:
+    listener = keep_from(WRITE, 0x7FC00000, 8)  # a listener decides
+    threading.Thread(target=look, args=(listener,), daemon=True).start()
+rs.init()
+rs.barrier()
+"""
+
+
+def test_the_trial_writes_back_what_lies_in_memory_that_nobody_shares(jobs):
+    ended = jobs.run(2, FILTER.format() + TRIAL)
+    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+    assert ended[1].said == ["changes False", "shared False"]
+
+
 @pytest.mark.parametrize(
     "call", ["rs.allreduce_(array, op=rs.Sum)", "rs.grouped_allreduce_([array, np.ones(3)])"]
 )

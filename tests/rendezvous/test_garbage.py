@@ -99,6 +99,15 @@ def test_garbage_is_thrown_out_and_the_job_meets(server, packets):
     require_job_meets(place, process)
 
 
+def test_a_count_by_what_is_no_number_is_refused_and_makes_no_key(server):
+    place, process = server
+    with connected(place) as client:
+        send_all(client, [b"J\x001 3", b"Akey\0one", b"Rkey\0"])
+        assert client.recv(1000).startswith(b"-[rendezvous] ")
+        assert client.recv(1000) == b"+0"
+    require_job_meets(place, process)
+
+
 def test_connections_that_never_say_anything_do_not_keep_the_job_from_meeting(server):
     place, process = server
     silent = [connected(place) for _ in range(50)]
@@ -141,6 +150,78 @@ def test_a_silent_connection_cannot_join_after_the_meeting(tmp_path):
         assert b"two processes joined as rank 1" in late.recv(1 << 20)
     stores[0].set("key", b"good")
     assert stores[1].get("key", 5.0) == b"good"
+
+
+# A process of two ranks: one is rank 0 with its server, the other a bare socket. `full` holds while
+# the process may open no more descriptors.
+AT_THE_LIMIT = """
+import contextlib, resource, socket, threading
+from ringsync import _native
+
+place = BOARD / "d"
+ranks = []
+rank_0 = threading.Thread(target=lambda: ranks.append(_native.meet(str(place), 0, 2, 20.0)))
+rank_0.start()
+await_word("d/store")
+client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+client.settimeout(20.0)
+client.connect(str(place / "store"))
+client.send(b"J\\x001 2")
+assert client.recv(1000) == b"+"
+rank_0.join()
+
+@contextlib.contextmanager
+def full():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+"""
+
+
+def test_a_descriptor_for_which_the_store_has_no_room_is_refused_and_the_rank_stays(jobs):
+    [ended] = jobs.run(
+        1,
+        AT_THE_LIMIT
+        + """
+with full():
+    socket.send_fds(client, [b"Skey\\0value"], [0])
+    print(client.recv(1000).decode())
+client.send(b"Rkey\\0")
+print(client.recv(1000).decode())
+""",
+    )
+    assert ended.code == 0, ended.err
+    refusal, removed = ended.said
+    assert refusal.startswith("-[rendezvous] 'key' came without its descriptor")
+    assert "Raise the limit of open files" in refusal
+    assert removed == "+0"
+
+
+def test_a_rank_that_has_no_room_for_a_descriptor_is_told_so_and_may_ask_again(jobs):
+    [ended] = jobs.run(
+        1,
+        AT_THE_LIMIT
+        + """
+socket.send_fds(client, [b"Skey\\0value"], [0])
+assert client.recv(1000) == b"+"
+try:
+    with full():
+        ranks[0].get("key", 20.0)
+except errors.RendezvousError as error:
+    print(error)
+print(ranks[0].get("key", 20.0).decode())
+""",
+    )
+    assert ended.code == 0, ended.err
+    refusal, value = ended.said
+    assert refusal.startswith("[rendezvous] 'key' came without its descriptor")
+    assert "Raise the limit of open files" in refusal
+    assert value == "value"
 
 
 def test_descriptors_that_come_with_garbage_are_closed(server):

@@ -1,5 +1,6 @@
 """How the ranks of one host meet in a directory, and what stands in the way of it."""
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -51,10 +52,10 @@ def test_real_processes_meet(jobs, place):
         store = _native.meet({str(place)!r}, RANK, 3, 20.0)
         print(store.add("came", 1))
         while store.get("came", 20.0) != b"3":
-            time.sleep(0.001)
+            time.sleep(0.001)  # leaves the core to the others
         store.add("saw", 1)
         while RANK == 0 and store.get("saw", 20.0) != b"3":
-            time.sleep(0.001)
+            time.sleep(0.001)  # leaves the core to the others
         """,
     )
     assert [one.code for one in ended] == [0, 0, 0], ended
@@ -166,6 +167,31 @@ def test_a_second_rank_0_is_told_of_the_other_job_and_does_it_no_harm(place):
         return _native.meet(str(place), 1, 2, DEADLINE_S)
 
     require_met(side_by_side(2, work))
+
+
+def test_a_place_that_earlier_jobs_keep_removing_is_made_again(place):
+    def come_and_go():
+        for _ in range(20_000):
+            with contextlib.suppress(FileExistsError):
+                place.mkdir(mode=0o700)
+            with contextlib.suppress(OSError):  # gone, or with a socket in it
+                place.rmdir()
+
+    def work(index):
+        if index == 2:
+            return come_and_go()
+        if index == 0:
+            until(lambda: comes)  # until then rank 1 waits, and makes the place again and again
+        return _native.meet(str(place), index, 2, DEADLINE_S)
+
+    def watched(index):
+        try:
+            return work(index)
+        finally:
+            comes.append(index)
+
+    comes: list[int] = []
+    require_met(values_of(side_by_side(3, watched))[:2])
 
 
 def test_the_socket_of_a_dead_job_is_replaced(place):

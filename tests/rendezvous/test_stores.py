@@ -84,6 +84,14 @@ def test_a_counter_goes_down_too(stores):
     assert stores[1].add("counter", 7) == 2
 
 
+@pytest.mark.parametrize(("most", "step"), [(2**63 - 1, 1), (-(2**63), -1)])
+def test_a_count_beyond_64_bits_is_refused_and_the_counter_keeps_its_value(stores, most, step):
+    assert stores[0].add("counter", most) == most
+    with pytest.raises(RendezvousError, match=r"'counter'.*64 bits"):
+        stores[1].add("counter", step)
+    assert stores[2].get("counter", 5.0) == b"%d" % most
+
+
 def test_removing_tells_whether_there_was_such_a_key(stores):
     stores[0].set("key", b"1")
     assert stores[1].remove("key")

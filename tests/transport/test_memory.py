@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ringsync import _native
+from ringsync.errors import PeerLostError
 
 from ..ranks import TRANSPORTS, Collective, Rank, World, finish, world
 
@@ -61,6 +62,25 @@ def test_making_and_dropping_arrays_opens_no_more_descriptors(size_bytes):
         for _ in range(50):
             engine.allocate(size_bytes)
         assert open_descriptors() <= before + 2
+
+
+@both
+def test_what_is_given_back_after_a_failure_is_never_handed_out_again(transport):
+    # A peer that has not heard of it yet may still write its sums there.
+    with world(2, transport) as ranks:
+        engine = ranks.ranks[0].engine
+        kept = [engine.allocate(100_000) for _ in range(30)]
+        ranks.ranks[1].engine.shutdown("it had enough")
+        with pytest.raises(PeerLostError):
+            ranks.ranks[0].barrier()
+        given_back = {address_of(memory) for memory in kept}
+        kept.clear()
+        later = [engine.allocate(100_000) for _ in range(30)]
+        assert all(
+            abs(address_of(memory) - address) >= 100_000
+            for memory in later
+            for address in given_back
+        )
 
 
 @both

@@ -1,0 +1,66 @@
+"""Arrays in registered memory, for whoever wants collectives to copy nothing.
+
+What such memory is and who sees it is the native core's matter; here it becomes NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from ringsync.arrays import Array
+from ringsync.errors import ConfigError
+from ringsync.runtime import current
+
+# More than any address space holds.
+_MOST_BYTES = 2**56
+
+# Sequences of integers, too, but nobody means a shape by them.
+_BYTES = (bytes, bytearray, memoryview)
+
+
+def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Array:
+    """Make an array in registered memory, which the ranks of this host see in place.
+
+    Args:
+        shape: Any shape.
+        dtype: Any NumPy dtype of fixed size.
+
+    Returns:
+        A zeroed, C-contiguous array. Collectives on it copy nothing where all ranks pass such
+        arrays.
+
+    Raises:
+        ConfigError: There is no such shape or dtype.
+        NotInitializedError: Before `init`.
+        RingsyncError: There is no room.
+
+    Cost: One request to rank 0 per new block; freed blocks are handed out again.
+    """
+    engine = current().engine
+    if isinstance(shape, _BYTES):
+        raise _no_such(shape, dtype)
+    try:
+        lengths = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+        dimensions = tuple(operator.index(length) for length in lengths)
+        kind: np.dtype[Any] = np.dtype(dtype)
+        np.broadcast_to(np.empty((), kind), dimensions)  # takes no memory
+    except (TypeError, ValueError, OverflowError, SyntaxError):  # NumPy parses a dtype's text
+        raise _no_such(shape, dtype) from None
+    size_bytes = math.prod(dimensions) * kind.itemsize
+    if size_bytes > _MOST_BYTES or kind.hasobject or kind.itemsize == 0 or kind.subdtype:
+        raise _no_such(shape, dtype)
+    raw = engine.allocate(size_bytes)
+    return raw.view(kind).reshape(dimensions)
+
+
+def _no_such(shape: object, dtype: object) -> ConfigError:
+    return ConfigError(
+        f"[empty] shape {shape!r} of {dtype!r} cannot be made; lengths from 0 and a dtype of fixed "
+        "size are expected. Pass what numpy.empty takes."
+    )
