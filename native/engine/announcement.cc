@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "base/error.h"
 
@@ -15,6 +16,10 @@ constexpr size_t kCarriedAlignment = 16;
 /// Most operations in one announcement: beyond some hundred the header's share of the cost is gone.
 constexpr size_t kMostCarried = 256;
 
+/// So many are passed that cannot be carried: a look at one costs as much as it costs to compare
+/// its memory with that of all before it.
+constexpr size_t kMostPassed = 16;
+
 size_t carried_bytes(const Request& request, int rank) {
   return round_up(contribution_bytes(request, rank), kCarriedAlignment);
 }
@@ -26,57 +31,69 @@ size_t data_offset(size_t operations) {
 
 }  // namespace
 
-Announcement::Announcement(const std::deque<Operation>& operations, const GroupView& group)
+Announcement::Announcement(Operations& operations, const GroupView& group, Order& order)
     : operations_(operations),
       group_(group),
+      order_(order),
       headers_(static_cast<size_t>(group.size)),
       messages_(headers_.size()) {}
 
 void Announcement::begin(uint64_t sequence) {
   is_open_ = true;
-  signatures_.clear();
   taken_bytes_.clear();
   is_announced_ = group_.size == 1;
   std::ranges::fill(messages_, ByteSpan());
-  const auto self = static_cast<size_t>(group_.rank);
-  Header& own = headers_[self];
-  own = make_header(request(0), sequence, group_.algorithm);
-  own.registration = group_.transport.locate(request(0).data);
+  chosen_.assign(1, operations_.begin());
+  const Operation& first = operations_.front();
+  Header& own = headers_[static_cast<size_t>(group_.rank)];
+  own = make_header(first.request(), first.signature(), sequence, group_.algorithm);
+  own.registration = group_.transport.locate(first.request().data);
   if (group_.transport.can_reach()) own.reach_from = group_.reach_from;
-  message_bytes_ = sizeof(Header) + request(0).splits.size() * sizeof(uint64_t);
+  message_bytes_ = sizeof(Header) + first.request().splits.size() * sizeof(uint64_t);
   const size_t limit = group_.carried_limit_bytes();
   if (message_bytes_ > sizeof(Header) + limit && group_.size > 1) {
-    throw ConfigError("[alltoall] '" + label_of(request(0)) + "': splits for " +
+    throw ConfigError("[alltoall] '" + label_of(first.request()) + "': splits for " +
                       std::to_string(group_.size) + " ranks do not fit a message of " +
                       std::to_string(limit) + " bytes. Use fewer ranks on one host.");
   }
-  size_t data_bytes = 0;
-  size_t count = 0;
-  while (count < std::min(operations_.size(), kMostCarried) &&
-         is_carriable(request(count), group_) && !shares_memory(count)) {
-    const size_t more_bytes = carried_bytes(request(count), group_.rank);
-    const size_t bytes = data_offset(count + 1) + data_bytes + more_bytes;
-    if (bytes > sizeof(Header) + limit) break;
-    data_bytes += more_bytes;
-    message_bytes_ = bytes;
-    if (count > 0) signatures_.push_back(signature_of(request(count)));
-    ++count;
-  }
-  own.is_carried = count > 0;
-  own.operations = static_cast<uint32_t>(std::max<size_t>(count, 1));
+  own.is_carried = is_carriable(first.request(), group_);
+  if (own.is_carried) choose();
+  own.operations = static_cast<uint32_t>(chosen_.size());
 }
 
-/// What operation `index` works on is also another's that comes before it: peers would get its
-/// values from before that one, and this rank would reduce those from after it.
-bool Announcement::shares_memory(size_t index) const {
-  const MutableByteSpan data = request(index).data;
-  for (size_t i = 0; i < index; ++i) {
-    const MutableByteSpan other = request(i).data;
-    if (data.data() < other.data() + other.size() && other.data() < data.data() + data.size()) {
-      return true;
+/// Adds to the first operation what travels with it, past what is too large. Ranks that have the
+/// same before them choose alike.
+void Announcement::choose() {
+  size_t data_bytes = carried_bytes(request(0), group_.rank);
+  message_bytes_ = data_offset(1) + data_bytes;
+  before_.assign(1, request(0).data);
+  size_t passed = 0;
+  for (auto at = std::next(operations_.begin());
+       at != operations_.end() && passed < kMostPassed && chosen_.size() < kMostCarried; ++at) {
+    const Request& next = at->request();
+    const size_t more_bytes = carried_bytes(next, group_.rank);
+    const size_t bytes = data_offset(chosen_.size() + 1) + data_bytes + more_bytes;
+    const bool is_free = !shares_memory(next.data);
+    before_.push_back(next.data);
+    if (is_carriable(next, group_) && bytes <= group_.carried_limit_bytes() + sizeof(Header) &&
+        is_free) {
+      data_bytes += more_bytes;
+      message_bytes_ = bytes;
+      chosen_.push_back(at);
+    } else if (next.collective == Collective::kBarrier) {
+      return;  // nothing that was submitted behind it goes before it
+    } else {
+      ++passed;
     }
   }
-  return false;
+}
+
+/// What an operation works on is also that of one before it: peers would get its values from before
+/// that one, and this rank would reduce those from after it.
+bool Announcement::shares_memory(MutableByteSpan data) const {
+  return std::ranges::any_of(before_, [data](MutableByteSpan other) {
+    return data.data() < other.data() + other.size() && other.data() < data.data() + data.size();
+  });
 }
 
 Progress Announcement::advance() {
@@ -94,18 +111,27 @@ Progress Announcement::advance() {
     if (i == group_.rank) continue;
     ByteSpan& message = messages_[static_cast<size_t>(i)];
     if (message.empty()) {
-      // Its length is not known here; the reader's view ends where the slot does.
-      message = group_.board.peek(i, group_.board.segment_bytes());
-      if (!message.empty()) {
-        Summary& summary = headers_[static_cast<size_t>(i)];
-        std::memcpy(&summary, message.data(), sizeof(Summary));
-        has_moved = true;
-      }
+      message = next_message(i);
+      has_moved |= !message.empty();
     }
     is_complete = is_complete && !message.empty();
   }
   if (is_complete) return Progress::kDone;
   return has_moved ? Progress::kMoved : Progress::kBlocked;
+}
+
+/// The announcement of another rank, once it has arrived; its summary goes where headers lie.
+ByteSpan Announcement::next_message(int rank) {
+  Summary& summary = headers_[static_cast<size_t>(rank)];
+  for (;;) {
+    // Its length is not known here; the reader's view ends where the slot does.
+    const ByteSpan message = group_.board.peek(rank, group_.board.segment_bytes());
+    if (message.empty()) return message;
+    std::memcpy(&summary, message.data(), sizeof(Summary));
+    if (summary.notice == Notice::kAnnouncement) return message;
+    order_.hear(rank, message);
+    group_.board.release(rank);
+  }
 }
 
 std::vector<int> Announcement::blocked_on() const {
@@ -118,16 +144,16 @@ std::vector<int> Announcement::blocked_on() const {
   return ranks;
 }
 
-std::optional<std::string> Announcement::find_mismatch() {
+bool Announcement::is_one_call() {
   const Header& own = headers_[static_cast<size_t>(group_.rank)];
-  const bool is_alike = std::ranges::all_of(headers_, [&own](const Header& header) {
+  is_alike_ = std::ranges::all_of(headers_, [&own](const Header& header) {
     return header.sequence == own.sequence && header.signature == own.signature &&
            header.count == own.count;
   });
   for (int i = 0; i < group_.size; ++i) {
     if (i == group_.rank) continue;
     Header& header = headers_[static_cast<size_t>(i)];
-    if (is_alike) {
+    if (is_alike_) {
       const Summary summary = header;
       header = own;
       static_cast<Summary&>(header) = summary;
@@ -135,7 +161,11 @@ std::optional<std::string> Announcement::find_mismatch() {
       std::memcpy(&header, message_of(i).data(), sizeof(Header));
     }
   }
-  return is_alike ? std::nullopt : ringsync::find_mismatch(headers_, group_.ranks);
+  return is_alike_ || ringsync::is_one_call(headers_);
+}
+
+std::optional<std::string> Announcement::find_mismatch() const {
+  return is_alike_ ? std::nullopt : ringsync::find_mismatch(headers_, group_.ranks);
 }
 
 std::vector<uint64_t> Announcement::splits() const {
@@ -182,7 +212,7 @@ size_t Announcement::count_carried() {
       const size_t offset = sizeof(Header) + (k - 1) * sizeof(uint64_t);
       std::memcpy(&signature, message_of(i).data() + offset, sizeof(uint64_t));
       // What differs comes first in the next round, where headers tell how.
-      if (signature != signatures_[k - 1]) agreed = k;
+      if (signature != chosen_[k]->signature()) agreed = k;
     }
   }
   return own.is_carried ? agreed : 0;
@@ -223,8 +253,11 @@ void Announcement::write(MutableByteSpan room) const {
     std::memcpy(room.data() + sizeof(Header), splits.data(), splits.size() * sizeof(uint64_t));
   }
   if (!own.is_carried) return;
-  std::memcpy(room.data() + sizeof(Header), signatures_.data(),
-              signatures_.size() * sizeof(uint64_t));
+  for (size_t k = 1; k < chosen_.size(); ++k) {
+    const uint64_t signature = chosen_[k]->signature();
+    std::memcpy(room.data() + sizeof(Header) + (k - 1) * sizeof(uint64_t), &signature,
+                sizeof(uint64_t));
+  }
   size_t offset = data_offset(own.operations);
   for (size_t k = 0; k < own.operations; ++k) {
     const size_t bytes = contribution_bytes(request(k), group_.rank);

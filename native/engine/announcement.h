@@ -4,24 +4,24 @@
 // travel in the announcement itself, several at once if several are queued, so that agreeing on
 // them and moving them is one message.
 
-#include <deque>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "engine/operation.h"
+#include "engine/order.h"
 
 namespace ringsync {
 
 /// Rounds of announcements among all ranks of a group, one after another. One thread at a time.
 class Announcement {
  public:
-  /// Both outlive it.
-  Announcement(const std::deque<Operation>& operations, const GroupView& group);
+  /// All outlive it. `order` gets what others tell in between.
+  Announcement(Operations& operations, const GroupView& group, Order& order);
 
-  /// Announces the first of the operations, and those right behind it as long as all can be
-  /// carried. There is one, and the first ones stay in place until the round is over.
+  /// Announces the first of the operations, and of those behind it what can be carried with it.
+  /// There is one, and all stay where they are until the round is over.
   void begin(uint64_t sequence);
   /// Between begin() and end().
   bool is_open() const { return is_open_; }
@@ -33,8 +33,10 @@ class Announcement {
 
   // The rest is for when it is done.
 
-  /// What the ranks disagree on, in one sentence; else nothing. To be asked first.
-  std::optional<std::string> find_mismatch();
+  /// All ranks have announced one call first, whatever they disagree on. To be asked first.
+  bool is_one_call();
+  /// What they disagree on, in one sentence; else nothing.
+  std::optional<std::string> find_mismatch() const;
   /// By rank, of the first operation. Until the next round.
   const std::vector<Header>& headers() const { return headers_; }
   /// Of an alltoall that all agree on: the rows that each rank has for each, as Problem::parts has
@@ -43,6 +45,8 @@ class Announcement {
   /// How many operations all ranks announced alike, the first included; 0 unless carried. Throws
   /// Error for a message that no rank could have written.
   size_t count_carried();
+  /// Carried operation `index`; 0 is the first of all.
+  Operations::iterator carried(size_t index) const { return chosen_[index]; }
   /// The data that the ranks sent of carried operation `index`, in order of rank; empty of a rank
   /// that has none to give. `index` counts up from 0 from call to call.
   /// They are gone with the next call.
@@ -54,16 +58,21 @@ class Announcement {
 
  private:
   void write(MutableByteSpan room) const;
-  bool shares_memory(size_t index) const;
-  const Request& request(size_t index) const { return operations_[index].request(); }
+  void choose();
+  bool shares_memory(MutableByteSpan data) const;
+  ByteSpan next_message(int rank);
+  const Request& request(size_t index) const { return chosen_[index]->request(); }
   std::string name_of(size_t rank) const { return "rank " + std::to_string(group_.ranks[rank]); }
   ByteSpan message_of(int rank) const { return messages_[static_cast<size_t>(rank)]; }
 
-  const std::deque<Operation>& operations_;
+  Operations& operations_;
   const GroupView& group_;
+  Order& order_;
   // All of this round. They keep their memory, because to allocate it takes as long as a message.
   bool is_open_ = false;
-  std::vector<uint64_t> signatures_;  // of the operations behind the first
+  bool is_alike_ = false;
+  std::vector<Operations::iterator> chosen_;  // the first, and those that are carried with it
+  std::vector<MutableByteSpan> before_;       // memory of all that were looked at
   size_t message_bytes_ = 0;
   std::vector<Header> headers_;  // by rank
   bool is_announced_ = false;

@@ -18,7 +18,7 @@ namespace {
 /// before it announces them together: one more round with the peers costs 30 to 50 us. 1000 of 1
 /// KiB on 2 ranks: 4.0 -> 2.6 ms; 1 ms is no better.
 constexpr auto kSettle = std::chrono::microseconds(200);
-constexpr size_t kFewestQueued = 2;  // one alone may be all that comes
+constexpr size_t kFewestQueued = 2;
 constexpr size_t kMostQueued = 256;  // as many as an announcement carries
 
 EngineConfig checked(EngineConfig config, int rank, int size) {
@@ -152,9 +152,11 @@ void Engine::claim(const Request& request) {
 void Engine::push(Request&& request, const std::shared_ptr<Handle>& handle) {
   // Numbered last: a refused call must not shift the names of those that follow. A group is one
   // call, of whatever length.
-  uint64_t& count = numbers_[request.pair];
-  if (request.group_index == 0) ++count;
-  request.number = count - 1;
+  if (!request.name) {
+    uint64_t& count = numbers_[request.pair];
+    if (request.group_index == 0) ++count;
+    request.number = count - 1;
+  }
   queue_.push_back({std::move(request), handle});
   has_queued_ = true;
 }
@@ -208,7 +210,7 @@ bool Engine::drive(const Handle* until, double spin_us) {
     }
     if (patience.is_left()) continue;
     waiter.prepare();
-    sleeps_until_ = world_.deadline();
+    sleeps_until_ = world_.is_asking() ? kNever : world_.deadline();
     progress = advance();
     if (progress != Progress::kBlocked || is_stopping_ || give_up()) {
       sleeps_until_ = kNever;
@@ -228,7 +230,8 @@ bool Engine::drive(const Handle* until, double spin_us) {
 /// together.
 void Engine::settle() {
   size_t seen = count_queued();
-  if (seen < kFewestQueued) return;
+  // One alone may be all that comes, unless another one is usually first.
+  if (seen < (world_.is_waiting() ? 1 : kFewestQueued)) return;
   const Deadline limit = Clock::now() + kSettle;
   while (seen < kMostQueued && Clock::now() < limit) {
     ::sched_yield();

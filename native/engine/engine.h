@@ -122,9 +122,8 @@ class Engine {
   std::vector<Queued> queue_;            // guarded by queue_mutex_
   std::atomic<bool> has_queued_{false};  // written under queue_mutex_
   std::vector<Queued> taken_;            // out of the queue; guarded by turn_
-  /// Names chosen by callers, in flight, and how many operations were queued, each by the pair of a
-  /// request or the world. A named operation counts as well: where one rank names what another does
-  /// not, that one fails and later ones still meet. Guarded by queue_mutex_.
+  /// Names chosen by callers, in flight, and how many calls without a name were queued, each by the
+  /// pair of a request or the world. Guarded by queue_mutex_.
   std::set<std::pair<std::optional<size_t>, std::string>> names_;
   std::map<std::optional<size_t>, uint64_t> numbers_;
   std::atomic<bool> is_stopping_{false};  // written under queue_mutex_
@@ -135,7 +134,7 @@ class Engine {
 
   /// While the engine sleeps with operations of the world in flight: until when; else never. A
   /// request to the world stands behind those and cannot help them, so it wakes nobody unless its
-  /// own time is up earlier.
+  /// own time is up earlier. Where ranks ask each other what comes next it may be what they lack.
   std::atomic<Deadline> sleeps_until_{kNever};
 
   std::mutex turn_;  // whoever holds it is the engine

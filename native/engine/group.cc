@@ -68,7 +68,8 @@ Group::Group(Members members, const GroupHome& home)
             home_.reach_from,
             scratch_,
             [this](const Problem& problem) { return route_of(problem); }},
-      announcement_(operations_, view_) {}
+      order_(operations_, view_),
+      announcement_(operations_, view_, order_) {}
 
 void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
   if (failure_) {
@@ -80,6 +81,7 @@ void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
   const auto root = std::ranges::find(members_.ranks, request.root);
   request.root = static_cast<int>(root - members_.ranks.begin());
   operations_.emplace_back(std::move(request), std::move(handle));
+  order_.add();
 }
 
 Progress Group::advance() {
@@ -100,7 +102,7 @@ Progress Group::advance_current() {
   try {
     if (!operations_.front().is_started()) return agree();
     const Progress progress = operations_.front().advance();
-    if (progress == Progress::kDone) finish(nullptr, now_ns());
+    if (progress == Progress::kDone) finish(operations_.begin(), nullptr, now_ns());
     return progress;
   } catch (const std::exception& error) {
     home_.transport.leave(error.what(), nullptr);
@@ -110,33 +112,48 @@ Progress Group::advance_current() {
 }
 
 Progress Group::agree() {
+  if (order_.is_open()) {
+    const Progress progress = order_.advance();
+    if (progress != Progress::kDone) return progress;
+    home_.events.record(kLane, "order", order_.began_ns(), now_ns());
+  }
   if (!announcement_.is_open()) {
+    order_.foresee();
     announcement_.begin(sequence_++);
     operations_.front().set_started(now_ns());
   }
   const Progress progress = announcement_.advance();
   if (progress != Progress::kDone) return progress;
-  const int64_t agreed_ns = now_ns();
-  operations_.front().set_agreed(agreed_ns);
-  const std::optional<std::string> mismatch = announcement_.find_mismatch();
-  const size_t carried = mismatch ? 0 : announcement_.count_carried();
-  for (size_t i = 0; i < carried; ++i) {
-    operations_[i].set_started(operations_.front().times().started_ns);
-    operations_[i].set_agreed(agreed_ns);
-    operations_[i].finish_carried(members_.rank, announcement_.take_carried(i));
+  if (!announcement_.is_one_call()) {
+    announcement_.end();
+    order_.begin(sequence_, announcement_.headers());
+    return Progress::kMoved;
   }
-  const std::vector<uint64_t> splits = mismatch ? std::vector<uint64_t>{} : announcement_.splits();
-  announcement_.end();
-  if (mismatch) {
+  operations_.front().set_agreed(now_ns());
+  if (const auto mismatch = announcement_.find_mismatch()) {
+    announcement_.end();
     refuse(*mismatch);
     return Progress::kDone;
   }
-  if (carried == 0) {
-    operations_.front().start(view_, announcement_.headers(), splits);
-    return Progress::kMoved;
+  if (const size_t count = announcement_.count_carried(); count > 0) return finish_carried(count);
+  const std::vector<uint64_t> splits = announcement_.splits();
+  announcement_.end();
+  operations_.front().start(view_, announcement_.headers(), splits);
+  return Progress::kMoved;
+}
+
+/// Completes what was carried, all of which all ranks have announced.
+Progress Group::finish_carried(size_t count) {
+  const Times first = operations_.front().times();
+  for (size_t i = 0; i < count; ++i) {
+    Operation& operation = *announcement_.carried(i);
+    operation.set_started(first.started_ns);
+    operation.set_agreed(first.agreed_ns);
+    operation.finish_carried(members_.rank, announcement_.take_carried(i));
   }
+  announcement_.end();
   const int64_t done_ns = now_ns();
-  for (size_t i = 0; i < carried; ++i) finish(nullptr, done_ns);
+  for (size_t i = 0; i < count; ++i) finish(announcement_.carried(i), nullptr, done_ns);
   return Progress::kDone;
 }
 
@@ -149,11 +166,14 @@ void Group::refuse(const std::string& mismatch) {
   };
   // Of groups of unlike length the rest goes too, or ranks would be some operations apart.
   const bool is_whole = !std::ranges::all_of(announcement_.headers(), has_equal_length);
-  const uint32_t left = is_whole ? own.group_count - own.group_index : 1;
-  for (uint32_t i = 0; i < std::max(left, 1U); ++i) finish(error, now_ns());
+  finish(operations_.begin(), error, now_ns());
+  while (is_whole && !operations_.empty() && operations_.front().request().group_index > 0) {
+    finish(operations_.begin(), error, now_ns());
+  }
 }
 
 std::vector<int> Group::blocked_on() const {
+  if (order_.is_open()) return order_.blocked_on(operations_.front());
   if (announcement_.is_open()) return announcement_.blocked_on();
   return operations_.front().is_started() ? operations_.front().blocked_on() : std::vector<int>{};
 }
@@ -178,8 +198,14 @@ bool Group::give_up() {
       operations_, [now](const Operation& one) { return one.request().deadline <= now; });
   if (late == operations_.end()) return false;
   std::vector<int> missing;
-  for (const int rank : needed) missing.push_back(members_.ranks[static_cast<size_t>(rank)]);
-  const std::exception_ptr error = late_error(*late, missing);
+  std::string instead;
+  for (const int rank : order_.is_open() ? order_.blocked_on(*late) : needed) {
+    missing.push_back(members_.ranks[static_cast<size_t>(rank)]);
+    if (!order_.is_open()) continue;
+    instead += "; rank " + std::to_string(missing.back()) + " has submitted '" +
+               order_.announced_by(rank) + "'";
+  }
+  const std::exception_ptr error = late_error(*late, missing, instead);
   home_.transport.leave("it gave up waiting for ranks " + list_of(missing), nullptr);
   home_.fail_all(error);
   return true;
@@ -194,17 +220,19 @@ Deadline Group::deadline() const {
 void Group::fail_all(const std::exception_ptr& error) {
   if (!failure_) failure_ = error;
   announcement_.abandon();
-  while (!operations_.empty()) finish(failure_, now_ns());
+  order_.abandon();
+  while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());
   wake_sleepers();
 }
 
-void Group::finish(std::exception_ptr error, int64_t done_ns) {
-  Operation& operation = operations_.front();
+void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t done_ns) {
+  Operation& operation = *at;
+  order_.remove(operation);
   home_.on_done(operation.request());
   operation.set_done(done_ns);
   record(operation);  // first: whoever sees it complete may ask for the events
   if (auto handle = operation.complete(std::move(error))) sleepers_.push_back(std::move(handle));
-  operations_.pop_front();
+  operations_.erase(at);
 }
 
 void Group::wake_sleepers() {
@@ -251,12 +279,12 @@ std::exception_ptr Group::lost_error(const LostPeer& lost) const {
   return std::make_exception_ptr(PeerLostError(message, lost, label_of(request)));
 }
 
-std::exception_ptr Group::late_error(const Operation& operation,
-                                     const std::vector<int>& missing) const {
-  const std::string message =
-      place_of(operation.request()) + "not complete after " +
-      seconds_text(operation.times().submitted_ns) + " on " + own_name() + "; ranks " +
-      list_of(missing) + " did not take part in time. See what they are doing, or raise timeout_s.";
+std::exception_ptr Group::late_error(const Operation& operation, const std::vector<int>& missing,
+                                     const std::string& instead) const {
+  const std::string message = place_of(operation.request()) + "not complete after " +
+                              seconds_text(operation.times().submitted_ns) + " on " + own_name() +
+                              "; ranks " + list_of(missing) + " did not take part in time" +
+                              instead + ". See what they are doing, or raise timeout_s.";
   return std::make_exception_ptr(TimedOutError(message, missing));
 }
 

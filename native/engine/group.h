@@ -1,11 +1,11 @@
 #pragma once
 
-// The operations of one process group, one after another in the order of submission. Groups have
-// connections of their own, so none waits for another: all ranks of the world are one group, and
-// every two ranks are one for what they send each other.
+// The operations of one process group, one after another in an order that all its ranks share:
+// that of submission, where it is the same everywhere. Groups have connections of their own, so
+// none waits for another: all ranks of the world are one group, and every two ranks are one for
+// what they send each other.
 
 #include <atomic>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +16,7 @@
 #include "base/event_log.h"
 #include "engine/announcement.h"
 #include "engine/members.h"
+#include "engine/order.h"
 
 namespace ringsync {
 
@@ -51,6 +52,10 @@ class Group {
   /// When give_up() has to be asked next.
   Deadline deadline() const;
   bool is_idle() const { return operations_.empty(); }
+  /// Its ranks have not submitted alike, and look for what all have.
+  bool is_asking() const { return order_.is_open(); }
+  /// What its ranks would do next, if they keep to their order, has not been submitted here.
+  bool is_waiting() const { return order_.is_waiting(); }
 
   /// Completes all operations, and all that will come, with `error`. The first error is kept.
   void fail_all(const std::exception_ptr& error);
@@ -61,21 +66,24 @@ class Group {
   void refuse(const std::string& mismatch);
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
-  void finish(std::exception_ptr error, int64_t done_ns);
+  Progress finish_carried(size_t count);
+  void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
   void wake_sleepers();
   void record(const Operation& operation) const;
   std::shared_ptr<const Route> route_of(const Problem& problem);
   std::exception_ptr lost_error(const LostPeer& lost) const;
-  std::exception_ptr late_error(const Operation& operation, const std::vector<int>& missing) const;
+  std::exception_ptr late_error(const Operation& operation, const std::vector<int>& missing,
+                                const std::string& instead) const;
   std::string own_name() const;
 
   const Members members_;
   const GroupHome& home_;
   std::vector<std::byte> scratch_;
   GroupView view_;
-  std::deque<Operation> operations_;  // the first one is in flight
-  Announcement announcement_;         // of the first ones, until they have been agreed on
-  uint64_t sequence_ = 0;             // of the next announcement; equal on all ranks
+  Operations operations_;      // the first one is in flight
+  Order order_;                // asked where ranks have not submitted alike
+  Announcement announcement_;  // of the first ones, until they have been agreed on
+  uint64_t sequence_ = 0;      // of the next announcement; equal on all ranks
   /// Handles whose waiters are woken once all that is complete with them is: one who waits for many
   /// would otherwise take the core after each.
   std::vector<std::shared_ptr<Handle>> sleepers_;

@@ -24,11 +24,6 @@ uint64_t hash_of(std::string_view text) {
   return hash;
 }
 
-/// Of what ranks meet under.
-uint64_t key_of(const Request& request) {
-  return request.name ? hash_of(*request.name) : (request.number + 1) * kHashPrime;
-}
-
 template <size_t n>
 void write_field(std::array<char, n>& field, std::string_view text) {
   std::ranges::copy(fitting_prefix(text, n - 1), field.begin());
@@ -37,11 +32,6 @@ void write_field(std::array<char, n>& field, std::string_view text) {
 template <size_t n>
 std::string read_field(const std::array<char, n>& field) {
   return {field.data(), ::strnlen(field.data(), n)};
-}
-
-std::string name_of(const Header& header) {
-  return header.is_named ? read_field(header.name)
-                         : unnamed_label(header.number, header.group_index, header.group_count);
 }
 
 /// The shortest decimal that reads back as `value`.
@@ -115,13 +105,11 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"sent a damaged header", "a good one",
                       "Run the same ringsync version on all ranks."};
   }
-  if (mine.collective != reference.collective || mine.name_hash != reference.name_hash ||
-      mine.sequence != reference.sequence) {
-    const auto what = [](const Header& h) {
-      return to_string(h.collective) + " '" + name_of(h) + "'";
-    };
-    return Difference{"submitted " + what(mine), what(reference),
-                      "Submit the same operations in the same order on all ranks."};
+  if (mine.collective != reference.collective || mine.sequence != reference.sequence) {
+    return Difference{"submitted " + to_string(mine.collective), to_string(reference.collective),
+                      mine.is_named ? "Use one name for one operation."
+                                    : "Calls without a name meet by order: make the same on all "
+                                      "ranks, from one thread."};
   }
   if (mine.group_index != reference.group_index || mine.group_count != reference.group_count) {
     return Difference{"submitted " + group_text(mine), group_text(reference),
@@ -162,11 +150,12 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
 
 }  // namespace
 
-Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm) {
+Header make_header(const Request& request, uint64_t signature, uint64_t sequence,
+                   const std::string& algorithm) {
   Header header;
   header.sequence = sequence;
-  header.signature = (signature_of(request) ^ hash_of(algorithm)) * kHashPrime;
-  header.name_hash = key_of(request);
+  header.signature = (signature ^ hash_of(algorithm)) * kHashPrime;
+  header.key = key_of(request);
   header.number = request.number;
   header.address = reinterpret_cast<uint64_t>(request.data.data());
   header.count = request.data.size() / size_bytes(request.dtype);
@@ -186,6 +175,15 @@ Header make_header(const Request& request, uint64_t sequence, const std::string&
   return header;
 }
 
+std::string label_of(const Header& header) {
+  return header.is_named ? read_field(header.name)
+                         : unnamed_label(header.number, header.group_index, header.group_count);
+}
+
+uint64_t key_of(const Request& request) {
+  return request.name ? hash_of(*request.name) : (request.number + 1) * kHashPrime;
+}
+
 uint64_t signature_of(const Request& request) {
   uint64_t hash = key_of(request);
   const auto add = [&hash](uint64_t value) {
@@ -202,13 +200,19 @@ uint64_t signature_of(const Request& request) {
   return hash;
 }
 
+bool is_one_call(const std::vector<Header>& headers) {
+  return std::ranges::all_of(headers, [&headers](const Header& header) {
+    return header.key == headers[0].key || !is_consistent(header);
+  });
+}
+
 std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
                                          const std::vector<int>& ranks) {
   const Header& reference = headers[0];
   for (size_t rank = 0; rank < headers.size(); ++rank) {
     const std::optional<Difference> found = difference(headers[rank], reference);
     if (!found) continue;
-    return "[" + to_string(reference.collective) + "] '" + name_of(reference) + "': rank " +
+    return "[" + to_string(reference.collective) + "] '" + label_of(reference) + "': rank " +
            std::to_string(ranks[rank]) + " " + found->mine + ", rank " + std::to_string(ranks[0]) +
            " " + found->reference + ". " + found->advice;
   }

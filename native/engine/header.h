@@ -18,12 +18,24 @@ namespace ringsync {
 
 inline constexpr uint64_t kNobody = UINT64_MAX;
 
-/// What is read of every announcement: one cache line, the rest of the header stays with its writer
-/// where signatures agree.
+/// What a message on the board is.
+enum class Notice : uint8_t {
+  /// The header of an announcement follows, and what it carries.
+  kAnnouncement = 0,
+  /// Keys of calls that the rank has submitted and that are not done.
+  kPending = 1,
+  /// Keys of the calls that come next, in their order.
+  kOrder = 2,
+};
+
+/// What is read of every message on the board: one cache line, the rest of a header stays with its
+/// writer where signatures agree.
 struct Summary {
+  /// Of the round.
   uint64_t sequence = 0;
   /// Equal where two headers agree in all that find_mismatch compares.
   uint64_t signature = 0;
+  /// Elements of the array; or keys that follow.
   uint64_t count = 0;
   Registration registration;
   /// Of the array in the rank's own memory, for peers that reach it.
@@ -35,12 +47,13 @@ struct Summary {
   uint32_t operations = 1;
   /// The data of the announced operations follows.
   bool is_carried = false;
+  Notice notice = Notice::kAnnouncement;
 };
 static_assert(sizeof(Summary) == kCacheLineBytes);
 
 /// Sent as it lies in memory, between processes of one host and one build.
 struct Header : Summary {
-  uint64_t name_hash = 0;
+  uint64_t key = 0;
   /// Of the call; messages name by it what has no name.
   uint64_t number = 0;
   std::array<int64_t, kMaxDimensions> shape{};
@@ -60,17 +73,29 @@ struct Header : Summary {
   std::array<char, 24> algorithm{};
 };
 static_assert(std::is_trivially_copyable_v<Header>);
+static_assert(offsetof(Header, key) == sizeof(Summary));
 static_assert(sizeof(Header) % 16 == 0, "carried data follows, aligned for vector loads");
 
 /// `request` has passed check_request.
-Header make_header(const Request& request, uint64_t sequence, const std::string& algorithm);
+/// `signature` is signature_of() it.
+Header make_header(const Request& request, uint64_t signature, uint64_t sequence,
+                   const std::string& algorithm);
+
+/// Of what ranks meet under: the name, or the number of a call without one.
+uint64_t key_of(const Request& request);
 
 /// Of what find_mismatch compares of a request. Two that differ and yet are equal, once in 2^64,
 /// would reduce unlike data of equal length.
 uint64_t signature_of(const Request& request);
 
-/// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers` by
-/// rank of the group; `ranks` are the same ranks' numbers in the world.
+/// What messages call the operation.
+std::string label_of(const Header& header);
+
+/// All are of one call, whatever they disagree on, or damaged.
+bool is_one_call(const std::vector<Header>& headers);
+
+/// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers`, of
+/// one call, by rank of the group; `ranks` are the same ranks' numbers in the world.
 std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
                                          const std::vector<int>& ranks);
 

@@ -59,6 +59,8 @@ size_t contribution_bytes(const Request& request, int rank) {
 
 Operation::Operation(Request&& request, std::shared_ptr<Handle> handle)
     : request_(std::move(request)),
+      key_(key_of(request_)),
+      signature_(signature_of(request_)),
       handle_(std::move(handle)),
       times_{.submitted_ns = request_.submitted_ns} {}
 

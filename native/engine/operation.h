@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -54,6 +55,8 @@ class Operation {
   Operation(Request&& request, std::shared_ptr<Handle> handle);
 
   const Request& request() const { return request_; }
+  uint64_t key() const { return key_; }
+  uint64_t signature() const { return signature_; }
   const Times& times() const { return times_; }
   void set_started(int64_t at_ns) { times_.started_ns = at_ns; }
   void set_agreed(int64_t at_ns) { times_.agreed_ns = at_ns; }
@@ -86,9 +89,14 @@ class Operation {
                                     const std::vector<uint64_t>& splits);
 
   Request request_;
+  uint64_t key_;
+  uint64_t signature_;
   std::shared_ptr<Handle> handle_;
   Times times_;
   std::optional<Run> run_;
 };
+
+/// What a rank has still to do, in its order; those of one call lie side by side.
+using Operations = std::list<Operation>;
 
 }  // namespace ringsync

@@ -23,7 +23,7 @@ inline constexpr int kAllRanks = -1;
 struct Request {
   Collective collective = Collective::kBarrier;
   /// Key under which ranks meet, unique among what the same ranks have in flight. Without a name
-  /// the number is the key: calls of the same ranks are counted as the engine gets them.
+  /// the number is the key: such calls of the same ranks are counted as the engine gets them.
   std::optional<std::string> name;
   uint64_t number = 0;
   Dtype dtype = Dtype::kUint8;
