@@ -7,6 +7,7 @@ else: it opens no socket and starts no thread.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -46,7 +47,11 @@ class Settings:
     """Tuning that a user may set.
 
     Attributes:
-        timeout_s: Seconds after which an operation that does not complete is an error.
+        timeout_s: Seconds after which an operation that does not complete is an error; for ever
+            unless the user has set them, because a stall is an error anyway.
+        stall_warn_s: Seconds without any progress after which those that keep others waiting are
+            named, with their stacks.
+        stall_abort_s: Seconds without any progress after which that is an error.
         start_timeout_s: Seconds that ranks wait for one another in `init`.
         bucket_mib: Largest bucket of gradients in MiB.
         algorithm: Allreduce algorithm to prefer; "" leaves the choice to the cost model.
@@ -54,7 +59,9 @@ class Settings:
         has_thread_count: The user chose how many threads NumPy's libraries use.
     """
 
-    timeout_s: float = 600.0
+    timeout_s: float = math.inf
+    stall_warn_s: float = 30.0
+    stall_abort_s: float = 600.0
     start_timeout_s: float = 60.0
     bucket_mib: float = 8.0
     algorithm: str = ""
@@ -192,6 +199,18 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
     return Settings(
         timeout_s=_number(variables, "RINGSYNC_TIMEOUT_S", _DEFAULTS.timeout_s, "seconds"),
+        stall_warn_s=_limit(
+            variables,
+            "RINGSYNC_STALL_WARN_S",
+            "HOROVOD_STALL_CHECK_TIME_SECONDS",
+            _DEFAULTS.stall_warn_s,
+        ),
+        stall_abort_s=_limit(
+            variables,
+            "RINGSYNC_STALL_ABORT_S",
+            "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS",
+            _DEFAULTS.stall_abort_s,
+        ),
         start_timeout_s=start_timeout_s,
         bucket_mib=bucket_mib,
         algorithm=variables.get("RINGSYNC_ALGORITHM", ""),
@@ -265,6 +284,14 @@ def _whole(variables: Mapping[str, str], name: str, default: int | None = None) 
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"[config] {name}={text!r} is not a whole number. Write digits only.")
     return int(text)
+
+
+def _limit(variables: Mapping[str, str], name: str, alias: str, default: float) -> float:
+    """Seconds under either name; 0 means never."""
+    used = name if variables.get(name) else alias
+    if variables.get(used, "").strip() in ("0", "0.0"):
+        return math.inf
+    return _number(variables, used, default, "seconds, or 0 for never")
 
 
 def _number(variables: Mapping[str, str], name: str, default: float, form: str) -> float:

@@ -35,10 +35,6 @@ class AuthenticationError(RingsyncError):
     """A peer could not prove that it belongs to this job."""
 
 
-class StallError(RingsyncError):
-    """No progress past the stall limit."""
-
-
 class TimedOutError(RingsyncError, TimeoutError):
     """An operation did not complete in time.
 
@@ -50,6 +46,10 @@ class TimedOutError(RingsyncError, TimeoutError):
         """Keep `missing` beside the message."""
         super().__init__(message)
         self.missing = missing
+
+
+class StallError(TimedOutError):
+    """Nothing has moved for as long as RINGSYNC_STALL_ABORT_S allows."""
 
 
 class PeerLostError(RingsyncError):

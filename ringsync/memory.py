@@ -39,6 +39,8 @@ def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float3
         ConfigError: There is no such shape or dtype.
         NotInitializedError: Before `init`.
         RingsyncError: There is no room.
+        RendezvousError: Rank 0, which hands memory on, has ended, or has not answered within
+            RINGSYNC_TIMEOUT_S.
 
     Cost: One request to rank 0 per new block; freed blocks are handed out again.
     """
@@ -46,7 +48,8 @@ def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float3
     if isinstance(shape, _BYTES):
         raise _no_such(shape, dtype)
     try:
-        lengths = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+        many = shape.tolist() if isinstance(shape, np.ndarray) else shape
+        lengths = tuple(many) if isinstance(many, Sequence) else (many,)
         dimensions = tuple(operator.index(length) for length in lengths)
         kind: np.dtype[Any] = np.dtype(dtype)
         np.broadcast_to(np.empty((), kind), dimensions)  # takes no memory

@@ -14,6 +14,7 @@ from types import CellType
 from ringsync._native import Engine, meet, memory_store
 from ringsync._native import assign_buckets as native_assign_buckets
 from ringsync.config import Settings, World, read_settings, read_world
+from ringsync.endings import Endings
 from ringsync.errors import NotInitializedError
 from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
@@ -48,7 +49,8 @@ class Runtime:
         if world.size == 1:
             store = memory_store()
         else:
-            store = meet(world.directory, world.rank, world.size, timeout_s)
+            reply_s = min(settings.timeout_s, timeout_s)
+            store = meet(world.directory, world.rank, world.size, timeout_s, reply_s)
         self.engine = Engine(
             store,
             world.rank,
@@ -60,7 +62,10 @@ class Runtime:
             engine_spin_us=_WAKE_UP_US if 2 * world.local_size <= cores else 0.0,
             timeout_s=timeout_s,
             call_timeout_s=settings.timeout_s,
+            stall_warn_s=settings.stall_warn_s,
+            stall_abort_s=settings.stall_abort_s,
         )
+        self._endings = Endings(self.engine)
         self.recorder = Recorder(self.engine, world)
         self._has_core = world.local_size <= cores
 
@@ -97,6 +102,7 @@ class Runtime:
         try:
             self.recorder.stop()
         finally:
+            self._endings.remove()
             self.engine.shutdown(cause)
 
 
@@ -254,8 +260,11 @@ def _close_at_exit() -> None:
     If they were told now, they could fail and end before this process does, and whoever watches the
     job would take the wrong one for the first to fail.
     """
+    global _current
     if _current is not None:
-        _current.close("")
+        runtime, _current = _current, None
+        del engine_cell.cell_contents
+        runtime.close("")
 
 
 def _forget_in_child() -> None:

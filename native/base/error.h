@@ -52,6 +52,12 @@ class TimedOutError : public Error {
   std::vector<int> missing_;
 };
 
+/// Nothing has moved for as long as is allowed.
+class StallError : public TimedOutError {
+ public:
+  using TimedOutError::TimedOutError;
+};
+
 /// What is known of a lost rank.
 struct LostPeer {
   int rank = -1;

@@ -65,6 +65,14 @@ Fd make_own_pidfd() {
   return fd;
 }
 
+Fd make_text_file() {
+  Fd fd(::memfd_create("ringsync-text", MFD_CLOEXEC));
+  if (!fd) {
+    throw Error("[shm] memfd_create failed: " + errno_text() + ". Check the limit of open files.");
+  }
+  return fd;
+}
+
 Fd make_memfd(size_t bytes) {
   if (const size_t available = available_bytes(); bytes > available) {
     // The kernel would grant page after page and then end some process, perhaps a stranger's.

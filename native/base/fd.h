@@ -44,6 +44,9 @@ Fd make_own_pidfd();
 /// at first touch) and sealed against a change of size. Throws Error.
 Fd make_memfd(size_t bytes);
 
+/// An empty file without a name, which grows. Throws Error.
+Fd make_text_file();
+
 /// The whole of a memfd, mapped shared. Throws Error. Unmapped on destruction.
 class Mapping {
  public:

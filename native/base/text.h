@@ -1,8 +1,11 @@
 #pragma once
 
-// Text cut to fit a field of fixed size.
+// Text of messages: cut to fit a field of fixed size, and numbers.
 
+#include <array>
+#include <charconv>
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace ringsync {
@@ -13,6 +16,12 @@ constexpr std::string_view fitting_prefix(std::string_view text, size_t limit) {
   // Bytes 10xxxxxx continue a character.
   while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) --limit;
   return text.substr(0, limit);
+}
+
+/// The shortest decimal that reads back as `value`.
+inline std::string text_of(double value) {
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 }  // namespace ringsync

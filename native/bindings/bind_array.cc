@@ -70,7 +70,10 @@ std::optional<Dtype> dtype_of(const Py_buffer& buffer) {
 /// Not isinstance: a subclass may mean something else by its values. Other exporters may move their
 /// memory as soon as they are no longer looked at.
 bool is_numpy_array(nb::handle object) {
-  return std::strcmp(Py_TYPE(object.ptr())->tp_name, "numpy.ndarray") == 0;
+  const PyTypeObject* const type = Py_TYPE(object.ptr());
+  // Made in C: what Python makes may have any name.
+  return !PyType_HasFeature(Py_TYPE(object.ptr()), Py_TPFLAGS_HEAPTYPE) &&
+         std::strcmp(type->tp_name, "numpy.ndarray") == 0;
 }
 
 /// A view holds what its array is a view of, or the array itself where that is the owner.

@@ -3,6 +3,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <limits>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -12,12 +14,15 @@
 #include "bindings/bindings.h"
 #include "bindings/bound_engine.h"
 #include "transport/registry.h"
+#include "transport/stacks.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace ringsync {
 namespace {
+
+constexpr double kForEver = std::numeric_limits<double>::infinity();
 
 using EventTuple = std::tuple<std::string, std::string, int64_t, int64_t, std::string, uint64_t>;
 
@@ -35,11 +40,19 @@ std::vector<EventTuple> take_events(BoundEngine& engine) {
 void bind_engine(nb::module_& module) {
   nb::class_<BoundEngine> engine(module, "Engine", "The engine of one rank.");
   engine
-      .def(nb::init<std::shared_ptr<Store>, int, int, const std::string&, std::string, double,
-                    double, double, double>(),
-           "store"_a, "rank"_a, "size"_a, "transport"_a, "algorithm"_a = "",
-           "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0,
-           "call_timeout_s"_a = 30.0)
+      .def(
+          "__init__",
+          [](BoundEngine* engine, std::shared_ptr<Store> store, int rank, int size,
+             const std::string& transport, std::string algorithm, double caller_spin_us,
+             double engine_spin_us, double timeout_s, double call_timeout_s, double stall_warn_s,
+             double stall_abort_s) {
+            std::construct_at(engine, std::move(store), rank, size, transport, std::move(algorithm),
+                              caller_spin_us, engine_spin_us, timeout_s, call_timeout_s,
+                              StallLimits{stall_warn_s, stall_abort_s});
+          },
+          "store"_a, "rank"_a, "size"_a, "transport"_a, "algorithm"_a = "",
+          "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0,
+          "call_timeout_s"_a = 30.0, "stall_warn_s"_a = kForEver, "stall_abort_s"_a = kForEver)
       .def(
           "allocate",
           [](BoundEngine& engine, size_t bytes) {
@@ -61,6 +74,13 @@ void bind_engine(nb::module_& module) {
           "From now on private arrays of this size or more are reached in place, where all ranks "
           "can and none names more.")
       .def(
+          "stacks_fd", [](BoundEngine& engine) { return engine.get().stacks_fd(); },
+          "Where this process has to write its stacks at STACKS_SIGNAL; -1 if nobody asks.")
+      .def(
+          "say_last_words",
+          [](BoundEngine& engine, const std::string& words) { engine.get().say_last_words(words); },
+          "words"_a, "Say to all peers what ends this rank's program, before it ends.")
+      .def(
           "shutdown",
           [](BoundEngine& engine, const std::string& cause) {
             const GilRelease release;
@@ -80,6 +100,7 @@ void bind_engine(nb::module_& module) {
           },
           "lane"_a, "name"_a, "start_ns"_a, "end_ns"_a, "tensor"_a, "size_bytes"_a);
   bind_calls(module, engine);
+  module.attr("STACKS_SIGNAL") = stacks_signal();
   module.def("transport_names", &transport_names);
 }
 

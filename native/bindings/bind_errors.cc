@@ -30,6 +30,8 @@ void translate(const std::exception_ptr& pending, void*) {
     const LostPeer& peer = error.peer();
     raise("PeerLostError", error.what(), "rank"_a = peer.rank, "host"_a = peer.host,
           "pid"_a = peer.pid, "cause"_a = peer.cause, "tensor"_a = error.tensor());
+  } catch (const StallError& error) {
+    raise("StallError", error.what(), nb::tuple(nb::cast(error.missing())));
   } catch (const TimedOutError& error) {
     raise("TimedOutError", error.what(), nb::tuple(nb::cast(error.missing())));
   } catch (const MismatchError& error) {

@@ -19,8 +19,12 @@ using namespace nb::literals;
 namespace ringsync {
 
 BoundHandle::BoundHandle(std::shared_ptr<Handle> handle, nb::object array, nb::object name,
-                         pid_t pid)
-    : handle_(std::move(handle)), array_(std::move(array)), name_(std::move(name)), pid_(pid) {}
+                         const BoundEngine& engine)
+    : handle_(std::move(handle)),
+      array_(std::move(array)),
+      name_(std::move(name)),
+      keeper_(engine.keeper()),
+      pid_(engine.get().pid()) {}
 
 bool BoundHandle::wait(std::optional<double> timeout_s) const {
   if (!handle_->is_done() && ::getpid() != pid_) {
@@ -35,6 +39,7 @@ bool BoundHandle::wait(std::optional<double> timeout_s) const {
     const GilRelease release;
     handle_->wait(std::min(deadline, next_signal_check()));
   }
+  if (const auto keeper = keeper_.lock()) keeper->sweep();
   if (handle_->error()) std::rethrow_exception(handle_->error());
   return true;
 }

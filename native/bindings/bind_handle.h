@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "bindings/bound_engine.h"
 #include "engine/handle.h"
 
 namespace ringsync {
@@ -16,9 +17,9 @@ namespace ringsync {
 class BoundHandle {
  public:
   /// `array` and `name` are the caller's: what the result is left in, and what messages call it.
-  /// `pid`: of the process whose engine completes it.
+  /// `engine` completes it, and may end before it.
   BoundHandle(std::shared_ptr<Handle> handle, nanobind::object array, nanobind::object name,
-              pid_t pid);
+              const BoundEngine& engine);
 
   bool is_done() const { return handle_->is_done(); }
   /// True once done; false when `timeout_s` passed first. Throws the call's error, if it failed,
@@ -33,7 +34,8 @@ class BoundHandle {
   std::shared_ptr<Handle> handle_;
   nanobind::object array_;
   nanobind::object name_;
-  pid_t pid_;
+  std::weak_ptr<Keeper> keeper_;
+  pid_t pid_;  // of the engine's process
 };
 
 /// A handle of `type`, a subclass made in Python, to be filled. Throws ConfigError for another

@@ -40,9 +40,10 @@ class MetStore final : public Store {
 };
 
 std::shared_ptr<Store> meet_ranks(const std::string& directory, int rank, int size,
-                                  double timeout_s) {
+                                  double timeout_s, double reply_s) {
   const GilRelease release;
-  return std::make_shared<MetStore>(meet(directory, rank, size, timeout_s, &check_signals));
+  return std::make_shared<MetStore>(
+      meet(directory, rank, size, timeout_s, reply_s, &check_signals));
 }
 
 }  // namespace
@@ -74,6 +75,7 @@ void bind_store(nb::module_& module) {
       "memory_store", []() -> std::shared_ptr<Store> { return std::make_shared<MemoryStore>(); },
       "A store for ranks that are threads of this process.");
   module.def("meet", &meet_ranks, "directory"_a, "rank"_a, "size"_a, "timeout_s"_a,
+             "reply_s"_a = 30.0,
              "Meet the other ranks of this host in a directory; returns their common store.");
 }
 

@@ -6,8 +6,9 @@
 
 namespace ringsync {
 
-/// Lets go of the interpreter for its lifetime. A thread that comes back while the interpreter ends
-/// stays here for ever: taking the lock then would unwind it through code that cannot be unwound.
+/// Lets go of the interpreter for its lifetime. Another thread than the one that ends the
+/// interpreter stays here for ever if it comes back meanwhile: to be unwound, as the interpreter
+/// would have it, is not possible from here on.
 class GilRelease {
  public:
   GilRelease() : state_(PyEval_SaveThread()) {}

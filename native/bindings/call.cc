@@ -75,15 +75,15 @@ nb::handle set_array(Request& request, nb::handle array) {
 template <typename Submit>
 BoundHandle hand_over(BoundEngine& engine, const Call& call, nb::object owner,
                       const Submit& submit) {
-  std::list<BoundEngine::Kept> kept;
+  std::list<Keeper::Kept> kept;
   kept.push_back({owner, nullptr});
   std::shared_ptr<Handle>& handle = kept.front().handle;
   {
     const GilRelease release;
     handle = submit();
   }
-  BoundHandle bound(handle, std::move(owner), nb::borrow(call.label()), engine.get().pid());
-  engine.keep(std::move(kept));
+  BoundHandle bound(handle, std::move(owner), nb::borrow(call.label()), engine);
+  engine.keeper()->keep(std::move(kept));
   return bound;
 }
 

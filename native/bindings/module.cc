@@ -3,16 +3,35 @@
 #include "bindings/bindings.h"
 
 namespace ringsync {
+namespace {
 
-GilRelease::~GilRelease() {
-#if PY_VERSION_HEX >= 0x030D0000
-  const bool is_ending = Py_IsFinalizing() != 0;
-#else
-  const bool is_ending = _Py_IsFinalizing() != 0;
-#endif
-  while (is_ending) ::pause();
-  PyEval_RestoreThread(state_);
+/// Keeps a thread that is unwound through it for ever.
+class Trap {
+ public:
+  Trap() = default;
+  Trap(const Trap&) = delete;
+  Trap& operator=(const Trap&) = delete;
+  ~Trap() {
+    while (is_set_) ::pause();
+  }
+
+  void open() { is_set_ = false; }
+
+ private:
+  bool is_set_ = true;
+};
+
+/// Before Python 3.14 a thread that wants the interpreter while another one ends it is unwound from
+/// within by pthread_exit, whenever that begins.
+void restore(PyThreadState* state) {
+  Trap trap;
+  PyEval_RestoreThread(state);
+  trap.open();
 }
+
+}  // namespace
+
+GilRelease::~GilRelease() { restore(state_); }
 
 }  // namespace ringsync
 

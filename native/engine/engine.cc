@@ -30,6 +30,11 @@ EngineConfig checked(EngineConfig config, int rank, int size) {
   return config;
 }
 
+/// To whoever runs the job, at once: the interpreter may be what stands still.
+void tell(const std::string& text) {
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
 std::exception_ptr shut_down_error(const std::string& cause) {
   return std::make_exception_ptr(
       NotInitializedError("[engine] the operation was in flight when this rank shut down (" +
@@ -50,6 +55,8 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
             events_,
             config_.algorithm,
             reach_from_,
+            config_.stall_limits,
+            &tell,
             [this](const Request& request) { forget_name(request); },
             [this](const std::exception_ptr& error) { fail_all(error); }},
       world_(connect_world(*transport_, rank, size, deadline), home_),
@@ -105,6 +112,10 @@ void Engine::shutdown(const std::string& cause) noexcept {
   transport_->leave(cause, nullptr);
   advance();  // what was still queued joins what is in flight
   fail_all(shut_down_error(cause));
+}
+
+void Engine::say_last_words(const std::string& words) noexcept {
+  if (::getpid() == pid_) transport_->say_last_words(words);
 }
 
 std::shared_ptr<Handle> Engine::enqueue(Request&& request) {

@@ -30,6 +30,7 @@ struct EngineConfig {
   /// wake-up costs 35 to 50 us, so longer never pays; 0 where there are more threads than cores.
   double caller_spin_us = 0;
   double engine_spin_us = 0;
+  StallLimits stall_limits;
 };
 
 /// Where nobody has tried. 4 ranks on 2 cores, through queues and reached: 256 KiB 91 and 98 us, 1
@@ -74,6 +75,12 @@ class Engine {
 
   /// Registered memory, zeroed. Any thread.
   std::shared_ptr<std::byte> allocate(size_t bytes) { return transport_->allocate(bytes); }
+
+  /// Where this process has to write its stacks when stacks_signal() comes; -1 if nobody asks.
+  int stacks_fd() const { return transport_->stacks_fd(); }
+  /// Says to all peers what ends this rank's program, before it ends. Any thread.
+  /// In a forked child it does nothing.
+  void say_last_words(const std::string& words) noexcept;
 
   /// What operations were given must never be freed. Any thread.
   bool is_exposed() const { return transport_->is_exposed(); }

@@ -1,11 +1,11 @@
 #include "engine/group.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "base/error.h"
 #include "collective/registry.h"
+#include "engine/failures.h"
 
 namespace ringsync {
 namespace {
@@ -29,35 +29,12 @@ std::string key_of(const Problem& problem) {
   return key;
 }
 
-std::string place_of(const Request& request) {
-  return "[" + to_string(request.collective) + "] '" + label_of(request) + "': ";
-}
-
-std::string list_of(const std::vector<int>& ranks) {
-  std::string text = "{";
-  for (size_t i = 0; i < ranks.size(); ++i) {
-    text += (i > 0 ? ", " : "") + std::to_string(ranks[i]);
-  }
-  return text + "}";
-}
-
-/// A cause may be a sentence of the other rank's.
-std::string without_stop(std::string text) {
-  if (text.ends_with('.')) text.pop_back();
-  return text;
-}
-
-std::string seconds_text(int64_t since_ns) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.1f s", static_cast<double>(now_ns() - since_ns) * 1e-9);
-  return text;
-}
-
 }  // namespace
 
 Group::Group(Members members, const GroupHome& home)
     : members_(std::move(members)),
       home_(home),
+      stall_(home.stall_limits),
       view_{members_.rank,
             static_cast<int>(members_.ranks.size()),
             members_.ranks,
@@ -89,6 +66,7 @@ Progress Group::advance() {
   while (!operations_.empty()) {
     const Progress current = advance_current();
     wake_sleepers();
+    if (current != Progress::kBlocked) stall_.note_progress();
     if (current == Progress::kDone) {
       progress = Progress::kMoved;
       continue;
@@ -180,41 +158,80 @@ std::vector<int> Group::blocked_on() const {
 
 bool Group::give_up() {
   if (operations_.empty()) return false;
-  const std::vector<int> needed = blocked_on();
-  for (const int rank : needed) {
+  for (const int rank : blocked_on()) {
     const auto lost = members_.ways.connections[static_cast<size_t>(rank)]->lost();
     if (!lost) continue;
     // What it had sent before it went may have arrived since the last look: look once more.
     const Progress progress = advance_current();
     wake_sleepers();
     if (progress != Progress::kBlocked) return true;
-    const std::exception_ptr error = lost_error(*lost);
+    const std::exception_ptr error = lost_error(operations_.front(), own_name(), *lost);
     home_.transport.leave(lost->cause, &*lost);
     home_.fail_all(error);
     return true;
   }
   const auto now = Clock::now();
+  if (watch_stall(now)) return true;
   const auto late = std::ranges::find_if(
       operations_, [now](const Operation& one) { return one.request().deadline <= now; });
   if (late == operations_.end()) return false;
-  std::vector<int> missing;
-  std::string instead;
-  for (const int rank : order_.is_open() ? order_.blocked_on(*late) : needed) {
-    missing.push_back(members_.ranks[static_cast<size_t>(rank)]);
-    if (!order_.is_open()) continue;
-    instead += "; rank " + std::to_string(missing.back()) + " has submitted '" +
-               order_.announced_by(rank) + "'";
-  }
-  const std::exception_ptr error = late_error(*late, missing, instead);
-  home_.transport.leave("it gave up waiting for ranks " + list_of(missing), nullptr);
-  home_.fail_all(error);
+  const Missing missing = missing_for(*late);
+  end_for(late_error(*late, own_name(), missing), missing);
   return true;
+}
+
+/// Asks and tells why nothing moves; true when that has lasted too long and all has failed.
+bool Group::watch_stall(Deadline now) {
+  const Operation& front = operations_.front();
+  switch (stall_.look(now)) {
+    case Stall::Due::kNothing:
+      return false;
+    case Stall::Due::kAsk:
+      for (const int rank : missing_for(front).ranks) {
+        if (home_.transport.ask_for_stacks(rank)) asked_.push_back(rank);
+      }
+      return false;
+    case Stall::Due::kTell: {
+      std::string stacks;
+      for (const int rank : asked_) stacks += home_.transport.stacks_of(rank) + "\n";
+      if (!asked_.empty()) {
+        home_.tell(stall_text(front, own_name(), missing_for(front), stall_.seconds_still(now)) +
+                   "\n" + stacks);
+      }
+      return false;
+    }
+    case Stall::Due::kResume:
+      for (const int rank : asked_) home_.transport.forget_stacks(rank);
+      asked_.clear();
+      return false;
+    case Stall::Due::kAbort: {
+      const Missing missing = missing_for(front);
+      end_for(stall_error(front, own_name(), missing, stall_.seconds_still(now)), missing);
+      return true;
+    }
+  }
+  __builtin_unreachable();
+}
+
+void Group::end_for(const std::exception_ptr& error, const Missing& missing) {
+  home_.transport.leave("it gave up waiting for ranks " + list_of(missing.ranks), nullptr);
+  home_.fail_all(error);
+}
+
+Missing Group::missing_for(const Operation& operation) const {
+  Missing missing;
+  const bool is_asking = order_.is_open();
+  for (const int rank : is_asking ? order_.blocked_on(operation) : blocked_on()) {
+    missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
+    if (is_asking) missing.submitted.push_back(order_.announced_by(rank));
+  }
+  return missing;
 }
 
 Deadline Group::deadline() const {
   Deadline first = kNever;
   for (const Operation& one : operations_) first = std::min(first, one.request().deadline);
-  return first;
+  return std::min(first, stall_.next());
 }
 
 void Group::fail_all(const std::exception_ptr& error) {
@@ -268,24 +285,6 @@ std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
 std::string Group::own_name() const {
   return "rank " + std::to_string(members_.ranks[static_cast<size_t>(members_.rank)]) + " of " +
          std::to_string(home_.world_size);
-}
-
-std::exception_ptr Group::lost_error(const LostPeer& lost) const {
-  const Request& request = operations_.front().request();
-  const std::string message = place_of(request) + own_name() + " lost rank " +
-                              std::to_string(lost.rank) + " (pid " + std::to_string(lost.pid) +
-                              " on " + lost.host + "): " + without_stop(lost.cause) +
-                              ". Read rank " + std::to_string(lost.rank) + "'s log first.";
-  return std::make_exception_ptr(PeerLostError(message, lost, label_of(request)));
-}
-
-std::exception_ptr Group::late_error(const Operation& operation, const std::vector<int>& missing,
-                                     const std::string& instead) const {
-  const std::string message = place_of(operation.request()) + "not complete after " +
-                              seconds_text(operation.times().submitted_ns) + " on " + own_name() +
-                              "; ranks " + list_of(missing) + " did not take part in time" +
-                              instead + ". See what they are doing, or raise timeout_s.";
-  return std::make_exception_ptr(TimedOutError(message, missing));
 }
 
 }  // namespace ringsync

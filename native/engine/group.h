@@ -15,8 +15,10 @@
 
 #include "base/event_log.h"
 #include "engine/announcement.h"
+#include "engine/failures.h"
 #include "engine/members.h"
 #include "engine/order.h"
+#include "engine/stall.h"
 
 namespace ringsync {
 
@@ -28,6 +30,9 @@ struct GroupHome {
   /// Algorithm to prefer; empty: the cheapest.
   std::string algorithm;
   const std::atomic<uint64_t>& reach_from;
+  StallLimits stall_limits;
+  /// Tells the person who runs the job.
+  std::function<void(const std::string&)> tell;
   /// Called for every operation right before its handle is done.
   std::function<void(const Request&)> on_done;
   /// Fails all groups: a rank that gives up leaves its peers in every respect.
@@ -71,9 +76,9 @@ class Group {
   void wake_sleepers();
   void record(const Operation& operation) const;
   std::shared_ptr<const Route> route_of(const Problem& problem);
-  std::exception_ptr lost_error(const LostPeer& lost) const;
-  std::exception_ptr late_error(const Operation& operation, const std::vector<int>& missing,
-                                const std::string& instead) const;
+  bool watch_stall(Deadline now);
+  void end_for(const std::exception_ptr& error, const Missing& missing);
+  Missing missing_for(const Operation& operation) const;
   std::string own_name() const;
 
   const Members members_;
@@ -87,6 +92,8 @@ class Group {
   /// Handles whose waiters are woken once all that is complete with them is: one who waits for many
   /// would otherwise take the core after each.
   std::vector<std::shared_ptr<Handle>> sleepers_;
+  Stall stall_;
+  std::vector<int> asked_;      // for their stacks, because they keep this rank waiting
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
   std::unordered_map<std::string, std::shared_ptr<const Route>> routes_;
   Problem last_problem_;  // often the next one's, too

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -32,12 +31,6 @@ void write_field(std::array<char, n>& field, std::string_view text) {
 template <size_t n>
 std::string read_field(const std::array<char, n>& field) {
   return {field.data(), ::strnlen(field.data(), n)};
-}
-
-/// The shortest decimal that reads back as `value`.
-std::string text_of(double value) {
-  std::array<char, 32> text{};
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 std::string group_text(const Header& header) {

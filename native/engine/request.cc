@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace ringsync {
 namespace {
@@ -128,8 +129,8 @@ void check_request(const Request& request, int rank, int size) {
   const double factor = reduction_of(request, size).factor;
   const bool is_narrow = request.dtype == Dtype::kFloat32 || size_bytes(request.dtype) == 2;
   if (!std::isfinite(is_narrow ? static_cast<float>(factor) : factor)) {
-    throw ConfigError(place() + "prescale " + std::to_string(request.prescale) + " and postscale " +
-                      std::to_string(request.postscale) +
+    throw ConfigError(place() + "prescale " + text_of(request.prescale) + " and postscale " +
+                      text_of(request.postscale) +
                       " make a factor beyond every float. Scale by less.");
   }
 }

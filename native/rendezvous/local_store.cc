@@ -5,21 +5,16 @@
 #include "base/error.h"
 
 namespace ringsync {
-namespace {
 
-/// The server answers everything but a get at once; this only bounds a rank 0 that is stopped.
-constexpr double kReplySeconds = 60.0;
-
-}  // namespace
-
-LocalStore::LocalStore(Fd socket, int rank, int size, Deadline deadline, const OnSignal& on_signal)
-    : socket_(std::move(socket)) {
+LocalStore::LocalStore(Fd socket, int rank, int size, Deadline deadline, double reply_s,
+                       const OnSignal& on_signal)
+    : reply_s_(reply_s), socket_(std::move(socket)) {
   ask({StoreVerb::kJoin, "", std::to_string(rank) + " " + std::to_string(size)}, {}, deadline,
       on_signal);
 }
 
 void LocalStore::set(const std::string& key, StoreValue value) {
-  ask({StoreVerb::kSet, key, std::move(value.bytes)}, value.fd, deadline_after(kReplySeconds));
+  ask({StoreVerb::kSet, key, std::move(value.bytes)}, value.fd, deadline_after(reply_s_));
 }
 
 StoreValue LocalStore::get(const std::string& key, Deadline deadline) {
@@ -28,14 +23,14 @@ StoreValue LocalStore::get(const std::string& key, Deadline deadline) {
 
 int64_t LocalStore::add(const std::string& key, int64_t amount) {
   const StoreValue reply =
-      ask({StoreVerb::kAdd, key, std::to_string(amount)}, {}, deadline_after(kReplySeconds));
+      ask({StoreVerb::kAdd, key, std::to_string(amount)}, {}, deadline_after(reply_s_));
   const auto sum = parse_integer(reply.bytes);
   if (!sum) throw RendezvousError(not_a_counter_text(key));
   return *sum;
 }
 
 bool LocalStore::remove(const std::string& key) {
-  return ask({StoreVerb::kRemove, key, ""}, {}, deadline_after(kReplySeconds)).bytes == "1";
+  return ask({StoreVerb::kRemove, key, ""}, {}, deadline_after(reply_s_)).bytes == "1";
 }
 
 StoreValue LocalStore::ask(const StoreRequest& request, const SharedFd& fd, Deadline deadline,

@@ -15,8 +15,10 @@ namespace ringsync {
 class LocalStore final : public Store {
  public:
   /// Takes a connected socket and joins as `rank` of `size`; returns once all ranks have joined.
-  /// Throws RendezvousError.
-  LocalStore(Fd socket, int rank, int size, Deadline deadline, const OnSignal& on_signal);
+  /// Throws RendezvousError. The server answers everything but a get at once: `reply_s` only bounds
+  /// a rank 0 that is stopped.
+  LocalStore(Fd socket, int rank, int size, Deadline deadline, double reply_s,
+             const OnSignal& on_signal);
 
   void set(const std::string& key, StoreValue value) override;
   StoreValue get(const std::string& key, Deadline deadline) override;
@@ -27,6 +29,7 @@ class LocalStore final : public Store {
   StoreValue ask(const StoreRequest& request, const SharedFd& fd, Deadline deadline,
                  const OnSignal& on_signal = {});
 
+  const double reply_s_;
   std::mutex mutex_;  // one request at a time
   Fd socket_;  // guarded by mutex_; closed after a failure, as a late reply would be mistaken
 };

@@ -112,7 +112,7 @@ Fd connect_when_served(MeetingPlace& place, int size, double timeout_s, const On
 
 }  // namespace
 
-Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
+Meeting meet(const std::string& directory, int rank, int size, double timeout_s, double reply_s,
              const OnSignal& on_signal) {
   MeetingPlace place(directory);
   Meeting meeting;
@@ -126,8 +126,9 @@ Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
     throw RendezvousError("[rendezvous] the store at '" + place.socket() +
                           "' is served by another user. Set TMPDIR to a directory of your own.");
   }
-  meeting.store = std::make_unique<LocalStore>(
-      std::move(socket), rank, size, deadline_after(timeout_s + kAnswerSeconds), on_signal);
+  meeting.store =
+      std::make_unique<LocalStore>(std::move(socket), rank, size,
+                                   deadline_after(timeout_s + kAnswerSeconds), reply_s, on_signal);
   return meeting;
 }
 

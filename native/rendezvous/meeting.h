@@ -18,7 +18,8 @@ struct Meeting {
 
 /// Meets the other ranks in `directory`, which is created with mode 0700 if it is missing and must
 /// belong to this user alone. Throws RendezvousError naming the missing ranks at the deadline.
-Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
+/// Later requests to the store take `reply_s` at most.
+Meeting meet(const std::string& directory, int rank, int size, double timeout_s, double reply_s,
              const OnSignal& on_signal);
 
 }  // namespace ringsync

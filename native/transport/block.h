@@ -45,6 +45,8 @@ class BlockSource {
   virtual bool write(int pid, ByteSpan from, uint64_t address) = 0;
   /// A descriptor that becomes readable when this rank's process has ended; empty for threads.
   virtual SharedFd life() = 0;
+  /// An empty file for this rank's stacks; none for threads.
+  virtual SharedFd stacks() = 0;
 };
 
 std::unique_ptr<BlockSource> make_inproc_source(Store& store);

@@ -52,6 +52,7 @@ class InprocSource final : public BlockSource {
   }
 
   SharedFd life() override { return {}; }
+  SharedFd stacks() override { return {}; }
 
  private:
   /// Zeroed, aligned to a cache line.

@@ -13,6 +13,7 @@
 #include "transport/local_board.h"
 #include "transport/local_connection.h"
 #include "transport/reach.h"
+#include "transport/stacks.h"
 
 namespace ringsync {
 namespace {
@@ -75,24 +76,26 @@ void LocalTransport::introduce(Store& store) {
   shown.token_address = reinterpret_cast<uint64_t>(token_.get());
   source_->share(rank_key(rank_, "state"), state);
   auto& self = peers_[static_cast<size_t>(rank_)];
-  self = std::make_shared<Peer>(rank_, host_name(), pid_, std::move(state), bell_, SharedFd{});
+  const SharedFd stacks = source_->stacks();
+  self =
+      std::make_shared<Peer>(rank_, host_name(), pid_, std::move(state), bell_, SharedFd{}, stacks);
   waiter_ = std::make_unique<Waiter>(self, bell_);
   store.set(rank_key(rank_, "bell"), {"eventfd", bell_, {}});
   store.set(rank_key(rank_, "life"), {std::to_string(pid_), source_->life(), {}});
-  store.set(rank_key(rank_, "host"), {self->host(), {}, {}});
+  store.set(rank_key(rank_, "host"), {self->host(), stacks, {}});
 }
 
 std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, Deadline deadline) {
   StoreValue life = store.get(rank_key(rank, "life"), deadline);
-  const std::string host = store.get(rank_key(rank, "host"), deadline).bytes;
+  StoreValue host = store.get(rank_key(rank, "host"), deadline);
   SharedFd bell = store.get(rank_key(rank, "bell"), deadline).fd;
   if (!bell) {
     throw RendezvousError("[" + std::string(name()) + "] rank " + std::to_string(rank) +
                           " shared no bell. Use one kind of store on all ranks.");
   }
   Block state = source_->fetch(rank_key(rank, "state"), sizeof(RankState), deadline);
-  return std::make_shared<Peer>(rank, host, std::atoi(life.bytes.c_str()), std::move(state),
-                                std::move(bell), std::move(life.fd));
+  return std::make_shared<Peer>(rank, host.bytes, std::atoi(life.bytes.c_str()), std::move(state),
+                                std::move(bell), std::move(life.fd), std::move(host.fd));
 }
 
 Ways LocalTransport::connect(const std::string& group, const std::vector<int>& ranks, Room room,
@@ -161,6 +164,30 @@ void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexc
     if (peer) peer->ring();
   }
   if (!await_writers(*self, peers_)) is_exposed_ = true;
+}
+
+bool LocalTransport::ask_for_stacks(int rank) {
+  return ringsync::ask_for_stacks(rank_, *peer(rank));
+}
+
+std::string LocalTransport::stacks_of(int rank) const {
+  return "Rank " + std::to_string(rank) + " is process " + std::to_string(peer(rank)->pid()) +
+         " on " + peer(rank)->host() + ". " + ringsync::stacks_of(*peer(rank));
+}
+
+void LocalTransport::forget_stacks(int rank) { ringsync::forget_stacks(rank_, *peer(rank)); }
+
+int LocalTransport::stacks_fd() const {
+  const Fd* const file = peer(rank_)->stacks();
+  return file == nullptr ? -1 : file->get();
+}
+
+void LocalTransport::say_last_words(const std::string& words) noexcept {
+  RankState& state = peer(rank_)->state();
+  const std::string_view text = fitting_prefix(words, sizeof(state.last_words) - 1);
+  std::memcpy(state.last_words, text.data(), text.size());
+  state.last_words[text.size()] = '\0';
+  state.has_last_words.store(1, std::memory_order_release);
 }
 
 }  // namespace ringsync

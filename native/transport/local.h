@@ -34,6 +34,11 @@ class LocalTransport final : public Transport {
   Waiter& waiter() override { return *waiter_; }
   void leave(const std::string& cause, const LostPeer* lost) noexcept override;
   bool is_exposed() const override { return is_exposed_; }
+  bool ask_for_stacks(int rank) override;
+  std::string stacks_of(int rank) const override;
+  void forget_stacks(int rank) override;
+  int stacks_fd() const override;
+  void say_last_words(const std::string& words) noexcept override;
 
  private:
   /// Known to nobody yet.
@@ -46,6 +51,7 @@ class LocalTransport final : public Transport {
   std::unique_ptr<Board> make_board(const std::string& group, const std::vector<int>& ranks,
                                     size_t bytes, Deadline deadline);
   std::shared_ptr<Peer> meet(Store& store, int rank, Deadline deadline);
+  const std::shared_ptr<Peer>& peer(int rank) const { return peers_[static_cast<size_t>(rank)]; }
 
   std::unique_ptr<BlockSource> source_;
   const int rank_;

@@ -65,7 +65,12 @@ std::optional<LostPeer> LocalConnection::lost() const {
     return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), cause};
   }
   if (!peer_->is_dead()) return std::nullopt;
-  return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), "its process has ended"};
+  std::string cause = "its process has ended";
+  if (state.has_last_words.load(std::memory_order_acquire) != 0) {
+    cause += " with " + std::string(state.last_words,
+                                    ::strnlen(state.last_words, sizeof(RankState::last_words)));
+  }
+  return LostPeer{peer_->rank(), peer_->host(), peer_->pid(), std::move(cause)};
 }
 
 /// A failure to reach a rank that is lost is no error: who needs it finds that out.

@@ -68,6 +68,7 @@ class ShmSource final : public BlockSource {
   }
 
   SharedFd life() override { return std::make_shared<const Fd>(make_own_pidfd()); }
+  SharedFd stacks() override { return std::make_shared<const Fd>(make_text_file()); }
 
  private:
   static constexpr size_t kPageBytes = 4096;

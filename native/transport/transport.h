@@ -107,6 +107,19 @@ class Transport {
   virtual bool can_reach() const = 0;
   /// What this rank's threads sleep on.
   virtual Waiter& waiter() = 0;
+
+  /// Has the process of `rank` write down its Python stacks. False where another rank has asked
+  /// already, and will tell.
+  virtual bool ask_for_stacks(int rank) = 0;
+  /// Who `rank` is, and what it has written since it was asked, some tenths of a second ago, or why
+  /// it has not.
+  virtual std::string stacks_of(int rank) const = 0;
+  /// `rank` has gone on: others may ask.
+  virtual void forget_stacks(int rank) = 0;
+  /// Where this rank's process has to write when it is asked; -1 for a thread.
+  virtual int stacks_fd() const = 0;
+  /// Says to all what ends this rank's program, before it ends. Any thread.
+  virtual void say_last_words(const std::string& words) noexcept = 0;
   /// Takes no further part: tells all peers why, unless `cause` is empty, and waits, a second at
   /// most, until none of them writes into this rank's private memory; none will any more, unless
   /// is_exposed(). Registered memory peers may go on writing to; what is given back from now on is

@@ -26,13 +26,15 @@ void add_to(const Fd& epoll, int fd, uint32_t events, uint64_t tag) {
 
 }  // namespace
 
-Peer::Peer(int rank, std::string host, int pid, Block state, SharedFd bell, SharedFd life)
+Peer::Peer(int rank, std::string host, int pid, Block state, SharedFd bell, SharedFd life,
+           SharedFd stacks)
     : rank_(rank),
       host_(std::move(host)),
       pid_(pid),
       block_(std::move(state)),
       bell_(std::move(bell)),
-      life_(std::move(life)) {}
+      life_(std::move(life)),
+      stacks_(std::move(stacks)) {}
 
 void Peer::ring() const noexcept {
   // Pairs with the fence in Waiter::prepare: either this load sees the sleeper, or the sleeper's

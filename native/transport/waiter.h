@@ -28,6 +28,8 @@ struct RankState {
   std::atomic<uint32_t> presence;
   /// 1 + the rank into whose private memory this rank writes; 0: none.
   std::atomic<uint32_t> writes_to;
+  /// 1 + the rank that has asked this one for its stacks; 0: none.
+  std::atomic<uint32_t> asked_by;
   /// A number that the rank has drawn, and where it lies in the rank's private memory: a peer that
   /// finds it there reaches that process and no other. Here it would prove nothing, because every
   /// rank maps this block. Written before the block is shared.
@@ -38,17 +40,27 @@ struct RankState {
   int32_t lost_pid;
   /// Why it left, or what it saw of the lost rank's end; cut to fit and zero-terminated.
   char cause[1024];
+  /// Not 0: an exception that nobody caught has ended its program, and this is its text; cut to fit
+  /// and zero-terminated.
+  std::atomic<uint32_t> has_last_words;
+  char last_words[512];
 };
 
 /// One rank as its peers see it. Any thread.
 class Peer {
  public:
-  Peer(int rank, std::string host, int pid, Block state, SharedFd bell, SharedFd life);
+  /// `stacks`: the file in which its process writes them; empty for a thread.
+  Peer(int rank, std::string host, int pid, Block state, SharedFd bell, SharedFd life,
+       SharedFd stacks);
 
   int rank() const { return rank_; }
   const std::string& host() const { return host_; }
   int pid() const { return pid_; }
   const Fd* life() const { return life_.get(); }
+  const Fd* stacks() const { return stacks_.get(); }
+  /// Where in the file begins what it was last asked for. For whoever asks.
+  int64_t stacks_begin() const { return stacks_begin_; }
+  void set_stacks_begin(int64_t begin) { stacks_begin_ = begin; }
   RankState& state() const { return *reinterpret_cast<RankState*>(block_.bytes.data()); }
 
   /// Wakes the rank if it sleeps. What it shall see must have been written before.
@@ -65,6 +77,8 @@ class Peer {
   Block block_;
   SharedFd bell_;
   SharedFd life_;
+  SharedFd stacks_;
+  int64_t stacks_begin_ = 0;
   std::atomic<bool> is_dead_{false};
 };
 

@@ -118,7 +118,7 @@ def run_all(
         return engine.run_all(collective, xs, place, name, timeout_s, terms)
     except RefusedError:
         pass
-    arrays = [_array(place, collective, x) for x in xs]
+    arrays = [_array(f"{place}: array {i}", collective, x) for i, x in enumerate(xs)]
     return engine.run_all(collective, arrays, place, *_key(place, name, timeout_s), terms)
 
 
@@ -152,7 +152,7 @@ def start_all(
         return engine.submit_all(GroupedHandle, collective, xs, place, name, timeout_s, terms)
     except RefusedError:
         pass
-    arrays = [_array(place, collective, x) for x in xs]
+    arrays = [_array(f"{place}: array {i}", collective, x) for i, x in enumerate(xs)]
     key = _key(place, name, timeout_s)
     return engine.submit_all(GroupedHandle, collective, arrays, place, *key, terms)
 

@@ -52,7 +52,7 @@ def grouped_allreduce(
     Cost: 2(n-1)/n of all bytes sent per rank, (n-1) of the bytes of small arrays; and copies.
     """
     place = "grouped_allreduce"
-    arrays: list[object] = [as_source(x, place).copy() for x in _listed(place, xs)]
+    arrays = _copied(place, xs)
     terms = reduction(place, op, codec, prescale, postscale)
     return run_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms)
 
@@ -126,7 +126,7 @@ def grouped_allreduce_async(
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
     """
     place = "grouped_allreduce_async"
-    arrays: list[object] = [as_source(x, place).copy() for x in _listed(place, xs)]
+    arrays = _copied(place, xs)
     terms = reduction(place, op, codec, prescale, postscale)
     return start_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms)
 
@@ -164,6 +164,10 @@ def grouped_allreduce_async_(
     place = "grouped_allreduce_async_"
     terms = reduction(place, op, codec, prescale, postscale)
     return start_all(place, Collective.ALLREDUCE, _listed(place, xs), name, timeout_s, terms)
+
+
+def _copied(place: str, xs: Iterable[object]) -> list[object]:
+    return [as_source(x, f"{place}: array {i}").copy() for i, x in enumerate(_listed(place, xs))]
 
 
 def _listed(place: str, xs: Iterable[object]) -> list[object]:

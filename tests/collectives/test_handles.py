@@ -3,6 +3,7 @@
 import gc
 import math
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -273,3 +274,13 @@ def test_a_mismatch_reaches_every_rank_and_work_goes_on(jobs):
         "Build the same model on all ranks.\n"
     )
     assert [one.out for one in ended] == [3 * line + "3.0\n"] * 3, [one.err for one in ended]
+
+
+@pytest.mark.parametrize("finish", [rs.Handle.wait, rs.Handle.result])
+def test_an_array_is_let_go_once_its_handle_has_been_waited_for(finish):
+    array = np.ones(1000)
+    held = weakref.ref(array)
+    handle = rs.allreduce_async_(array)
+    finish(handle)
+    del handle, array
+    assert held() is None

@@ -31,6 +31,7 @@ COMMUNICATING = (
 DOORS = {
     "ringsync._native": (
         "ringsync.runtime",
+        "ringsync.endings",
         "ringsync.trial",
         "ringsync.group",
         "ringsync.handle",

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class Job:
         self.size = size
         self.started: list[subprocess.Popen] = []
         self.ear, self.mouth = os.pipe()
+        self._never = threading.Event()
         self._heard = b""
 
     def word(self, word: str) -> int:
@@ -104,6 +106,19 @@ class Job:
             Ended(process.poll(), *(self.text(kind, index) for kind in ("out", "err")))
             for index, process in enumerate(self.started)
         ]
+
+    def await_text(self, kind: str, indices: tuple[int, ...], wanted: str) -> str:
+        """Wait until one of the ranks has written `wanted`; all that they have written."""
+        until = time.monotonic() + DEADLINE_S
+        while wanted not in (seen := "".join(self.text(kind, index) for index in indices)):
+            if time.monotonic() > until:
+                raise AssertionError(f"nobody wrote {wanted!r}: {seen}")
+            self.pause(0.01)
+        return seen
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass in which a rank is stopped, or writes."""
+        self._never.wait(seconds)
 
     def text(self, kind: str, index: int) -> str:
         return (self.directory / f"{kind}.{index}").read_text(errors="replace")

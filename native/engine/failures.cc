@@ -1,0 +1,81 @@
+#include "engine/failures.h"
+
+#include <cstdio>
+
+#include "base/clock.h"
+
+namespace ringsync {
+namespace {
+
+std::string place_of(const Request& request) {
+  return "[" + to_string(request.collective) + "] '" + label_of(request) + "': ";
+}
+
+/// A cause may be a sentence of the other rank's.
+std::string without_stop(std::string text) {
+  if (text.ends_with('.')) text.pop_back();
+  return text;
+}
+
+std::string seconds_text(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f s", seconds);
+  return text;
+}
+
+std::string instead_of(const Missing& missing) {
+  std::string text;
+  for (size_t i = 0; i < missing.submitted.size(); ++i) {
+    text += "; rank " + std::to_string(missing.ranks[i]) + " has submitted '" +
+            missing.submitted[i] + "'";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string list_of(const std::vector<int>& ranks) {
+  std::string text = "{";
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(ranks[i]);
+  }
+  return text + "}";
+}
+
+std::exception_ptr lost_error(const Operation& operation, const std::string& own,
+                              const LostPeer& lost) {
+  const std::string rank = std::to_string(lost.rank);
+  return std::make_exception_ptr(
+      PeerLostError(place_of(operation.request()) + own + " lost rank " + rank + " (pid " +
+                        std::to_string(lost.pid) + " on " + lost.host +
+                        "): " + without_stop(lost.cause) + ". Read rank " + rank + "'s log first.",
+                    lost, label_of(operation.request())));
+}
+
+std::exception_ptr late_error(const Operation& operation, const std::string& own,
+                              const Missing& missing) {
+  const double seconds = static_cast<double>(now_ns() - operation.times().submitted_ns) * 1e-9;
+  return std::make_exception_ptr(TimedOutError(
+      place_of(operation.request()) + "not complete after " + seconds_text(seconds) + " on " + own +
+          "; ranks " + list_of(missing.ranks) + " did not take part in time" + instead_of(missing) +
+          ". See what they are doing, or raise timeout_s.",
+      missing.ranks));
+}
+
+std::exception_ptr stall_error(const Operation& operation, const std::string& own,
+                               const Missing& missing, double seconds) {
+  return std::make_exception_ptr(StallError(
+      place_of(operation.request()) + "nothing has moved for " + seconds_text(seconds) + " on " +
+          own + "; ranks " + list_of(missing.ranks) + " take no part" + instead_of(missing) +
+          ". See what they are doing, or raise RINGSYNC_STALL_ABORT_S.",
+      missing.ranks));
+}
+
+std::string stall_text(const Operation& operation, const std::string& own, const Missing& missing,
+                       double seconds) {
+  return "[ringsync] " + own + " has waited " + seconds_text(seconds) + " for ranks " +
+         list_of(missing.ranks) + " in " + to_string(operation.request().collective) + " '" +
+         label_of(operation.request()) + "'" + instead_of(missing) + ".";
+}
+
+}  // namespace ringsync

@@ -1,0 +1,36 @@
+#pragma once
+
+// The words in which it is told that an operation cannot go on.
+
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/operation.h"
+
+namespace ringsync {
+
+/// Ranks that keep an operation waiting, in the world's numbers; and, where it is known that they
+/// have submitted others, the first of those each.
+struct Missing {
+  std::vector<int> ranks;
+  std::vector<std::string> submitted;
+};
+
+std::string list_of(const std::vector<int>& ranks);
+
+/// `own`: the rank that tells, as "rank 1 of 4".
+std::exception_ptr lost_error(const Operation& operation, const std::string& own,
+                              const LostPeer& lost);
+/// The operation's own time is up.
+std::exception_ptr late_error(const Operation& operation, const std::string& own,
+                              const Missing& missing);
+/// Nothing has moved for too long.
+std::exception_ptr stall_error(const Operation& operation, const std::string& own,
+                               const Missing& missing, double seconds);
+/// Nothing moves, and it is not an error yet.
+std::string stall_text(const Operation& operation, const std::string& own, const Missing& missing,
+                       double seconds);
+
+}  // namespace ringsync

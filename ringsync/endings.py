@@ -1,0 +1,78 @@
+"""What other ranks and whoever runs the job learn of this process when something goes wrong in it.
+
+Its last words, if an exception ends it; its stacks, when it keeps others waiting.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+import threading
+import traceback
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ringsync._native import STACKS_SIGNAL
+from ringsync.errors import StallError
+
+if TYPE_CHECKING:
+    from ringsync._native import Engine
+
+# EX_TEMPFAIL of sysexits.h: a job that stood still may be tried again.
+STALL_CODE = 75
+
+
+class Endings:
+    """Hooks of one process, from `init` to `shutdown`."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Set the hooks; those that are set already are called as well.
+
+        Args:
+            engine: Tells the other ranks.
+        """
+        self._engine = engine
+        self._before = sys.excepthook
+        self._before_in_thread = threading.excepthook
+        sys.excepthook = self._on_exception
+        threading.excepthook = self._on_exception_in_thread
+        fd = engine.stacks_fd()
+        if fd >= 0:
+            # In C, so that it answers whoever holds the interpreter.
+            faulthandler.register(STACKS_SIGNAL, file=fd, all_threads=True)
+
+    def remove(self) -> None:
+        """Put back what was there before, unless another one has come on top."""
+        if self._engine.stacks_fd() >= 0:
+            faulthandler.unregister(STACKS_SIGNAL)
+        # Bound methods are equal, not identical; to keep one would keep this object for ever.
+        if sys.excepthook == self._on_exception:
+            sys.excepthook = self._before
+        if threading.excepthook == self._on_exception_in_thread:
+            threading.excepthook = self._before_in_thread
+
+    def _on_exception(
+        self,
+        kind: type[BaseException],
+        error: BaseException,
+        trace: TracebackType | None,
+    ) -> None:
+        self._engine.say_last_words(_words(error))
+        self._before(kind, error, trace)
+        if isinstance(error, StallError):
+            # The interpreter exits with the code of a SystemExit that a hook raises.
+            raise SystemExit(STALL_CODE)
+
+    def _on_exception_in_thread(self, args: threading.ExceptHookArgs) -> None:
+        # The program goes on; if it ends for want of this thread, these were the last words.
+        if args.exc_value is not None:
+            self._engine.say_last_words(_words(args.exc_value) + " in a thread")
+        self._before_in_thread(args)
+
+
+def _words(error: BaseException) -> str:
+    """One line: the exception, and where the program's own code was."""
+    text = "".join(traceback.format_exception_only(error)[-1:])
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return text.partition("\n")[0] + where

@@ -1,0 +1,100 @@
+"""What still calls when the interpreter ends gets an answer, or stays where it is."""
+
+import signal
+
+import pytest
+
+CALLS = [
+    "rs.barrier()",
+    "rs.barrier(timeout_s=1.0)",
+    "rs.allreduce_(np.ones(3))",
+    "rs.allreduce(np.ones(3))",
+    "rs.grouped_allreduce_([])",
+    "rs.allreduce_async_(np.ones(3))",
+    "rs.broadcast_object(1)",
+    "rs.empty(3)",
+]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_finalizer_at_the_end_is_told_that_there_is_no_engine(jobs, size):
+    ended = jobs.run(
+        size,
+        f"CALLS = {CALLS!r}"
+        + """
+class Trainer:
+    def __del__(self):
+        for call in CALLS:
+            try:
+                eval(call)
+            except errors.NotInitializedError:
+                os.write(1, b"told\\n")
+        rs.shutdown()
+
+rs.init()
+rs.barrier()
+trainer = Trainer()
+""",
+    )
+    assert [one.code for one in ended] == [0] * size, [one.err for one in ended]
+    assert [one.said for one in ended] == [["told"] * len(CALLS)] * size
+
+
+def test_daemon_threads_inside_calls_do_not_end_a_good_run_with_an_abort(jobs):
+    # Whether a thread comes back before or after the interpreter begins to end is chance.
+    for _ in range(10):
+        ended = jobs.run(
+            1,
+            """
+import threading
+rs.init()
+
+def loop():
+    while True:
+        try:
+            rs.allreduce(np.ones(3))
+            handle = rs.allreduce_async_(np.ones(3))
+            handle.wait()
+        except errors.RingsyncError:
+            pass
+
+def busy():
+    while True:
+        sum(range(1000))
+
+for work in (loop, loop, busy):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.1)
+print("trained", flush=True)
+""",
+        )
+        assert ended[0].code == 0, ended[0].err
+        assert ended[0].said == ["trained"]
+
+
+def test_memory_that_a_stopped_rank_0_has_to_hand_on_is_waited_for_as_long_as_any_call(jobs):
+    job = jobs.start(
+        2,
+        """
+rs.init()
+rs.barrier()
+tell(f"ready{RANK}")
+await_word("stopped")
+if RANK == 1:
+    begin_s = time.monotonic()
+    try:
+        rs.empty(1 << 22)
+    except errors.RendezvousError:
+        print("in time", time.monotonic() - begin_s < 10)
+    tell("told")
+""",
+        RINGSYNC_TIMEOUT_S="1",
+    )
+    job.word("ready0")
+    job.word("ready1")
+    job.kill(0, signal.SIGSTOP)
+    job.tell("stopped")
+    job.word("told")
+    job.kill(0, signal.SIGCONT)
+    ended = job.end()
+    assert ended[1].said == ["in time True"], ended[1].err

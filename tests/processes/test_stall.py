@@ -1,0 +1,137 @@
+"""A rank that keeps others waiting is named with its stacks, and after a limit that is an error."""
+
+import signal
+
+import pytest
+
+# What ranks 0 and 1 do while rank 2 does something else.
+WAIT = """
+rs.init()
+rs.barrier()
+tell(f"ready{RANK}")
+if RANK == 2:
+    keep_waiting()
+begin_s = time.monotonic()
+result = rs.allreduce(np.full(4, RANK + 1.0), op=rs.Sum, name="fc1.weight")
+print(result.tolist())
+"""
+
+
+def test_a_stopped_rank_is_named_and_ends_the_others_with_code_75(jobs):
+    job = jobs.start(
+        3,
+        "def keep_waiting(): await_word('never', 60)\n" + WAIT,
+        RINGSYNC_STALL_WARN_S="0.5",
+        RINGSYNC_STALL_ABORT_S="2",
+    )
+    for rank in range(3):
+        job.word(f"ready{rank}")
+    job.kill(2, signal.SIGSTOP)
+    job.started[0].wait(20)
+    job.started[1].wait(20)
+    job.kill(2)
+    ended = job.end()
+    assert sorted({ended[0].code, ended[1].code}) in ([75], [1, 75])  # the other may be told first
+    told = ended[0].err + ended[1].err
+    assert "for ranks {2} in allreduce 'fc1.weight'." in told
+    assert "Its process is stopped, so its stacks cannot be had." in told
+    assert told.count("has waited") == 1
+    assert "[allreduce] 'fc1.weight': nothing has moved for 2.0 s" in told
+    assert "ranks {2} take no part. See what they are doing, or raise RINGSYNC_STALL" in told
+
+
+@pytest.mark.parametrize(
+    "work",
+    ["await_word('go on')", "sum(range(10**9))  # holds the interpreter all the time"],
+    ids=["asleep", "in C"],
+)
+def test_a_rank_that_does_something_else_is_told_with_its_python_stack(jobs, work):
+    job = jobs.start(
+        3,
+        f"def keep_waiting():\n    {work}\n" + WAIT,
+        RINGSYNC_STALL_WARN_S="0.3",
+        RINGSYNC_STALL_ABORT_S="0",
+    )
+    for rank in range(3):
+        job.word(f"ready{rank}")
+    seen = job.await_text("err", (0, 1), "in keep_waiting")
+    assert "for ranks {2} in allreduce 'fc1.weight'" in seen
+    if "sum" in work:
+        for process in job.started:
+            process.kill()
+        job.end()
+        return
+    job.tell("go on")
+    ended = job.end()
+    assert [one.code for one in ended] == [0] * 3, [one.err for one in ended]
+    assert [one.said for one in ended] == [["[6.0, 6.0, 6.0, 6.0]"]] * 3
+
+
+def test_a_pause_shorter_than_the_limits_changes_nothing(jobs):
+    script = """
+rs.init()
+rs.barrier()
+tell(f"ready{RANK}")
+values = np.random.default_rng(RANK).normal(size=100_000)
+for step in range(60):
+    rs.allreduce_(values, name="w")
+    if step == 20:
+        tell(f"amid{RANK}")
+        await_word("go")
+print(values.tobytes().hex()[:64], float(values.sum()).hex())
+"""
+    ends = []
+    for pause_s in (0, 5):
+        job = jobs.start(3, script, RINGSYNC_STALL_WARN_S="20", RINGSYNC_STALL_ABORT_S="30")
+        for rank in range(3):
+            job.word(f"amid{rank}")
+        if pause_s:
+            job.kill(1, signal.SIGSTOP)
+        job.tell("go")
+        job.pause(pause_s)
+        job.kill(1, signal.SIGCONT)
+        ends.append(job.end())
+        assert [one.code for one in ends[-1]] == [0] * 3, [one.err for one in ends[-1]]
+        assert not any("has waited" in one.err for one in ends[-1])
+    assert [one.said for one in ends[0]] == [one.said for one in ends[1]]
+
+
+def test_what_ended_a_rank_is_told_to_those_who_needed_it(jobs):
+    ended = jobs.run(
+        2,
+        """
+rs.init()
+rs.barrier()
+if RANK == 1:
+    raise ValueError("the data set\\nis empty")
+try:
+    rs.allreduce_(np.ones(3), name="fc1")
+except errors.PeerLostError as error:
+    print(error.rank, error.tensor, "|", error.cause)
+""",
+    )
+    assert ended[1].code == 1
+    [said] = ended[0].said
+    assert said.startswith("1 fc1 | its process has ended with ")
+    assert "ValueError: the data set" in said
+    assert "script.py:" in said
+
+
+def test_hooks_of_the_program_are_called_and_put_back(jobs):
+    ended = jobs.run(
+        1,
+        """
+import threading
+calls = []
+mine = sys.excepthook = lambda *args: calls.append(args[0].__name__)
+rs.init()
+assert sys.excepthook is not mine
+sys.excepthook(ValueError, ValueError("x"), None)
+thread = threading.Thread(target=lambda: 1 / 0)
+rs.shutdown()
+assert sys.excepthook is mine
+print(calls)
+""",
+    )
+    assert ended[0].code == 0, ended[0].err
+    assert ended[0].said == ["['ValueError']"]
