@@ -122,6 +122,9 @@ class QueueBoard final : public Board {
     for (; ring.dropped < least; ++ring.dropped) ring.segments.pop_front();
   }
 
+  void close() noexcept override {}
+  bool is_closed(int) const override { return false; }
+
   size_t sent_bytes() const { return sent_bytes_; }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/error.h"
 #include "collective/algorithm.h"
 #include "transport/pair_board.h"
 
@@ -20,12 +21,19 @@ constexpr size_t kWorldBoardBytes = 2 * 1024 * 1024;
 /// With few slots 64 KiB take up to three times as long (mailbox.h).
 constexpr size_t kPairsInboxBytes = 512 * 1024;
 
+constexpr Room kWorldRoom{kWorldInboxBytes, kWorldBoardBytes};
+/// A rank alone has nobody to say anything to: the least there is.
+constexpr Room kLonelyRoom{1, 1};
+
+int position_of(int rank, const std::vector<int>& ranks) {
+  return static_cast<int>(std::ranges::find(ranks, rank) - ranks.begin());
+}
+
 }  // namespace
 
 Members connect_world(Transport& transport, int rank, int size, Deadline deadline) {
   const std::vector<int> ranks = all_ranks(size);
-  return {ranks, rank,
-          transport.connect("world", ranks, {kWorldInboxBytes, kWorldBoardBytes}, deadline)};
+  return {ranks, rank, transport.offer("world", ranks, kWorldRoom)->connect(deadline)};
 }
 
 size_t pair_index(int rank, int sender, int receiver) {
@@ -37,8 +45,8 @@ std::vector<Members> connect_pairs(Transport& transport, int rank, int size, Dea
   std::vector<Members> pairs(2 * static_cast<size_t>(size));
   if (size == 1) return pairs;
   for (const bool is_upward : {true, false}) {
-    Ways ways = transport.connect(is_upward ? "pairs upward" : "pairs downward", all_ranks(size),
-                                  {kPairsInboxBytes, 0}, deadline);
+    const std::string name = is_upward ? "pairs upward" : "pairs downward";
+    Ways ways = transport.offer(name, all_ranks(size), {kPairsInboxBytes, 0})->connect(deadline);
     for (int other = 0; other < size; ++other) {
       if (other == rank) continue;
       const int low = std::min(rank, other);
@@ -53,6 +61,24 @@ std::vector<Members> connect_pairs(Transport& transport, int rank, int size, Dea
     }
   }
   return pairs;
+}
+
+std::unique_ptr<Offer> offer_group(Transport& transport, const std::string& name,
+                                   const std::vector<int>& ranks, int rank, int size) {
+  const bool is_ascending =
+      std::ranges::adjacent_find(ranks, [](int a, int b) { return a >= b; }) == ranks.end();
+  if (!is_ascending || !std::ranges::count(ranks, rank) || ranks.front() < 0 ||
+      ranks.back() >= size) {
+    throw ConfigError("[engine] " + std::to_string(ranks.size()) + " ranks make no group of rank " +
+                      std::to_string(rank) + " of " + std::to_string(size) +
+                      "; some in ascending order and that rank among them are expected. Correct "
+                      "the caller.");
+  }
+  return transport.offer(name, ranks, ranks.size() > 1 ? kWorldRoom : kLonelyRoom);
+}
+
+Members connect_group(Offer& offer, const std::vector<int>& ranks, int rank, Deadline deadline) {
+  return {ranks, position_of(rank, ranks), offer.connect(deadline)};
 }
 
 }  // namespace ringsync

@@ -1,8 +1,10 @@
 #pragma once
 
-// Who belongs to a group, and the connections that an engine makes for its groups when it starts.
+// Who belongs to a group, and the ways that an engine makes for each: for all ranks and for every
+// two when it starts, for some of them when they ask.
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "transport/transport.h"
@@ -26,5 +28,14 @@ size_t pair_index(int rank, int sender, int receiver);
 /// give each other something at once; at their pair_index, no members elsewhere. Throws
 /// RendezvousError.
 std::vector<Members> connect_pairs(Transport& transport, int rank, int size, Deadline deadline);
+
+/// Makes the queues of `rank` in a group of some ranks, which are told them under `name`: as large
+/// as the world's. Throws ConfigError unless `ranks` are some of `size` in ascending order and
+/// `rank` is among them; else like Transport::offer.
+std::unique_ptr<Offer> offer_group(Transport& transport, const std::string& name,
+                                   const std::vector<int>& ranks, int rank, int size);
+
+/// The same ranks, once all have offered. Throws RendezvousError.
+Members connect_group(Offer& offer, const std::vector<int>& ranks, int rank, Deadline deadline);
 
 }  // namespace ringsync

@@ -10,8 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "transport/local_board.h"
-#include "transport/local_connection.h"
+#include "transport/local_offer.h"
 #include "transport/reach.h"
 #include "transport/stacks.h"
 
@@ -35,8 +34,10 @@ std::string host_name() {
 
 }  // namespace
 
-LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, int rank, int size)
+LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank,
+                               int size)
     : source_(std::move(source)),
+      store_(store),
       rank_(rank),
       pid_(::getpid()),
       token_(std::make_unique<uint64_t>(draw_token())),
@@ -48,7 +49,7 @@ LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, int rank, in
 // to reach it.
 LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank,
                                int size, Deadline deadline)
-    : LocalTransport(std::move(source), rank, size) {
+    : LocalTransport(std::move(source), store, rank, size) {
   introduce(store);
   for (int other = 0; other < size; ++other) {
     if (other == rank_) continue;
@@ -98,55 +99,10 @@ std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, Deadline dead
                                 std::move(bell), std::move(life.fd), std::move(host.fd));
 }
 
-Ways LocalTransport::connect(const std::string& group, const std::vector<int>& ranks, Room room,
-                             Deadline deadline) {
-  Ways ways{connect_each(group, ranks, room.inbox_bytes, deadline), nullptr};
-  if (room.board_bytes > 0) ways.board = make_board(group, ranks, room.board_bytes, deadline);
-  return ways;
-}
-
-std::vector<std::unique_ptr<Connection>> LocalTransport::connect_each(const std::string& group,
-                                                                      const std::vector<int>& ranks,
-                                                                      size_t inbox_bytes,
-                                                                      Deadline deadline) {
-  const MailboxLayout layout = mailbox_layout(ranks.size() - 1, inbox_bytes);
-  const size_t block_bytes = std::max<size_t>((ranks.size() - 1) * layout.bytes(), 1);
-  const auto key = [&](int rank) { return "inbox/" + std::to_string(rank) + "/" + group; };
-  // An inbox holds one mailbox for each other member, in their order.
-  const auto mailbox = [&](const Block& inbox, size_t owner, size_t writer) {
-    return inbox.bytes.subspan(place_among_others(writer, owner) * layout.bytes(), layout.bytes());
-  };
-  Block inbox = source_->create(block_bytes);
-  source_->share(key(rank_), inbox);
-  const auto self = static_cast<size_t>(std::ranges::find(ranks, rank_) - ranks.begin());
-  std::vector<std::unique_ptr<Connection>> connections(ranks.size());
-  for (size_t i = 0; i < ranks.size(); ++i) {
-    if (i == self) continue;
-    Block outbox = source_->fetch(key(ranks[i]), block_bytes, deadline);
-    const MailboxReader reader(mailbox(inbox, self, i), layout);
-    const MailboxWriter writer(mailbox(outbox, i, self), layout);
-    connections[i] = std::make_unique<LocalConnection>(
-        peers_[static_cast<size_t>(rank_)], peers_[static_cast<size_t>(ranks[i])], *source_, inbox,
-        std::move(outbox), reader, writer);
-  }
-  return connections;
-}
-
-std::unique_ptr<Board> LocalTransport::make_board(const std::string& group,
-                                                  const std::vector<int>& ranks, size_t bytes,
-                                                  Deadline deadline) {
-  MailboxLayout layout = mailbox_layout(1, bytes);
-  layout.readers = std::max<size_t>(ranks.size() - 1, 1);
-  const auto key = [&](int rank) { return "board/" + std::to_string(rank) + "/" + group; };
-  Block own = source_->create(layout.bytes());
-  source_->share(key(rank_), own);
-  const auto self = static_cast<size_t>(std::ranges::find(ranks, rank_) - ranks.begin());
-  std::vector<LocalBoard::Queue> queues;
-  for (size_t i = 0; i < ranks.size(); ++i) {
-    Block block = i == self ? own : source_->fetch(key(ranks[i]), layout.bytes(), deadline);
-    queues.push_back({peers_[static_cast<size_t>(ranks[i])], std::move(block)});
-  }
-  return std::make_unique<LocalBoard>(self, std::move(queues), layout);
+std::unique_ptr<Offer> LocalTransport::offer(const std::string& group,
+                                             const std::vector<int>& ranks, Room room) {
+  return std::make_unique<LocalOffer>(LocalOffer::Host{*source_, store_, peers_}, rank_, group,
+                                      ranks, room);
 }
 
 void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexcept {

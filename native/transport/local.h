@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "rendezvous/store.h"
-#include "transport/mailbox.h"
 #include "transport/pool.h"
 #include "transport/transport.h"
 
@@ -17,7 +16,8 @@ namespace ringsync {
 
 class LocalTransport final : public Transport {
  public:
-  /// Shows this rank to its peers and waits for theirs. Throws RendezvousError at the deadline.
+  /// Shows this rank to its peers and waits for theirs. `store` outlives it. Throws RendezvousError
+  /// at the deadline.
   LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank, int size,
                  Deadline deadline);
   LocalTransport(const LocalTransport&) = delete;
@@ -26,8 +26,8 @@ class LocalTransport final : public Transport {
   ~LocalTransport() override;
 
   std::string_view name() const override { return source_->name(); }
-  Ways connect(const std::string& group, const std::vector<int>& ranks, Room room,
-               Deadline deadline) override;
+  std::unique_ptr<Offer> offer(const std::string& group, const std::vector<int>& ranks,
+                               Room room) override;
   std::shared_ptr<std::byte> allocate(size_t bytes) override { return pool_->allocate(bytes); }
   Registration locate(ByteSpan bytes) const override { return pool_->locate(bytes); }
   bool can_reach() const override { return can_reach_; }
@@ -42,18 +42,14 @@ class LocalTransport final : public Transport {
 
  private:
   /// Known to nobody yet.
-  LocalTransport(std::unique_ptr<BlockSource> source, int rank, int size);
+  LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank, int size);
 
   void introduce(Store& store);
-  std::vector<std::unique_ptr<Connection>> connect_each(const std::string& group,
-                                                        const std::vector<int>& ranks,
-                                                        size_t inbox_bytes, Deadline deadline);
-  std::unique_ptr<Board> make_board(const std::string& group, const std::vector<int>& ranks,
-                                    size_t bytes, Deadline deadline);
   std::shared_ptr<Peer> meet(Store& store, int rank, Deadline deadline);
   const std::shared_ptr<Peer>& peer(int rank) const { return peers_[static_cast<size_t>(rank)]; }
 
   std::unique_ptr<BlockSource> source_;
+  Store& store_;
   const int rank_;
   const int pid_;                    // a forked child must not leave in the name of this process
   std::unique_ptr<uint64_t> token_;  // peers write it back where it lies, to try whether they can

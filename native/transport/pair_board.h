@@ -17,6 +17,8 @@ class PairBoard final : public Board {
   bool is_behind(int) const override { return true; }  // who else
   ByteSpan peek(int, size_t bytes) override { return connection_.peek(bytes); }
   void release(int) override { connection_.release(); }
+  void close() noexcept override {}  // a pair lasts as long as its engine
+  bool is_closed(int) const override { return false; }
 
  private:
   Connection& connection_;

@@ -75,6 +75,10 @@ class Board {
   virtual bool is_behind(int rank) const = 0;
   virtual ByteSpan peek(int rank, size_t bytes) = 0;
   virtual void release(int rank) = 0;
+  /// This rank takes no further part in the group, and the others are told. Any thread.
+  virtual void close() noexcept = 0;
+  /// `rank` takes no further part. All that it has written is there to be read.
+  virtual bool is_closed(int rank) const = 0;
 };
 
 /// About how much memory the queues of one rank take.
@@ -89,16 +93,30 @@ struct Ways {
   std::unique_ptr<Board> board;                          // empty where there is none
 };
 
+/// One rank's own queues of a group that is being made, where the others find them. One thread at a
+/// time; the transport outlives it.
+class Offer {
+ public:
+  virtual ~Offer() = default;
+
+  /// Waits for the others' offers. Once. Throws RendezvousError.
+  virtual Ways connect(Deadline deadline) = 0;
+  /// Nobody finds it any more: for when all are connected, because rank 0 holds a descriptor of
+  /// every offer as long as it can be found.
+  virtual void withdraw() noexcept = 0;
+};
+
 /// How ranks meet and what they share. Owned by an engine and outliving its connections.
 class Transport {
  public:
   virtual ~Transport() = default;
 
   virtual std::string_view name() const = 0;
-  /// Ways of a new group of `ranks`, this rank among them. All of `ranks` call this with the same
-  /// `group` and `room`. Throws RendezvousError.
-  virtual Ways connect(const std::string& group, const std::vector<int>& ranks, Room room,
-                       Deadline deadline) = 0;
+  /// Makes this rank's queues of a new group of `ranks`, itself among them. All of `ranks` call
+  /// this with the same `room` and `group`, a name that no other group has had. Any thread. Throws
+  /// Error where there is no room, and RendezvousError.
+  virtual std::unique_ptr<Offer> offer(const std::string& group, const std::vector<int>& ranks,
+                                       Room room) = 0;
   /// Zeroed memory that peers can see, kept by the returned pointer. Any thread. Throws Error.
   virtual std::shared_ptr<std::byte> allocate(size_t bytes) = 0;
   /// Where `bytes` lie in registered memory; id 0 when any of them lies elsewhere. Any thread.
