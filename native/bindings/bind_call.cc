@@ -16,16 +16,19 @@ namespace {
 
 template <Form form>
 nb::object run_as(BoundEngine& engine, int collective, nb::handle array, nb::handle place,
-                  nb::handle name, nb::handle timeout_s, const Terms& terms) {
-  return run(engine, {static_cast<Collective>(collective), array, place, name, timeout_s, terms},
+                  nb::handle name, nb::handle timeout_s, const Terms& terms, size_t group) {
+  return run(engine,
+             {static_cast<Collective>(collective), array, place, name, timeout_s, terms, group},
              form);
 }
 
 template <Form form>
 nb::object submit_as(BoundEngine& engine, nb::handle handle_type, int collective, nb::handle array,
-                     nb::handle place, nb::handle name, nb::handle timeout_s, const Terms& terms) {
+                     nb::handle place, nb::handle name, nb::handle timeout_s, const Terms& terms,
+                     size_t group) {
   return submit(engine, handle_type,
-                {static_cast<Collective>(collective), array, place, name, timeout_s, terms}, form);
+                {static_cast<Collective>(collective), array, place, name, timeout_s, terms, group},
+                form);
 }
 
 }  // namespace
@@ -45,16 +48,16 @@ void bind_calls(nb::module_& module, nb::class_<BoundEngine>& engine) {
           "prescale"_a = 1.0, "postscale"_a = 1.0);
   engine
       .def("run", &run_as<Form::kSingle>, "collective"_a, "array"_a.none(), "place"_a,
-           "name"_a.none(), "timeout_s"_a.none(), "terms"_a,
+           "name"_a.none(), "timeout_s"_a.none(), "terms"_a, "group"_a = kWorld,
            "Perform a call on this thread where nothing else is going on, and return its result.")
       .def("run_all", &run_as<Form::kList>, "collective"_a, "arrays"_a, "place"_a, "name"_a.none(),
-           "timeout_s"_a.none(), "terms"_a,
+           "timeout_s"_a.none(), "terms"_a, "group"_a = kWorld,
            "Like run, for each array of a list, handed over in one stroke, or none.")
       .def("submit", &submit_as<Form::kSingle>, "handle_type"_a, "collective"_a, "array"_a.none(),
-           "place"_a, "name"_a.none(), "timeout_s"_a.none(), "terms"_a,
+           "place"_a, "name"_a.none(), "timeout_s"_a.none(), "terms"_a, "group"_a = kWorld,
            "Queue a call and return its handle, of `handle_type`, at once.")
       .def("submit_all", &submit_as<Form::kList>, "handle_type"_a, "collective"_a, "arrays"_a,
-           "place"_a, "name"_a.none(), "timeout_s"_a.none(), "terms"_a,
+           "place"_a, "name"_a.none(), "timeout_s"_a.none(), "terms"_a, "group"_a = kWorld,
            "Like submit, for each array of a list, handed over in one stroke, or none.");
 }
 

@@ -99,6 +99,7 @@ void bind_engine(nb::module_& module) {
             engine.get().events().record(lane, name, start_ns, end_ns, tensor, bytes);
           },
           "lane"_a, "name"_a, "start_ns"_a, "end_ns"_a, "tensor"_a, "size_bytes"_a);
+  bind_groups(module, engine);
   bind_calls(module, engine);
   module.attr("STACKS_SIGNAL") = stacks_signal();
   module.def("transport_names", &transport_names);

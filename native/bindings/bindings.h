@@ -29,6 +29,7 @@ void bind_errors(nanobind::module_& module);
 void bind_store(nanobind::module_& module);
 void bind_handle(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);
+void bind_groups(nanobind::module_& module, nanobind::class_<BoundEngine>& engine);
 void bind_calls(nanobind::module_& module, nanobind::class_<BoundEngine>& engine);
 void bind_shortcut(nanobind::module_& module);
 void bind_schedule(nanobind::module_& module);

@@ -23,6 +23,7 @@ class BoundEngine {
   ~BoundEngine();
 
   Engine& get() const { return *engine_; }
+  const std::shared_ptr<Engine>& share() const { return engine_; }
 
   /// Seconds that a call may take unless it says otherwise.
   double call_timeout_s() const { return call_timeout_s_; }
@@ -32,7 +33,7 @@ class BoundEngine {
  private:
   std::shared_ptr<Store> store_;
   const double call_timeout_s_;
-  std::unique_ptr<Engine> engine_;
+  std::shared_ptr<Engine> engine_;
   std::shared_ptr<Keeper> keeper_;
 };
 

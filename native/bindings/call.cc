@@ -47,6 +47,7 @@ std::optional<std::string> text_of(nb::handle name) {
 Request make_request(const BoundEngine& engine, const Call& call) {
   Request request;
   request.collective = call.collective;
+  request.group = call.group;
   request.op = call.terms.op;
   request.root = call.terms.root;
   request.peer = call.terms.peer;

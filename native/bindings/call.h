@@ -5,6 +5,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct Call {
   nanobind::handle name;   // None: ranks meet by order
   nanobind::handle timeout_s;
   const Terms& terms;
+  size_t group = kWorld;  // its number
 
   nanobind::handle label() const { return name.is_none() ? place : name; }
 };

@@ -12,6 +12,7 @@
 #include <cstddef>
 
 #include "bindings/bind_array.h"
+#include "bindings/bind_group.h"
 #include "bindings/bindings.h"
 #include "bindings/call.h"
 
@@ -21,9 +22,9 @@ using namespace nb::literals;
 namespace ringsync {
 namespace {
 
-enum Keyword : size_t { kOp, kName, kCodec, kPrescale, kPostscale, kTimeout, kKeywords };
-constexpr std::array<const char*, kKeywords> kKeywordNames = {"op",       "name",      "codec",
-                                                              "prescale", "postscale", "timeout_s"};
+enum Keyword : size_t { kOp, kName, kGroup, kCodec, kPrescale, kPostscale, kTimeout, kKeywords };
+constexpr std::array<const char*, kKeywords> kKeywordNames = {
+    "op", "name", "group", "codec", "prescale", "postscale", "timeout_s"};
 
 /// As the interpreter lays an object out: its type makes it, zeroed, and frees it.
 struct Shortcut {
@@ -34,6 +35,7 @@ struct Shortcut {
   PyObject* place;        // its name
   PyObject* engine_cell;  // empty while there is no engine
   PyObject* op_type;
+  PyObject* group_type;
   PyObject* handle_type;                      // None: the call blocks
   std::array<PyObject*, kKeywords> keywords;  // interned; null where the function has none such
   size_t positional_count;
@@ -44,14 +46,16 @@ struct Shortcut {
 
 Shortcut& shortcut_of(PyObject* self) { return *reinterpret_cast<Shortcut*>(self); }
 
-std::array<PyObject**, 6> owned_by(Shortcut& self) {
-  return {&self.attributes,  &self.function, &self.place,
-          &self.engine_cell, &self.op_type,  &self.handle_type};
+std::array<PyObject**, 7> owned_by(Shortcut& self) {
+  return {&self.attributes, &self.function,   &self.place,      &self.engine_cell,
+          &self.op_type,    &self.group_type, &self.handle_type};
 }
 
 /// What a call gives beside its array.
 struct Given {
+  const Engine& engine;
   Terms terms;
+  size_t group = kWorld;
   nb::handle name = Py_None;
   nb::handle timeout_s = Py_None;
 };
@@ -68,11 +72,21 @@ bool take_scale(PyObject* value, double& scale) {
   return std::isfinite(scale);
 }
 
+bool take_group(const Shortcut& self, PyObject* value, const Engine& engine, size_t& group) {
+  if (value == Py_None) return true;
+  const bool is_group = reinterpret_cast<PyObject*>(Py_TYPE(value)) == self.group_type;
+  if (!is_group || !nb::inst_ready(value)) return false;
+  const auto number = nb::inst_ptr<BoundGroup>(value)->number_in(engine);
+  group = number.value_or(kWorld);
+  return number.has_value();
+}
+
 /// False where the function has to look at it. A keyword that a program has made up letter by
 /// letter is another object than the interned one.
 bool take_keyword(const Shortcut& self, PyObject* keyword, PyObject* value, Given& given) {
   const auto is_called = [&](Keyword one) { return keyword == self.keywords[one]; };
   if (is_called(kOp)) return take_op(self, value, given.terms.op);
+  if (is_called(kGroup)) return take_group(self, value, given.engine, given.group);
   if (is_called(kCodec)) return value == Py_None;
   if (is_called(kPrescale)) return take_scale(value, given.terms.prescale);
   if (is_called(kPostscale)) return take_scale(value, given.terms.postscale);
@@ -92,7 +106,8 @@ nb::object take(const Shortcut& self, PyObject* const* arguments, size_t count,
   // Held, because shutdown() on another thread may empty the cell meanwhile.
   const nb::object engine = nb::borrow(PyCell_GET(self.engine_cell));
   if (!engine.is_valid() || count != self.positional_count) return {};
-  Given given{.terms = {.op = self.op}};
+  auto& bound = *nb::inst_ptr<BoundEngine>(engine);
+  Given given{.engine = bound.get(), .terms = {.op = self.op}};
   const Py_ssize_t more = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
   for (Py_ssize_t i = 0; i < more; ++i) {
     PyObject* const value = arguments[count + static_cast<size_t>(i)];
@@ -100,8 +115,8 @@ nb::object take(const Shortcut& self, PyObject* const* arguments, size_t count,
   }
   const Call call{self.collective, count > 0 ? arguments[0] : Py_None,
                   self.place,      given.name,
-                  given.timeout_s, given.terms};
-  auto& bound = *nb::inst_ptr<BoundEngine>(engine);
+                  given.timeout_s, given.terms,
+                  given.group};
   return self.handle_type == Py_None ? run(bound, call, self.form)
                                      : submit(bound, self.handle_type, call, self.form);
 }
@@ -193,7 +208,8 @@ nb::object make_type() {
 }
 
 nb::object make_shortcut(nb::handle type, nb::handle function, nb::handle engine_cell,
-                         int collective, nb::handle op_type, nb::handle handle_type, bool is_list) {
+                         int collective, nb::handle op_type, nb::handle group_type,
+                         nb::handle handle_type, bool is_list) {
   if (!PyCell_Check(engine_cell.ptr())) {
     throw ConfigError("[shortcut] the engine lies in no cell. Correct the caller.");
   }
@@ -206,6 +222,7 @@ nb::object make_shortcut(nb::handle type, nb::handle function, nb::handle engine
   self.place = nb::object(function.attr("__name__")).release().ptr();
   self.engine_cell = Py_NewRef(engine_cell.ptr());
   self.op_type = Py_NewRef(op_type.ptr());
+  self.group_type = Py_NewRef(group_type.ptr());
   self.handle_type = Py_NewRef(handle_type.ptr());
   const nb::dict defaults = nb::borrow<nb::dict>(function.attr("__kwdefaults__"));
   for (size_t i = 0; i < kKeywords; ++i) {
@@ -232,12 +249,12 @@ void bind_shortcut(nb::module_& module) {
   module.def(
       "make_shortcut",
       [type](nb::handle function, nb::handle engine_cell, int collective, nb::handle op_type,
-             nb::handle handle_type, bool is_list) {
-        return make_shortcut(type, function, engine_cell, collective, op_type, handle_type,
-                             is_list);
+             nb::handle group_type, nb::handle handle_type, bool is_list) {
+        return make_shortcut(type, function, engine_cell, collective, op_type, group_type,
+                             handle_type, is_list);
       },
-      "function"_a, "engine_cell"_a, "collective"_a, "op_type"_a, "handle_type"_a.none(),
-      "is_list"_a,
+      "function"_a, "engine_cell"_a, "collective"_a, "op_type"_a, "group_type"_a,
+      "handle_type"_a.none(), "is_list"_a,
       "What makes the ordinary calls of a function itself, on the engine that the cell holds.");
 }
 

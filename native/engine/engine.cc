@@ -50,6 +50,7 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
       size_(size),
       pid_(::getpid()),
       transport_(std::move(transport)),
+      queue_(rank, size),
       home_{size,
             *transport_,
             events_,
@@ -57,14 +58,15 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
             reach_from_,
             config_.stall_limits,
             &tell,
-            [this](const Request& request) { forget_name(request); },
+            [this](const Request& request) { queue_.forget_name(request); },
             [this](const std::exception_ptr& error) { fail_all(error); }},
-      world_(connect_world(*transport_, rank, size, deadline), home_),
-      pairs_(2 * static_cast<size_t>(size)) {
-  std::vector<Members> pairs = connect_pairs(*transport_, rank, size, deadline);
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    if (!pairs[i].ranks.empty()) pairs_[i] = std::make_unique<Group>(std::move(pairs[i]), home_);
+      world_(std::make_shared<Group>(connect_world(*transport_, rank, size, deadline), home_)) {
+  std::vector<std::shared_ptr<Group>> pairs;
+  for (Members& members : connect_pairs(*transport_, rank, size, deadline)) {
+    const bool is_one = !members.ranks.empty();
+    pairs.push_back(is_one ? std::make_shared<Group>(std::move(members), home_) : nullptr);
   }
+  queue_.set_first_groups(world_, std::move(pairs));
   thread_ = std::thread([this] { serve(); });
 }
 
@@ -75,37 +77,35 @@ Engine::~Engine() {
 }
 
 std::shared_ptr<Handle> Engine::submit(Request&& request) {
-  // A pair may be free whatever the world is doing.
-  const Deadline deadline = request.peer == kAllRanks ? request.deadline : Deadline::min();
-  std::shared_ptr<Handle> handle = enqueue(std::move(request));
+  // Another group may be free whatever the world is doing.
+  const bool is_to_world = request.group == kWorld && request.peer == kAllRanks;
+  const Deadline deadline = is_to_world ? request.deadline : Deadline::min();
+  std::shared_ptr<Handle> handle = queue_.add(std::move(request));
   wake_for(deadline);
   return handle;
 }
 
 std::shared_ptr<Handle> Engine::submit_all(std::vector<Request> requests) {
-  std::shared_ptr<Handle> handle = enqueue_all(std::move(requests));
+  std::shared_ptr<Handle> handle = queue_.add_all(std::move(requests));
   wake();
   return handle;
 }
 
 std::shared_ptr<Handle> Engine::call(Request&& request) {
-  std::shared_ptr<Handle> handle = enqueue(std::move(request));
+  std::shared_ptr<Handle> handle = queue_.add(std::move(request));
   work_for(*handle);
   return handle;
 }
 
 std::shared_ptr<Handle> Engine::call_all(std::vector<Request> requests) {
-  std::shared_ptr<Handle> handle = enqueue_all(std::move(requests));
+  std::shared_ptr<Handle> handle = queue_.add_all(std::move(requests));
   work_for(*handle);
   return handle;
 }
 
 void Engine::shutdown(const std::string& cause) noexcept {
   if (::getpid() != pid_) return;
-  {
-    const std::lock_guard lock(queue_mutex_);
-    if (is_stopping_.exchange(true)) return;
-  }
+  if (!queue_.stop()) return;
   wake();
   thread_.join();
   const std::lock_guard turn(turn_);  // a calling thread may still be writing to peers
@@ -118,59 +118,16 @@ void Engine::say_last_words(const std::string& words) noexcept {
   if (::getpid() == pid_) transport_->say_last_words(words);
 }
 
-std::shared_ptr<Handle> Engine::enqueue(Request&& request) {
-  check_request(request, rank_, size_);
-  request.pair = pair_of(request);
-  auto handle = std::make_shared<Handle>(1);
-  const std::lock_guard lock(queue_mutex_);
-  claim(request);
-  push(std::move(request), handle);
-  return handle;
+std::unique_ptr<Offer> Engine::offer_group(const std::string& name, const std::vector<int>& ranks) {
+  return ringsync::offer_group(*transport_, name, ranks, rank_, size_);
 }
 
-std::shared_ptr<Handle> Engine::enqueue_all(std::vector<Request> requests) {
-  for (Request& request : requests) {
-    check_request(request, rank_, size_);
-    request.pair = pair_of(request);
-  }
-  check_disjoint(requests);
-  auto handle = std::make_shared<Handle>(requests.size());
-  const std::lock_guard lock(queue_mutex_);
-  for (size_t i = 0; i < requests.size(); ++i) {
-    try {
-      claim(requests[i]);
-    } catch (...) {
-      for (size_t k = 0; k < i; ++k) release(requests[k]);
-      throw;
-    }
-  }
-  for (Request& request : requests) push(std::move(request), handle);
-  return handle;
+size_t Engine::add_group(Offer& offer, const std::vector<int>& ranks, Deadline deadline) {
+  return queue_.add_group(
+      std::make_shared<Group>(connect_group(offer, ranks, rank_, deadline), home_));
 }
 
-void Engine::claim(const Request& request) {
-  if (is_stopping_) {
-    throw NotInitializedError("[engine] " + to_string(request.collective) +
-                              " was called after shutdown. Call init() first.");
-  }
-  if (request.name && !names_.emplace(request.pair, *request.name).second) {
-    throw DuplicateNameError("[" + to_string(request.collective) + "] '" + *request.name +
-                             "' is still in flight on rank " + std::to_string(rank_) +
-                             ". Wait for its handle, or use another name.");
-  }
-}
-
-void Engine::push(Request&& request, const std::shared_ptr<Handle>& handle) {
-  // Numbered last: a refused call must not shift the names of those that follow. A group is one
-  // call, of whatever length.
-  if (!request.name) {
-    uint64_t& count = numbers_[request.pair];
-    if (request.group_index == 0) ++count;
-    request.number = count - 1;
-  }
-  queue_.push_back({std::move(request), handle});
-  has_queued_ = true;
-}
+void Engine::close_group(size_t number) { queue_.remove_group(number)->close(); }
 
 void Engine::wake() {
   if (is_wanted_.exchange(1) == 0) futex_wake_all(is_wanted_);
@@ -190,18 +147,18 @@ void Engine::work_for(const Handle& until) {
     is_left_over = !busy_.empty();
   }
   // Whatever was submitted meanwhile, or was interrupted, is the engine thread's.
-  if (is_left_over || has_queued_) wake();
+  if (is_left_over || queue_.has_any()) wake();
 }
 
 void Engine::serve() {
   block_signals();
-  while (!is_stopping_) {
+  while (!queue_.is_stopping()) {
     if (is_wanted_.exchange(0) == 0) {
       futex_wait(is_wanted_, 0, kNever);  // the only wait without a deadline: there is no work
       continue;
     }
     const std::lock_guard turn(turn_);
-    while (!is_stopping_ && !drive(nullptr, config_.engine_spin_us)) {
+    while (!queue_.is_stopping() && !drive(nullptr, config_.engine_spin_us)) {
     }
   }
 }
@@ -211,7 +168,7 @@ void Engine::serve() {
 bool Engine::drive(const Handle* until, double spin_us) {
   Waiter& waiter = transport_->waiter();
   Patience patience(spin_us);
-  while (!is_stopping_) {
+  while (!queue_.is_stopping()) {
     if (until == nullptr && busy_.empty()) settle();
     Progress progress = advance();
     if (progress == Progress::kDone || (until != nullptr && until->is_done())) return true;
@@ -221,9 +178,9 @@ bool Engine::drive(const Handle* until, double spin_us) {
     }
     if (patience.is_left()) continue;
     waiter.prepare();
-    sleeps_until_ = world_.is_asking() ? kNever : world_.deadline();
+    sleeps_until_ = world_->is_asking() ? kNever : world_->deadline();
     progress = advance();
-    if (progress != Progress::kBlocked || is_stopping_ || give_up()) {
+    if (progress != Progress::kBlocked || queue_.is_stopping() || give_up()) {
       sleeps_until_ = kNever;
       waiter.cancel();
       continue;
@@ -240,13 +197,13 @@ bool Engine::drive(const Handle* until, double spin_us) {
 /// Lets a caller that is submitting one operation after another go on, so that they travel
 /// together.
 void Engine::settle() {
-  size_t seen = count_queued();
+  size_t seen = queue_.count();
   // One alone may be all that comes, unless another one is usually first.
-  if (seen < (world_.is_waiting() ? 1 : kFewestQueued)) return;
+  if (seen < (world_->is_waiting() ? 1 : kFewestQueued)) return;
   const Deadline limit = Clock::now() + kSettle;
   while (seen < kMostQueued && Clock::now() < limit) {
     ::sched_yield();
-    const size_t count = count_queued();
+    const size_t count = queue_.count();
     if (count == seen) return;
     seen = count;
   }
@@ -254,67 +211,36 @@ void Engine::settle() {
 
 Progress Engine::advance() {
   // Looked at in every turn, so without the lock: what is missed now is seen in the next turn.
-  if (has_queued_) {
-    const std::lock_guard lock(queue_mutex_);
-    taken_.swap(queue_);
-    has_queued_ = false;
-  }
-  for (Queued& item : taken_) {
-    Group& group = group_of(item.request);
-    group.push(std::move(item.request), std::move(item.handle));
-    if (!group.is_idle() && !std::ranges::count(busy_, &group)) busy_.push_back(&group);
+  if (queue_.has_any()) queue_.take(taken_);
+  for (RequestQueue::Queued& item : taken_) {
+    item.group->push(std::move(item.request), std::move(item.handle));
+    if (!item.group->is_idle() && !std::ranges::count(busy_, item.group)) {
+      busy_.push_back(std::move(item.group));
+    }
   }
   taken_.clear();
   Progress progress = Progress::kDone;
-  for (Group* const group : busy_) {
+  for (const auto& group : busy_) {
     const Progress one = group->advance();
     if (progress == Progress::kDone || one == Progress::kMoved) progress = one;
   }
-  std::erase_if(busy_, [](const Group* group) { return group->is_idle(); });
+  std::erase_if(busy_, [](const auto& group) { return group->is_idle(); });
   return progress;
 }
 
 bool Engine::give_up() {
   // The first to give up ends them all.
-  return std::ranges::any_of(busy_, [](Group* group) { return group->give_up(); });
+  return std::ranges::any_of(busy_, [](const auto& group) { return group->give_up(); });
 }
 
 Deadline Engine::deadline() const {
   Deadline first = kNever;
-  for (const Group* group : busy_) first = std::min(first, group->deadline());
+  for (const auto& group : busy_) first = std::min(first, group->deadline());
   return first;
 }
 
-std::optional<size_t> Engine::pair_of(const Request& request) const {
-  if (request.peer == kAllRanks) return std::nullopt;
-  const int receiver = request.root == rank_ ? request.peer : rank_;
-  return pair_index(rank_, request.root, receiver);
-}
-
-Group& Engine::group_of(const Request& request) {
-  return request.pair ? *pairs_[*request.pair] : world_;
-}
-
 void Engine::fail_all(const std::exception_ptr& error) {
-  world_.fail_all(error);
-  for (const auto& pair : pairs_) {
-    if (pair) pair->fail_all(error);
-  }
-}
-
-size_t Engine::count_queued() {
-  const std::lock_guard lock(queue_mutex_);
-  return queue_.size();
-}
-
-void Engine::release(const Request& request) {
-  if (request.name) names_.erase({request.pair, *request.name});
-}
-
-void Engine::forget_name(const Request& request) {
-  if (!request.name) return;
-  const std::lock_guard lock(queue_mutex_);
-  release(request);
+  for (const auto& group : queue_.fail(error)) group->fail_all(error);
 }
 
 }  // namespace ringsync

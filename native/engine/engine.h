@@ -4,21 +4,17 @@
 // do. Several engines may live in one process. It never touches the interpreter.
 
 #include <atomic>
-#include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <set>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "base/event_log.h"
 #include "engine/group.h"
 #include "engine/handle.h"
 #include "engine/request.h"
+#include "engine/request_queue.h"
 #include "transport/transport.h"
 
 namespace ringsync {
@@ -85,22 +81,24 @@ class Engine {
   /// What operations were given must never be freed. Any thread.
   bool is_exposed() const { return transport_->is_exposed(); }
 
+  /// Begins to make a group of some ranks, in ascending order and this one among them, under a name
+  /// that none has had: once all of them have, add_group() goes on. Any thread. Throws ConfigError,
+  /// RendezvousError, and Error where there is no room.
+  std::unique_ptr<Offer> offer_group(const std::string& name, const std::vector<int>& ranks);
+  /// Returns the number that requests name the group by, which is this rank's alone. Any thread.
+  /// Throws RendezvousError, and NotInitializedError after shutdown.
+  size_t add_group(Offer& offer, const std::vector<int>& ranks, Deadline deadline);
+  /// Lets go of what an added group takes; ranks that still need this one in it are told so. Any
+  /// thread. Throws ConfigError where it has operations in flight, or is none any more, and
+  /// NotInitializedError after shutdown.
+  void close_group(size_t number);
+
   /// Tells the peers `cause`, ends the thread and fails what is still in flight. Without a cause
   /// the peers are told nothing: they will see the process end. In a forked child it does nothing.
   /// Idempotent; any thread but the engine's own.
   void shutdown(const std::string& cause) noexcept;
 
  private:
-  struct Queued {
-    Request request;
-    std::shared_ptr<Handle> handle;
-  };
-
-  std::shared_ptr<Handle> enqueue(Request&& request);
-  std::shared_ptr<Handle> enqueue_all(std::vector<Request> requests);
-  void claim(const Request& request);                                   // queue_mutex_ held
-  void release(const Request& request);                                 // queue_mutex_ held
-  void push(Request&& request, const std::shared_ptr<Handle>& handle);  // queue_mutex_ held
   void wake();
   void wake_for(Deadline deadline);
   void work_for(const Handle& until);
@@ -109,13 +107,8 @@ class Engine {
   Progress advance();
   bool give_up();
   Deadline deadline() const;
-  /// Index of the pair that a send belongs to; empty for what concerns the world.
-  std::optional<size_t> pair_of(const Request& request) const;
-  Group& group_of(const Request& request);
   void fail_all(const std::exception_ptr& error);
-  size_t count_queued();
   void settle();
-  void forget_name(const Request& request);
 
   const EngineConfig config_;
   const int rank_;
@@ -125,15 +118,8 @@ class Engine {
   std::atomic<uint64_t> reach_from_{kUsualReachBytes};
   std::unique_ptr<Transport> transport_;
 
-  std::mutex queue_mutex_;
-  std::vector<Queued> queue_;            // guarded by queue_mutex_
-  std::atomic<bool> has_queued_{false};  // written under queue_mutex_
-  std::vector<Queued> taken_;            // out of the queue; guarded by turn_
-  /// Names chosen by callers, in flight, and how many calls without a name were queued, each by the
-  /// pair of a request or the world. Guarded by queue_mutex_.
-  std::set<std::pair<std::optional<size_t>, std::string>> names_;
-  std::map<std::optional<size_t>, uint64_t> numbers_;
-  std::atomic<bool> is_stopping_{false};  // written under queue_mutex_
+  RequestQueue queue_;
+  std::vector<RequestQueue::Queued> taken_;  // out of the queue; guarded by turn_
 
   /// 1: the thread has something to do. A futex, not a condition variable: destroying one of those
   /// in a forked child would wait for a thread that is not there.
@@ -146,9 +132,8 @@ class Engine {
 
   std::mutex turn_;  // whoever holds it is the engine
   const GroupHome home_;
-  Group world_;                                // guarded by turn_
-  std::vector<std::unique_ptr<Group>> pairs_;  // by pair_index; guarded by turn_
-  std::vector<Group*> busy_;                   // those with operations; guarded by turn_
+  const std::shared_ptr<Group> world_;        // guarded by turn_
+  std::vector<std::shared_ptr<Group>> busy_;  // those with operations; guarded by turn_
   std::thread thread_;
 };
 

@@ -52,6 +52,13 @@ std::exception_ptr lost_error(const Operation& operation, const std::string& own
                     lost, label_of(operation.request())));
 }
 
+std::exception_ptr closed_error(const Operation& operation, const std::string& own, int closer,
+                                const std::string& group) {
+  return std::make_exception_ptr(MismatchError(
+      place_of(operation.request()) + "rank " + std::to_string(closer) + " has closed " + group +
+      ", " + own + " has not. Close a group on all its ranks after the same calls."));
+}
+
 std::exception_ptr late_error(const Operation& operation, const std::string& own,
                               const Missing& missing) {
   const double seconds = static_cast<double>(now_ns() - operation.times().submitted_ns) * 1e-9;

@@ -23,6 +23,9 @@ std::string list_of(const std::vector<int>& ranks);
 /// `own`: the rank that tells, as "rank 1 of 4".
 std::exception_ptr lost_error(const Operation& operation, const std::string& own,
                               const LostPeer& lost);
+/// `closer` has closed the group.
+std::exception_ptr closed_error(const Operation& operation, const std::string& own, int closer,
+                                const std::string& group);
 /// The operation's own time is up.
 std::exception_ptr late_error(const Operation& operation, const std::string& own,
                               const Missing& missing);

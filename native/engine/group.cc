@@ -51,12 +51,14 @@ Group::Group(Members members, const GroupHome& home)
 void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
   if (failure_) {
     home_.on_done(request);
+    count_finished();
     const Times times{.submitted_ns = request.submitted_ns, .done_ns = now_ns()};
     if (handle->complete(times, failure_)) handle->wake();
     return;
   }
+  // Where nobody gives, the root may be any rank.
   const auto root = std::ranges::find(members_.ranks, request.root);
-  request.root = static_cast<int>(root - members_.ranks.begin());
+  request.root = root == members_.ranks.end() ? 0 : static_cast<int>(root - members_.ranks.begin());
   operations_.emplace_back(std::move(request), std::move(handle));
   order_.add();
 }
@@ -156,8 +158,24 @@ std::vector<int> Group::blocked_on() const {
   return operations_.front().is_started() ? operations_.front().blocked_on() : std::vector<int>{};
 }
 
+/// Fails what needs a rank that has closed the group, and all that will come; other groups go on.
+bool Group::end_where_closed() {
+  for (const int rank : blocked_on()) {
+    if (!members_.ways.board->is_closed(rank)) continue;
+    // What it had sent before it went may have arrived since the last look: look once more.
+    const Progress progress = advance_current();
+    wake_sleepers();
+    if (progress != Progress::kBlocked) return true;
+    const int closer = members_.ranks[static_cast<size_t>(rank)];
+    fail_all(closed_error(operations_.front(), own_name(), closer, name()));
+    return true;
+  }
+  return false;
+}
+
 bool Group::give_up() {
   if (operations_.empty()) return false;
+  if (end_where_closed()) return true;
   for (const int rank : blocked_on()) {
     const auto lost = members_.ways.connections[static_cast<size_t>(rank)]->lost();
     if (!lost) continue;
@@ -246,6 +264,7 @@ void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t do
   Operation& operation = *at;
   order_.remove(operation);
   home_.on_done(operation.request());
+  count_finished();
   operation.set_done(done_ns);
   record(operation);  // first: whoever sees it complete may ask for the events
   if (auto handle = operation.complete(std::move(error))) sleepers_.push_back(std::move(handle));
@@ -281,6 +300,8 @@ std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
   last_route_ = route;
   return route;
 }
+
+std::string Group::name() const { return "group " + list_of(members_.ranks); }
 
 std::string Group::own_name() const {
   return "rank " + std::to_string(members_.ranks[static_cast<size_t>(members_.rank)]) + " of " +

@@ -2,8 +2,8 @@
 
 // The operations of one process group, one after another in an order that all its ranks share:
 // that of submission, where it is the same everywhere. Groups have connections of their own, so
-// none waits for another: all ranks of the world are one group, and every two ranks are one for
-// what they send each other.
+// none waits for another: all ranks of the world are one group, every two ranks are one for what
+// they send each other, and others are made of some ranks.
 
 #include <atomic>
 #include <functional>
@@ -45,6 +45,21 @@ class Group {
   /// `home` outlives it.
   Group(Members members, const GroupHome& home);
 
+  // For any thread.
+
+  /// By their numbers in the world, in ascending order.
+  const std::vector<int>& ranks() const { return members_.ranks; }
+  /// What messages call it.
+  std::string name() const;
+  /// One more operation is on its way here. One thread at a time.
+  void expect_one() { expected_.store(expected_ + 1, std::memory_order_release); }
+  /// Operations on their way here, or here, whose handles are not done. Not beside expect_one().
+  size_t in_flight() const { return expected_ - finished_; }
+  /// With none in flight, and none to come: tells peers that still need this rank.
+  void close() noexcept { members_.ways.board->close(); }
+
+  // For the holder of the turn.
+
   /// The request's root is a rank of the world.
   void push(Request&& request, std::shared_ptr<Handle> handle);
 
@@ -62,7 +77,8 @@ class Group {
   /// What its ranks would do next, if they keep to their order, has not been submitted here.
   bool is_waiting() const { return order_.is_waiting(); }
 
-  /// Completes all operations, and all that will come, with `error`. The first error is kept.
+  /// Completes all operations, and all that will come, with `error`. The first error is kept. Any
+  /// thread before others know of the group.
   void fail_all(const std::exception_ptr& error);
 
  private:
@@ -71,6 +87,8 @@ class Group {
   void refuse(const std::string& mismatch);
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
+  bool end_where_closed();
+  void count_finished() { finished_.store(finished_ + 1, std::memory_order_release); }
   Progress finish_carried(size_t count);
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
   void wake_sleepers();
@@ -85,10 +103,12 @@ class Group {
   const GroupHome& home_;
   std::vector<std::byte> scratch_;
   GroupView view_;
-  Operations operations_;      // the first one is in flight
-  Order order_;                // asked where ranks have not submitted alike
-  Announcement announcement_;  // of the first ones, until they have been agreed on
-  uint64_t sequence_ = 0;      // of the next announcement; equal on all ranks
+  std::atomic<size_t> expected_{0};
+  std::atomic<size_t> finished_{0};  // written by the holder of the turn alone, as all below
+  Operations operations_;            // the first one is in flight
+  Order order_;                      // asked where ranks have not submitted alike
+  Announcement announcement_;        // of the first ones, until they have been agreed on
+  uint64_t sequence_ = 0;            // of the next announcement; equal on all ranks
   /// Handles whose waiters are woken once all that is complete with them is: one who waits for many
   /// would otherwise take the core after each.
   std::vector<std::shared_ptr<Handle>> sleepers_;

@@ -86,6 +86,12 @@ bool is_consistent(const Header& header) {
   return count == header.count;
 }
 
+/// The number in the world of rank `rank` of a group, if it has written one that can be.
+std::string rank_text(int32_t rank, const std::vector<int>& ranks) {
+  const auto place = static_cast<size_t>(rank);  // below 0: beyond all
+  return place < ranks.size() ? std::to_string(ranks[place]) : "none";
+}
+
 /// What two headers disagree on, as "rank a ..., rank b ..." parts; empty when they agree.
 struct Difference {
   std::string mine;
@@ -93,7 +99,8 @@ struct Difference {
   std::string advice;
 };
 
-std::optional<Difference> difference(const Header& mine, const Header& reference) {
+std::optional<Difference> difference(const Header& mine, const Header& reference,
+                                     const std::vector<int>& ranks) {
   if (!is_consistent(mine)) {
     return Difference{"sent a damaged header", "a good one",
                       "Run the same ringsync version on all ranks."};
@@ -109,7 +116,7 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
                       "Pass groups of equally many arrays on all ranks."};
   }
   if (mine.root != reference.root) {
-    return Difference{"named root " + std::to_string(mine.root), std::to_string(reference.root),
+    return Difference{"named root " + rank_text(mine.root, ranks), rank_text(reference.root, ranks),
                       "Use one root on all ranks."};
   }
   if (mine.dtype != reference.dtype) {
@@ -203,7 +210,7 @@ std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
                                          const std::vector<int>& ranks) {
   const Header& reference = headers[0];
   for (size_t rank = 0; rank < headers.size(); ++rank) {
-    const std::optional<Difference> found = difference(headers[rank], reference);
+    const std::optional<Difference> found = difference(headers[rank], reference, ranks);
     if (!found) continue;
     return "[" + to_string(reference.collective) + "] '" + label_of(reference) + "': rank " +
            std::to_string(ranks[rank]) + " " + found->mine + ", rank " + std::to_string(ranks[0]) +

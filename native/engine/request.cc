@@ -22,26 +22,25 @@ void check_splits(const Request& request, int size) {
                     " ranks. Give each rank's rows, all rows in total.");
 }
 
+/// Where nobody gives, the root is 0, whether or not that rank takes part.
+bool is_rooted(const Request& request, const std::vector<int>& ranks) {
+  const bool is_given =
+      request.collective == Collective::kBroadcast || request.collective == Collective::kSend;
+  return (!is_given && request.root == 0) || std::ranges::binary_search(ranks, request.root);
+}
+
 /// Numbers come through the door as they are.
-void check_numbers(const Request& request, int size) {
+void check_numbers(const Request& request, const std::vector<int>& ranks) {
   if (request.collective <= Collective::kSend && is_built(request.op) &&
-      (request.collective == Collective::kSend ||
-       (request.peer == kAllRanks && request.root >= 0 && request.root < size))) {
+      (request.collective == Collective::kSend || request.peer == kAllRanks) &&
+      is_rooted(request, ranks)) {
     return;
   }
   throw ConfigError("[engine] collective " + std::to_string(static_cast<int>(request.collective)) +
                     ", op " + std::to_string(static_cast<int>(request.op)) + ", root " +
                     std::to_string(request.root) + " and peer " + std::to_string(request.peer) +
-                    " make no request of " + std::to_string(size) + " ranks. Correct the caller.");
-}
-
-void check_peer(const Request& request, int rank, int size) {
-  const bool is_peer = request.peer >= 0 && request.peer < size && request.peer != rank;
-  if (is_peer && (request.root == rank || request.root == request.peer)) return;
-  throw ConfigError("[send] rank " + std::to_string(rank) + " names rank " +
-                    std::to_string(request.peer) + " as its peer and rank " +
-                    std::to_string(request.root) + " as the sender; another rank below " +
-                    std::to_string(size) + " is expected, and one of the two. Correct the caller.");
+                    " make no request of " + std::to_string(ranks.size()) +
+                    " ranks. Correct the caller.");
 }
 
 }  // namespace
@@ -98,8 +97,9 @@ Reduction reduction_of(const Request& request, int size) {
   return reduction;
 }
 
-void check_request(const Request& request, int rank, int size) {
-  check_numbers(request, size);
+void check_request(const Request& request, const std::vector<int>& ranks) {
+  check_numbers(request, ranks);
+  const int size = static_cast<int>(ranks.size());
   const auto place = [&] { return "[" + to_string(request.collective) + "] "; };
   if (request.shape.size() > kMaxDimensions) {
     throw ConfigError(place() + "the array has " + std::to_string(request.shape.size()) +
@@ -113,7 +113,6 @@ void check_request(const Request& request, int rank, int size) {
     throw ConfigError(place() + "a scalar has no first dimension. Pass x.reshape(1).");
   }
   if (is_alltoall) check_splits(request, size);
-  if (request.collective == Collective::kSend) check_peer(request, rank, size);
   const bool is_sum = request.collective == Collective::kAllreduce || is_scatter;
   const bool is_extreme = request.op == ReduceOp::kMin || request.op == ReduceOp::kMax;
   if (is_sum && !is_summable(request.dtype) && !is_extreme) {
@@ -133,6 +132,15 @@ void check_request(const Request& request, int rank, int size) {
                       text_of(request.postscale) +
                       " make a factor beyond every float. Scale by less.");
   }
+}
+
+void check_peer(const Request& request, int rank, int size) {
+  const bool is_peer = request.peer >= 0 && request.peer < size && request.peer != rank;
+  if (is_peer && (request.root == rank || request.root == request.peer)) return;
+  throw ConfigError("[send] rank " + std::to_string(rank) + " names rank " +
+                    std::to_string(request.peer) + " as its peer and rank " +
+                    std::to_string(request.root) + " as the sender; another rank below " +
+                    std::to_string(size) + " is expected, and one of the two. Correct the caller.");
 }
 
 void check_disjoint(const std::vector<Request>& requests) {

@@ -19,6 +19,9 @@ namespace ringsync {
 
 inline constexpr int kAllRanks = -1;
 
+/// Number of the group of all ranks, on every rank.
+inline constexpr size_t kWorld = 0;
+
 /// One collective call of one rank. The spans stay valid until its handle is done.
 struct Request {
   Collective collective = Collective::kBarrier;
@@ -28,13 +31,14 @@ struct Request {
   uint64_t number = 0;
   Dtype dtype = Dtype::kUint8;
   ReduceOp op = ReduceOp::kSum;
+  /// Number of the group whose ranks take part, among those of the engine; of a send the engine
+  /// gives it.
+  size_t group = kWorld;
   /// For broadcast and send the rank that gives; in the engine a rank of the world, in a group a
   /// rank of the group.
   int root = 0;
-  /// The other end of a send, on both its ends; else all ranks take part.
+  /// The other end of a send, on both its ends; else all ranks of the group take part.
   int peer = kAllRanks;
-  /// Number of the pair that carries a send; given by the engine.
-  std::optional<size_t> pair;
   /// Which of how many requests it is that were submitted in one stroke. For a stroke of none there
   /// is one of no data, so that all ranks make as many calls.
   uint32_t group_index = 0;
@@ -66,8 +70,11 @@ std::string unnamed_label(uint64_t number, uint32_t group_index, uint32_t group_
 Reduction reduction_of(const Request& request, int size);
 
 /// Throws ConfigError for a request that no rank could serve, whatever the others ask for.
-/// It is asked of rank `rank` of a world of `size`.
-void check_request(const Request& request, int rank, int size);
+/// `ranks` take part.
+void check_request(const Request& request, const std::vector<int>& ranks);
+
+/// Throws ConfigError for a send of rank `rank` of a world of `size` to or from nobody.
+void check_peer(const Request& request, int rank, int size);
 
 /// Throws ConfigError when two of the requests, submitted together, share memory: what one leaves
 /// there would be the other's input or not, as it happens.

@@ -1,0 +1,81 @@
+#include "engine/groups.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "engine/members.h"
+
+namespace ringsync {
+namespace {
+
+constexpr size_t kFirstPair = kWorld + 1;
+
+}  // namespace
+
+Groups::Groups(int rank, int size) : rank_(rank), size_(size), next_(first_added()) {}
+
+void Groups::set_first(std::shared_ptr<Group> world, std::vector<std::shared_ptr<Group>> pairs) {
+  entries_[kWorld].group = std::move(world);
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    if (pairs[i]) entries_[kFirstPair + i].group = std::move(pairs[i]);
+  }
+}
+
+size_t Groups::add(std::shared_ptr<Group> group) {
+  entries_[next_].group = std::move(group);
+  return next_++;
+}
+
+std::shared_ptr<Group> Groups::remove(size_t number) {
+  const auto found = entries_.find(number);
+  if (number < first_added() || found == entries_.end()) {
+    throw ConfigError("[close] there is no group of number " + std::to_string(number) +
+                      " to be closed. Close each group once.");
+  }
+  std::shared_ptr<Group>& group = found->second.group;
+  if (const size_t left = group->in_flight(); left > 0) {
+    throw ConfigError("[close] " + group->name() + ": " + std::to_string(left) +
+                      (left == 1 ? " operation is" : " operations are") + " in flight on rank " +
+                      std::to_string(rank_) + ". Wait for the handles first.");
+  }
+  std::shared_ptr<Group> removed = std::move(group);
+  entries_.erase(found);
+  return removed;
+}
+
+std::vector<std::shared_ptr<Group>> Groups::all() const {
+  std::vector<std::shared_ptr<Group>> groups;
+  for (const auto& [number, entry] : entries_) groups.push_back(entry.group);
+  return groups;
+}
+
+Groups::Entry& Groups::admit(Request& request) {
+  if (request.collective == Collective::kSend) {
+    check_peer(request, rank_, size_);
+    const int receiver = request.root == rank_ ? request.peer : rank_;
+    request.group = kFirstPair + pair_index(rank_, request.root, receiver);
+  }
+  const auto found = entries_.find(request.group);
+  if (found == entries_.end()) {
+    throw ConfigError("[" + to_string(request.collective) + "] group number " +
+                      std::to_string(request.group) + " is closed, or none, on rank " +
+                      std::to_string(rank_) + ". Make a new one.");
+  }
+  check_request(request, found->second.group->ranks());
+  return found->second;
+}
+
+void Groups::claim(Entry& entry, const Request& request) const {
+  if (!request.name || entry.names.insert(*request.name).second) return;
+  const bool is_added = request.group >= first_added();
+  throw DuplicateNameError("[" + to_string(request.collective) + "] '" + *request.name +
+                           "' is still in flight on rank " + std::to_string(rank_) +
+                           (is_added ? " in " + entry.group->name() : "") +
+                           ". Wait for its handle, or use another name.");
+}
+
+void Groups::release(const Request& request) {
+  if (request.name) entries_.at(request.group).names.erase(*request.name);
+}
+
+}  // namespace ringsync

@@ -1,0 +1,56 @@
+#pragma once
+
+// The groups of an engine by number, as its callers know them: all ranks, every two of them in each
+// direction, and those that were made of some. What becomes of their operations is not seen here.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/group.h"
+#include "engine/request.h"
+
+namespace ringsync {
+
+/// One thread at a time.
+class Groups {
+ public:
+  /// One of them, and what its callers have in flight.
+  struct Entry {
+    std::shared_ptr<Group> group;
+    std::set<std::string> names;  // chosen by callers, in flight
+    uint64_t calls = 0;           // without a name
+  };
+
+  /// Of rank `rank` of a world of `size`, none of which there is yet.
+  Groups(int rank, int size);
+
+  /// The world, and those that connect_pairs() makes, by pair_index(); null where there is none.
+  void set_first(std::shared_ptr<Group> world, std::vector<std::shared_ptr<Group>> pairs);
+  /// Returns its number, which none has had before.
+  size_t add(std::shared_ptr<Group> group);
+  /// Takes out one that was added. Throws ConfigError where there is none of that number, or some
+  /// of its operations are in flight.
+  std::shared_ptr<Group> remove(size_t number);
+  std::vector<std::shared_ptr<Group>> all() const;
+
+  /// What takes the request, which is told its number if it is a send. Throws ConfigError for a
+  /// request that no rank could serve, or to a group that is closed.
+  Entry& admit(Request& request);
+  /// Takes the name of an admitted request, if it has one. Throws DuplicateNameError.
+  void claim(Entry& entry, const Request& request) const;
+  void release(const Request& request);
+
+ private:
+  size_t first_added() const { return 1 + 2 * static_cast<size_t>(size_); }
+
+  const int rank_;
+  const int size_;
+  size_t next_;
+  std::map<size_t, Entry> entries_;
+};
+
+}  // namespace ringsync

@@ -1,0 +1,107 @@
+#include "engine/request_queue.h"
+
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+
+namespace ringsync {
+namespace {
+
+[[noreturn]] void refuse(const std::string& place, const std::string& what) {
+  throw NotInitializedError("[" + place + "] " + what +
+                            " was called after shutdown. Call init() first.");
+}
+
+}  // namespace
+
+std::shared_ptr<Handle> RequestQueue::add(Request&& request) {
+  auto handle = std::make_shared<Handle>(1);
+  const std::lock_guard lock(mutex_);
+  Groups::Entry& entry = groups_.admit(request);
+  if (is_stopping_) refuse("engine", to_string(request.collective));
+  groups_.claim(entry, request);
+  push(entry, std::move(request), handle);
+  return handle;
+}
+
+std::shared_ptr<Handle> RequestQueue::add_all(std::vector<Request> requests) {
+  check_disjoint(requests);
+  auto handle = std::make_shared<Handle>(requests.size());
+  Groups::Entry* entry = nullptr;
+  const std::lock_guard lock(mutex_);
+  for (Request& request : requests) entry = &groups_.admit(request);
+  if (is_stopping_) refuse("engine", to_string(requests[0].collective));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    try {
+      groups_.claim(*entry, requests[i]);
+    } catch (...) {
+      for (size_t k = 0; k < i; ++k) groups_.release(requests[k]);
+      throw;
+    }
+  }
+  for (Request& request : requests) push(*entry, std::move(request), handle);
+  return handle;
+}
+
+size_t RequestQueue::count() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.size();
+}
+
+void RequestQueue::take(std::vector<Queued>& taken) {
+  const std::lock_guard lock(mutex_);
+  taken.swap(queue_);
+  has_any_ = false;
+}
+
+void RequestQueue::forget_name(const Request& request) {
+  if (!request.name) return;
+  const std::lock_guard lock(mutex_);
+  groups_.release(request);
+}
+
+void RequestQueue::set_first_groups(std::shared_ptr<Group> world,
+                                    std::vector<std::shared_ptr<Group>> pairs) {
+  const std::lock_guard lock(mutex_);
+  groups_.set_first(std::move(world), std::move(pairs));
+}
+
+size_t RequestQueue::add_group(std::shared_ptr<Group> group) {
+  const std::lock_guard lock(mutex_);
+  if (is_stopping_) refuse("new_group", "new_group");
+  if (failure_) group->fail_all(failure_);  // nobody else knows of it yet
+  return groups_.add(std::move(group));
+}
+
+std::shared_ptr<Group> RequestQueue::remove_group(size_t number) {
+  const std::lock_guard lock(mutex_);
+  if (is_stopping_) refuse("close", "close");
+  return groups_.remove(number);
+}
+
+std::vector<std::shared_ptr<Group>> RequestQueue::fail(const std::exception_ptr& error) {
+  const std::lock_guard lock(mutex_);
+  if (!failure_) failure_ = error;
+  return groups_.all();
+}
+
+bool RequestQueue::stop() {
+  const std::lock_guard lock(mutex_);
+  return !is_stopping_.exchange(true);
+}
+
+void RequestQueue::push(Groups::Entry& entry, Request&& request,
+                        const std::shared_ptr<Handle>& handle) {
+  // Numbered last: a refused call must not shift the numbers of those that follow. Requests of one
+  // stroke are one call.
+  if (!request.name) {
+    if (request.group_index == 0) ++entry.calls;
+    request.number = entry.calls - 1;
+  }
+  entry.group->expect_one();
+  queue_.push_back({entry.group, std::move(request), handle});
+  has_any_ = true;
+}
+
+}  // namespace ringsync
