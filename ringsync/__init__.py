@@ -40,6 +40,7 @@ from ringsync.collectives import (
     send,
     send_async,
 )
+from ringsync.group import ProcessGroup, new_group
 from ringsync.handle import GroupedHandle, Handle
 from ringsync.memory import empty
 from ringsync.objects import allgather_object, broadcast_object
@@ -71,6 +72,7 @@ __all__ = [
     "Handle",
     "Max",
     "Min",
+    "ProcessGroup",
     "Product",
     "ReduceOp",
     "Ring",
@@ -105,6 +107,7 @@ __all__ = [
     "local_rank",
     "local_size",
     "models",
+    "new_group",
     "nn",
     "no_grad",
     "node_rank",
@@ -133,7 +136,6 @@ _PLANNED = frozenset(
         "elastic",
         "graph",
         "join",
-        "new_group",
         "run",
     }
 )

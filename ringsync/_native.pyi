@@ -45,6 +45,15 @@ class Terms:
         postscale: float = 1.0,
     ) -> None: ...
 
+class Offer:
+    def connect(self, timeout_s: float) -> int: ...
+    def withdraw(self) -> None: ...
+
+class ProcessGroup:
+    def __init__(self, engine: Engine, number: int | None) -> None: ...
+    def _number_in(self, engine: Engine) -> int | None: ...
+    def _close(self) -> None: ...
+
 class Engine:
     def __init__(
         self,
@@ -69,6 +78,7 @@ class Engine:
         name: str | None,
         timeout_s: float | None,
         terms: Terms,
+        group: int = 0,
     ) -> NDArray[Any]: ...
     def run_all(
         self,
@@ -78,6 +88,7 @@ class Engine:
         name: str | None,
         timeout_s: float | None,
         terms: Terms,
+        group: int = 0,
     ) -> list[NDArray[Any]]: ...
     def submit(
         self,
@@ -88,6 +99,7 @@ class Engine:
         name: str | None,
         timeout_s: float | None,
         terms: Terms,
+        group: int = 0,
     ) -> _H: ...
     def submit_all(
         self,
@@ -98,7 +110,9 @@ class Engine:
         name: str | None,
         timeout_s: float | None,
         terms: Terms,
+        group: int = 0,
     ) -> _H: ...
+    def offer_group(self, name: str, ranks: list[int]) -> Offer: ...
     def allocate(self, size_bytes: int) -> NDArray[np.uint8]: ...
     def can_reach(self) -> bool: ...
     def set_reach_from(self, size_bytes: int) -> None: ...
@@ -121,6 +135,7 @@ def make_shortcut(
     engine_cell: CellType,
     collective: int,
     op_type: type[int],
+    group_type: type[ProcessGroup],
     handle_type: type[Handle] | None,
     is_list: bool,
 ) -> Shortcut: ...

@@ -9,9 +9,7 @@ from typing import NamedTuple, cast
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
 from ringsync.errors import ConfigError, RingsyncError, TimedOutError
-
-# 30 years: an int beyond every float is as good.
-LONGEST_S = 1e9
+from ringsync.seconds import LONGEST_S
 
 
 class Times(NamedTuple):

@@ -15,37 +15,41 @@ import numpy as np
 from ringsync.collectives import allgather
 from ringsync.collectives.call import rooted, run
 from ringsync.errors import ConfigError
+from ringsync.group import ProcessGroup, ranks_of
 from ringsync.kinds import Collective
 from ringsync.runtime import current
 
 T = TypeVar("T")
 
 
-def broadcast_object(obj: T, root: int = 0, *, name: str | None = None) -> T:
+def broadcast_object(
+    obj: T, root: int = 0, *, name: str | None = None, group: ProcessGroup | None = None
+) -> T:
     """Return `root`'s object on every rank.
 
     Args:
         obj: Anything picklable on `root`; ignored elsewhere.
-        root: The rank whose object all get.
+        root: The rank whose object all get, by its number in the world, of a group as well.
         name: Key under which ranks meet; None pairs calls by order.
+        group: As for `allreduce`.
 
     Returns:
         `obj` itself on `root`, an equal object elsewhere.
 
     Raises:
-        ConfigError: There is no rank `root`, or its object cannot be pickled (on every rank).
+        ConfigError: `root` does not take part, or its object cannot be pickled (on every rank).
         MismatchError: Ranks named different roots.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
     Cost: (n-1) * the pickled size sent by `root`.
     """
-    terms = rooted("broadcast_object", root)
+    terms = rooted("broadcast_object", root, group)
     is_root = current().world.rank == operator.index(root)  # which `rooted` has found to be a rank
     payload, failure = _pickled(obj) if is_root else (b"", None)
     # The others contribute nothing, so what is gathered is the root's bytes, whatever their number.
     source = np.frombuffer(payload, np.uint8)
-    data = run("broadcast_object", Collective.ALLGATHER, source, name, None, terms)
+    data = run("broadcast_object", Collective.ALLGATHER, source, name, None, terms, group)
     if data.size == 0:
         raise ConfigError(
             f"[broadcast_object] the object of rank {root} cannot be pickled. Send its parts."
@@ -53,12 +57,15 @@ def broadcast_object(obj: T, root: int = 0, *, name: str | None = None) -> T:
     return obj if is_root else cast(T, pickle.loads(data.tobytes()))
 
 
-def allgather_object(obj: T, *, name: str | None = None) -> list[T]:
+def allgather_object(
+    obj: T, *, name: str | None = None, group: ProcessGroup | None = None
+) -> list[T]:
     """Return every rank's object on every rank.
 
     Args:
         obj: Anything picklable.
         name: Key under which ranks meet; None pairs calls by order.
+        group: As for `allreduce`.
 
     Returns:
         The objects by rank.
@@ -70,16 +77,19 @@ def allgather_object(obj: T, *, name: str | None = None) -> list[T]:
 
     Cost: (n-1) * the pickled size sent per rank.
     """
+    ranks = ranks_of("allgather_object", group)
     # Who has nothing to send takes part all the same, or ranks would be an operation apart.
     payload, failure = _pickled(obj)
     sizes = allgather(
-        np.array([len(payload)], np.int64), name=None if name is None else f"{name}.size"
+        np.array([len(payload)], np.int64),
+        name=None if name is None else f"{name}.size",
+        group=group,
     )
-    data = allgather(np.frombuffer(payload, np.uint8), name=name)
+    data = allgather(np.frombuffer(payload, np.uint8), name=name, group=group)
     if not sizes.all():
         raise ConfigError(
-            f"[allgather_object] the object of rank {int(np.argmin(sizes))} cannot be pickled. "
-            "Send its parts."
+            f"[allgather_object] the object of rank {ranks[int(np.argmin(sizes))]} cannot be "
+            "pickled. Send its parts."
         ) from failure
     ends = np.cumsum(sizes)
     return [

@@ -6,8 +6,8 @@ It knows where this rank stands; it performs no collective and makes no array.
 from __future__ import annotations
 
 import atexit
-import itertools
 import os
+from collections import Counter
 from collections.abc import Sequence
 from types import CellType
 
@@ -43,7 +43,7 @@ class Runtime:
         """
         self.world = world
         self.settings = settings
-        self._numbers = itertools.count()
+        self._numbers: Counter[str] = Counter()
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s
         if world.size == 1:
@@ -84,13 +84,17 @@ class Runtime:
         if self.settings.timeline:
             self.recorder.start(self.settings.timeline)
 
-    def next_number(self) -> int:
-        """Number the next set of parameters; ranks that run one script count alike.
+    def next_number(self, kind: str) -> int:
+        """Number the next thing of a kind; ranks that run one script count alike.
+
+        Args:
+            kind: What is counted.
 
         Returns:
             0, 1, 2, ...
         """
-        return next(self._numbers)
+        self._numbers[kind] += 1
+        return self._numbers[kind] - 1
 
     def close(self, cause: str) -> None:
         """Write the timeline, if one is being recorded, and end the engine.

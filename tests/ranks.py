@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 import time
@@ -140,10 +141,34 @@ class Rank:
         prescale=1.0,
         postscale=1.0,
         peer=-1,
+        group=0,
     ):
         terms = _native.Terms(int(op), root, peer, splits, prescale, postscale)
         view = None if array is None else as_native(array)
-        return (int(collective), view, "test", name, timeout_s, terms)
+        return (int(collective), view, "test", name, timeout_s, terms, group)
+
+
+class Group:
+    """A group of some ranks of a world, as each of them knows it."""
+
+    def __init__(self, ranks: list[Rank], members: list[int], name: str):
+        engines = {member: ranks[member].engine for member in members}
+        offers = {member: engines[member].offer_group(name, members) for member in members}
+        # By rank, because each counts the groups that it is in.
+        self.number = {member: offers[member].connect(DEADLINE_S) for member in members}
+        self.members = members
+        for offer in offers.values():
+            offer.withdraw()
+        self._of = {
+            member: _native.ProcessGroup(engines[member], self.number[member]) for member in members
+        }
+
+    def close(self, member: int) -> None:
+        self._of[member]._close()
+
+    def close_all(self) -> None:
+        for member in self.members:
+            self.close(member)
 
 
 def finish(handle) -> None:
@@ -160,6 +185,11 @@ class World:
         self.ranks: list[Rank] = values_of(
             side_by_side(size, lambda i: Rank(store, i, size, transport, names[i]))
         )
+        self._groups = itertools.count()
+
+    def group(self, *members: int) -> Group:
+        """A new group of `members`, in ascending order."""
+        return Group(self.ranks, list(members), f"group.{next(self._groups)}")
 
     def outcomes(self, work: Callable[[Rank], Any]) -> list[Any]:
         return side_by_side(len(self.ranks), lambda i: work(self.ranks[i]))

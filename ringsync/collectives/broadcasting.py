@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from ringsync.arrays import Array, as_source
 from ringsync.collectives.call import rooted, run, start
+from ringsync.group import ProcessGroup
 from ringsync.handle import Handle
 from ringsync.kinds import Collective
 
 
 def broadcast(
-    x: object, root: int = 0, *, name: str | None = None, timeout_s: float | None = None
+    x: object,
+    root: int = 0,
+    *,
+    name: str | None = None,
+    group: ProcessGroup | None = None,
+    timeout_s: float | None = None,
 ) -> Array:
     """Return `root`'s values on every rank.
 
     Args:
         x: Any shape and supported dtype, equal on every rank; only `root`'s values matter.
-        root: The rank whose values all get.
+        root: The rank whose values all get, by its number in the world, of a group as well.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
         A new array of `x`'s shape and dtype.
 
     Raises:
-        ConfigError: `x` cannot be used, or there is no rank `root`.
+        ConfigError: `x` or `group` cannot be used, or `root` does not take part.
         MismatchError: Ranks disagree on shape, dtype or root.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
@@ -31,12 +38,17 @@ def broadcast(
     Cost: (n-1) * x.nbytes sent by the root, or log2(n) * x.nbytes where ranks pass it on.
     """
     array = as_source(x, "broadcast").copy()
-    terms = rooted("broadcast", root)
-    return run("broadcast", Collective.BROADCAST, array, name, timeout_s, terms)
+    terms = rooted("broadcast", root, group)
+    return run("broadcast", Collective.BROADCAST, array, name, timeout_s, terms, group)
 
 
 def broadcast_(
-    x: object, root: int = 0, *, name: str | None = None, timeout_s: float | None = None
+    x: object,
+    root: int = 0,
+    *,
+    name: str | None = None,
+    group: ProcessGroup | None = None,
+    timeout_s: float | None = None,
 ) -> Array:
     """Overwrite `x` with `root`'s values on every rank.
 
@@ -44,25 +56,31 @@ def broadcast_(
         x: As for `broadcast`; writable and C-contiguous.
         root: As for `broadcast`.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
         `x` as a NumPy array.
 
     Raises:
-        ConfigError: `x` cannot be used, or there is no rank `root`.
+        ConfigError: `x` or `group` cannot be used, or `root` does not take part.
         MismatchError: Ranks disagree on shape, dtype or root; `x` is unchanged.
         PeerLostError: A rank died; `x` is then unspecified.
         TimedOutError: Not complete in time; `x` is then unspecified.
 
     Cost: (n-1) * x.nbytes sent by the root, or log2(n) * x.nbytes where ranks pass it on.
     """
-    terms = rooted("broadcast_", root)
-    return run("broadcast_", Collective.BROADCAST, x, name, timeout_s, terms)
+    terms = rooted("broadcast_", root, group)
+    return run("broadcast_", Collective.BROADCAST, x, name, timeout_s, terms, group)
 
 
 def broadcast_async(
-    x: object, root: int = 0, *, name: str | None = None, timeout_s: float | None = None
+    x: object,
+    root: int = 0,
+    *,
+    name: str | None = None,
+    group: ProcessGroup | None = None,
+    timeout_s: float | None = None,
 ) -> Handle:
     """Start a `broadcast` and return at once.
 
@@ -70,22 +88,28 @@ def broadcast_async(
         x: As for `broadcast`; copied before this returns.
         root: As for `broadcast`.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
         A handle whose `result()` holds `root`'s values.
 
     Raises:
-        ConfigError: `x` cannot be used, or there is no rank `root`.
+        ConfigError: `x` or `group` cannot be used, or `root` does not take part.
         DuplicateNameError: An operation of this name is in flight.
     """
     array = as_source(x, "broadcast_async").copy()
-    terms = rooted("broadcast_async", root)
-    return start("broadcast_async", Collective.BROADCAST, array, name, timeout_s, terms)
+    terms = rooted("broadcast_async", root, group)
+    return start("broadcast_async", Collective.BROADCAST, array, name, timeout_s, terms, group)
 
 
 def broadcast_async_(
-    x: object, root: int = 0, *, name: str | None = None, timeout_s: float | None = None
+    x: object,
+    root: int = 0,
+    *,
+    name: str | None = None,
+    group: ProcessGroup | None = None,
+    timeout_s: float | None = None,
 ) -> Handle:
     """Start a `broadcast_` and return at once.
 
@@ -93,14 +117,15 @@ def broadcast_async_(
         x: As for `broadcast_`; not to be touched until the handle is done.
         root: As for `broadcast`.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
         A handle whose `result()` is `x`.
 
     Raises:
-        ConfigError: `x` cannot be used, or there is no rank `root`.
+        ConfigError: `x` or `group` cannot be used, or `root` does not take part.
         DuplicateNameError: An operation of this name is in flight.
     """
-    terms = rooted("broadcast_async_", root)
-    return start("broadcast_async_", Collective.BROADCAST, x, name, timeout_s, terms)
+    terms = rooted("broadcast_async_", root, group)
+    return start("broadcast_async_", Collective.BROADCAST, x, name, timeout_s, terms, group)

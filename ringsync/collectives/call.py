@@ -8,14 +8,15 @@ wrong with it. What each collective asks of its arrays is its own file's matter.
 from __future__ import annotations
 
 import operator
-from numbers import Real
 
 from ringsync._native import RefusedError, Terms
 from ringsync.arrays import Array, as_native, as_source, as_target
 from ringsync.errors import ConfigError
-from ringsync.handle import LONGEST_S, GroupedHandle, Handle
+from ringsync.group import ProcessGroup, number_of, ranks_of
+from ringsync.handle import GroupedHandle, Handle
 from ringsync.kinds import Collective
 from ringsync.runtime import current
+from ringsync.seconds import checked_seconds
 
 # Nothing but what every call asks for: all ranks take part, and rank 0 gives, if one does.
 PLAIN = Terms()
@@ -28,6 +29,7 @@ def run(
     name: str | None,
     timeout_s: float | None,
     terms: Terms = PLAIN,
+    group: ProcessGroup | None = None,
 ) -> Array:
     """Perform a call on this thread.
 
@@ -38,6 +40,7 @@ def run(
         name: As the caller gave it.
         timeout_s: As the caller gave it.
         terms: What else is asked for.
+        group: As the caller gave it.
 
     Returns:
         `x` as an array, or the array that the collective makes.
@@ -45,13 +48,13 @@ def run(
     Raises:
         RingsyncError: What the public function's docstring lists.
     """
-    engine = current().engine
+    engine, number = current().engine, number_of(place, group)
     try:
-        return engine.run(collective, x, place, name, timeout_s, terms)
+        return engine.run(collective, x, place, name, timeout_s, terms, number)
     except RefusedError:
         pass  # what follows is no failure of the refusal's
     array = _array(place, collective, x)
-    return engine.run(collective, array, place, *_key(place, name, timeout_s), terms)
+    return engine.run(collective, array, place, *_key(place, name, timeout_s), terms, number)
 
 
 def start(
@@ -61,6 +64,7 @@ def start(
     name: str | None,
     timeout_s: float | None,
     terms: Terms = PLAIN,
+    group: ProcessGroup | None = None,
 ) -> Handle:
     """Hand a call to the engine's thread.
 
@@ -71,6 +75,7 @@ def start(
         name: As for `run`.
         timeout_s: As for `run`.
         terms: As for `run`.
+        group: As for `run`.
 
     Returns:
         Its handle.
@@ -79,14 +84,14 @@ def start(
         DuplicateNameError: An operation of this name is in flight.
         ConfigError: The request is impossible whatever the other ranks ask for.
     """
-    engine = current().engine
+    engine, number = current().engine, number_of(place, group)
     try:
-        return engine.submit(Handle, collective, x, place, name, timeout_s, terms)
+        return engine.submit(Handle, collective, x, place, name, timeout_s, terms, number)
     except RefusedError:
         pass
     array = _array(place, collective, x)
     key = _key(place, name, timeout_s)
-    return engine.submit(Handle, collective, array, place, *key, terms)
+    return engine.submit(Handle, collective, array, place, *key, terms, number)
 
 
 def run_all(
@@ -96,6 +101,7 @@ def run_all(
     name: str | None,
     timeout_s: float | None,
     terms: Terms,
+    group: ProcessGroup | None,
 ) -> list[Array]:
     """Perform a call on each of `xs` and wait for all.
 
@@ -106,6 +112,7 @@ def run_all(
         name: As for `run`; array number i is named `name.i`.
         timeout_s: As for `run`.
         terms: As for `run`.
+        group: As for `run`.
 
     Returns:
         `xs` as arrays.
@@ -113,13 +120,13 @@ def run_all(
     Raises:
         RingsyncError: What the public function's docstring lists.
     """
-    engine = current().engine
+    engine, number = current().engine, number_of(place, group)
     try:
-        return engine.run_all(collective, xs, place, name, timeout_s, terms)
+        return engine.run_all(collective, xs, place, name, timeout_s, terms, number)
     except RefusedError:
         pass
     arrays = [_array(f"{place}: array {i}", collective, x) for i, x in enumerate(xs)]
-    return engine.run_all(collective, arrays, place, *_key(place, name, timeout_s), terms)
+    return engine.run_all(collective, arrays, place, *_key(place, name, timeout_s), terms, number)
 
 
 def start_all(
@@ -129,6 +136,7 @@ def start_all(
     name: str | None,
     timeout_s: float | None,
     terms: Terms,
+    group: ProcessGroup | None,
 ) -> GroupedHandle:
     """Hand a call on each of `xs` to the engine's thread, in one stroke.
 
@@ -139,6 +147,7 @@ def start_all(
         name: As for `run_all`.
         timeout_s: As for `run`.
         terms: As for `run`.
+        group: As for `run`.
 
     Returns:
         One handle for all.
@@ -147,39 +156,43 @@ def start_all(
         DuplicateNameError: An operation of one of the names is in flight; none was submitted.
         ConfigError: A request is impossible whatever the other ranks ask for.
     """
-    engine = current().engine
+    engine, number = current().engine, number_of(place, group)
     try:
-        return engine.submit_all(GroupedHandle, collective, xs, place, name, timeout_s, terms)
+        return engine.submit_all(
+            GroupedHandle, collective, xs, place, name, timeout_s, terms, number
+        )
     except RefusedError:
         pass
     arrays = [_array(f"{place}: array {i}", collective, x) for i, x in enumerate(xs)]
     key = _key(place, name, timeout_s)
-    return engine.submit_all(GroupedHandle, collective, arrays, place, *key, terms)
+    return engine.submit_all(GroupedHandle, collective, arrays, place, *key, terms, number)
 
 
-def rooted(place: str, root: int) -> Terms:
+def rooted(place: str, root: int, group: ProcessGroup | None) -> Terms:
     """Check the rank that gives.
 
     Args:
         place: The public function's name, for messages.
         root: As the caller gave it.
+        group: As the caller gave it.
 
     Returns:
         The terms of the call.
 
     Raises:
-        ConfigError: There is no such rank.
+        ConfigError: There is no such rank, or it is not in the group.
     """
-    size = current().world.size
+    ranks = ranks_of(place, group)
     try:
         number = operator.index(root)
     except TypeError:
         number = -1
-    if not 0 <= number < size:
-        raise ConfigError(
-            f"[{place}] root={root!r} is no rank of this world; 0 <= root < {size} is expected. "
-            "Name one of them."
+    if number not in ranks:
+        whole = f"no rank of this world; 0 <= root < {len(ranks)} is expected. Name one of them."
+        some = (
+            f"not in {group}; one of its ranks, by its number in the world, is expected. Name it."
         )
+        raise ConfigError(f"[{place}] root={root!r} is {some if group else whole}")
     return Terms(root=number) if number else PLAIN
 
 
@@ -193,7 +206,7 @@ def _array(place: str, collective: int, x: object) -> object:
 def _key(place: str, name: str | None, timeout_s: float | None) -> tuple[str | None, float | None]:
     if name is not None:
         _check_name(place, name)
-    return name, None if timeout_s is None else _checked_seconds(place, timeout_s)
+    return name, None if timeout_s is None else checked_seconds(place, timeout_s)
 
 
 def _check_name(place: str, name: str) -> None:
@@ -205,12 +218,3 @@ def _check_name(place: str, name: str) -> None:
         raise ConfigError(
             f"[{place}] name={name!r} holds half of a character; text is expected. Correct it."
         ) from None
-
-
-def _checked_seconds(place: str, timeout_s: float) -> float:
-    if not isinstance(timeout_s, Real) or not timeout_s > 0:
-        raise ConfigError(
-            f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None. Leave it "
-            "out to take RINGSYNC_TIMEOUT_S."
-        )
-    return float(min(timeout_s, LONGEST_S))

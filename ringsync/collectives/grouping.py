@@ -10,6 +10,7 @@ from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
 from ringsync.collectives.shortcuts import shortcut
 from ringsync.errors import ConfigError
+from ringsync.group import ProcessGroup
 from ringsync.handle import GroupedHandle
 from ringsync.kinds import Collective
 
@@ -19,6 +20,7 @@ def grouped_allreduce(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     codec: str | None = None,
     prescale: float = 1.0,
     postscale: float = 1.0,
@@ -33,6 +35,7 @@ def grouped_allreduce(
         xs: Arrays as for `allreduce`, of any shapes and dtypes; equally many on every rank.
         op: As for `allreduce`.
         name: Array number i is named `name.i`; None pairs calls by order.
+        group: As for `allreduce`.
         codec: As for `allreduce`.
         prescale: As for `allreduce`.
         postscale: As for `allreduce`.
@@ -42,7 +45,8 @@ def grouped_allreduce(
         New arrays, in the order of `xs`.
 
     Raises:
-        ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
+        ConfigError: An array, `op`, `group`, `codec` or a scale cannot be used; nothing was
+            submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
         MismatchError: Ranks disagree on an array, and the others are reduced all the same; or on
             how many arrays there are, and none is.
@@ -54,7 +58,7 @@ def grouped_allreduce(
     place = "grouped_allreduce"
     arrays = _copied(place, xs)
     terms = reduction(place, op, codec, prescale, postscale)
-    return run_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms)
+    return run_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms, group)
 
 
 @shortcut(Collective.ALLREDUCE, is_list=True)
@@ -63,6 +67,7 @@ def grouped_allreduce_(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     codec: str | None = None,
     prescale: float = 1.0,
     postscale: float = 1.0,
@@ -74,6 +79,7 @@ def grouped_allreduce_(
         xs: Arrays as for `allreduce_`, none of them twice; else as for `grouped_allreduce`.
         op: As for `allreduce`.
         name: As for `grouped_allreduce`.
+        group: As for `allreduce`.
         codec: As for `allreduce`.
         prescale: As for `allreduce`.
         postscale: As for `allreduce`.
@@ -83,7 +89,8 @@ def grouped_allreduce_(
         `xs` as NumPy arrays.
 
     Raises:
-        ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
+        ConfigError: An array, `op`, `group`, `codec` or a scale cannot be used; nothing was
+            submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
         MismatchError: Ranks disagree on an array, which is unchanged; the others are reduced.
         PeerLostError: A rank died; the arrays are then unspecified.
@@ -93,7 +100,7 @@ def grouped_allreduce_(
     """
     place = "grouped_allreduce_"
     terms = reduction(place, op, codec, prescale, postscale)
-    return run_all(place, Collective.ALLREDUCE, _listed(place, xs), name, timeout_s, terms)
+    return run_all(place, Collective.ALLREDUCE, _listed(place, xs), name, timeout_s, terms, group)
 
 
 def grouped_allreduce_async(
@@ -101,6 +108,7 @@ def grouped_allreduce_async(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     codec: str | None = None,
     prescale: float = 1.0,
     postscale: float = 1.0,
@@ -112,6 +120,7 @@ def grouped_allreduce_async(
         xs: As for `grouped_allreduce`; copied before this returns.
         op: As for `allreduce`.
         name: As for `grouped_allreduce`.
+        group: As for `allreduce`.
         codec: As for `allreduce`.
         prescale: As for `allreduce`.
         postscale: As for `allreduce`.
@@ -122,13 +131,14 @@ def grouped_allreduce_async(
         `grouped_allreduce` would.
 
     Raises:
-        ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
+        ConfigError: An array, `op`, `group`, `codec` or a scale cannot be used; nothing was
+            submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
     """
     place = "grouped_allreduce_async"
     arrays = _copied(place, xs)
     terms = reduction(place, op, codec, prescale, postscale)
-    return start_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms)
+    return start_all(place, Collective.ALLREDUCE, arrays, name, timeout_s, terms, group)
 
 
 @shortcut(Collective.ALLREDUCE, GroupedHandle, is_list=True)
@@ -137,6 +147,7 @@ def grouped_allreduce_async_(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     codec: str | None = None,
     prescale: float = 1.0,
     postscale: float = 1.0,
@@ -148,6 +159,7 @@ def grouped_allreduce_async_(
         xs: As for `grouped_allreduce_`; not to be touched until the handle is done.
         op: As for `allreduce`.
         name: As for `grouped_allreduce`.
+        group: As for `allreduce`.
         codec: As for `allreduce`.
         prescale: As for `allreduce`.
         postscale: As for `allreduce`.
@@ -158,12 +170,13 @@ def grouped_allreduce_async_(
         would.
 
     Raises:
-        ConfigError: An array, `op`, `codec` or a scale cannot be used; nothing was submitted.
+        ConfigError: An array, `op`, `group`, `codec` or a scale cannot be used; nothing was
+            submitted.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
     """
     place = "grouped_allreduce_async_"
     terms = reduction(place, op, codec, prescale, postscale)
-    return start_all(place, Collective.ALLREDUCE, _listed(place, xs), name, timeout_s, terms)
+    return start_all(place, Collective.ALLREDUCE, _listed(place, xs), name, timeout_s, terms, group)
 
 
 def _copied(place: str, xs: Iterable[object]) -> list[object]:

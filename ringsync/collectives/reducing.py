@@ -7,6 +7,7 @@ from ringsync.collectives.call import run, start
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
 from ringsync.collectives.shortcuts import shortcut
+from ringsync.group import ProcessGroup
 from ringsync.handle import Handle
 from ringsync.kinds import Collective
 
@@ -16,6 +17,7 @@ def allreduce(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     codec: str | None = None,
     prescale: float = 1.0,
     postscale: float = 1.0,
@@ -33,6 +35,7 @@ def allreduce(
             is the result of `Min` and `Max`, and -0 is below +0.
         name: Key under which ranks meet, unique among operations in flight; None pairs calls by
             order.
+        group: Of `new_group`, this rank among its ranks: reduce over those alone. None: all ranks.
         codec: Form on the wire; only None so far.
         prescale: What every rank's values are multiplied by first; finite, equal on every rank.
             It is not applied to the values themselves but, with `postscale`, as one factor to the
@@ -45,7 +48,7 @@ def allreduce(
         A new array of `x`'s shape and dtype.
 
     Raises:
-        ConfigError: `x`, `op`, `codec` or a scale cannot be used.
+        ConfigError: `x`, `op`, `group`, `codec` or a scale cannot be used.
         MismatchError: Ranks disagree on shape, dtype, op, scales or order; no data has moved.
         PeerLostError: A rank died; its number is in `.rank`.
         TimedOutError: Not complete in time; the message lists the missing ranks.
@@ -58,7 +61,7 @@ def allreduce(
     """
     array = as_source(x, "allreduce").copy()
     terms = reduction("allreduce", op, codec, prescale, postscale)
-    return run("allreduce", Collective.ALLREDUCE, array, name, timeout_s, terms)
+    return run("allreduce", Collective.ALLREDUCE, array, name, timeout_s, terms, group)
 
 
 @shortcut(Collective.ALLREDUCE)
@@ -67,6 +70,7 @@ def allreduce_(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     codec: str | None = None,
     prescale: float = 1.0,
     postscale: float = 1.0,
@@ -79,6 +83,7 @@ def allreduce_(
             memory (`empty`), ranks read each other's values in place and nothing is copied.
         op: As for `allreduce`.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         codec: As for `allreduce`.
         prescale: As for `allreduce`.
         postscale: As for `allreduce`.
@@ -88,7 +93,7 @@ def allreduce_(
         `x` as a NumPy array.
 
     Raises:
-        ConfigError: `x`, `op`, `codec` or a scale cannot be used.
+        ConfigError: `x`, `op`, `group`, `codec` or a scale cannot be used.
         MismatchError: As for `allreduce`; `x` is unchanged.
         PeerLostError: A rank died; `x` is then unspecified.
         TimedOutError: Not complete in time; `x` is then unspecified.
@@ -96,7 +101,7 @@ def allreduce_(
     Cost: 2(n-1)/n * x.nbytes sent per rank, (n-1) * x.nbytes up to 64 KiB.
     """
     terms = reduction("allreduce_", op, codec, prescale, postscale)
-    return run("allreduce_", Collective.ALLREDUCE, x, name, timeout_s, terms)
+    return run("allreduce_", Collective.ALLREDUCE, x, name, timeout_s, terms, group)
 
 
 def allreduce_async(
@@ -104,6 +109,7 @@ def allreduce_async(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     codec: str | None = None,
     prescale: float = 1.0,
     postscale: float = 1.0,
@@ -115,6 +121,7 @@ def allreduce_async(
         x: As for `allreduce`; copied before this returns.
         op: As for `allreduce`.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         codec: As for `allreduce`.
         prescale: As for `allreduce`.
         postscale: As for `allreduce`.
@@ -124,12 +131,12 @@ def allreduce_async(
         A handle whose `result()` is the reduced array; it also raises what `allreduce` would.
 
     Raises:
-        ConfigError: `x`, `op`, `codec` or a scale cannot be used.
+        ConfigError: `x`, `op`, `group`, `codec` or a scale cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
     array = as_source(x, "allreduce_async").copy()
     terms = reduction("allreduce_async", op, codec, prescale, postscale)
-    return start("allreduce_async", Collective.ALLREDUCE, array, name, timeout_s, terms)
+    return start("allreduce_async", Collective.ALLREDUCE, array, name, timeout_s, terms, group)
 
 
 @shortcut(Collective.ALLREDUCE, Handle)
@@ -138,6 +145,7 @@ def allreduce_async_(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     codec: str | None = None,
     prescale: float = 1.0,
     postscale: float = 1.0,
@@ -149,6 +157,7 @@ def allreduce_async_(
         x: As for `allreduce_`; not to be touched until the handle is done.
         op: As for `allreduce`.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         codec: As for `allreduce`.
         prescale: As for `allreduce`.
         postscale: As for `allreduce`.
@@ -158,8 +167,8 @@ def allreduce_async_(
         A handle whose `result()` is `x`; it also raises what `allreduce_` would.
 
     Raises:
-        ConfigError: `x`, `op`, `codec` or a scale cannot be used.
+        ConfigError: `x`, `op`, `group`, `codec` or a scale cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
     terms = reduction("allreduce_async_", op, codec, prescale, postscale)
-    return start("allreduce_async_", Collective.ALLREDUCE, x, name, timeout_s, terms)
+    return start("allreduce_async_", Collective.ALLREDUCE, x, name, timeout_s, terms, group)

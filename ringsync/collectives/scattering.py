@@ -12,9 +12,9 @@ from ringsync.collectives.gathering import rows_of
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
 from ringsync.errors import ConfigError
+from ringsync.group import ProcessGroup, ranks_of
 from ringsync.handle import Handle
 from ringsync.kinds import Collective
-from ringsync.runtime import current
 
 
 def reduce_scatter(
@@ -22,12 +22,14 @@ def reduce_scatter(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     timeout_s: float | None = None,
 ) -> Array:
     """Reduce `x` over all ranks; each rank returns its part of the rows.
 
     The first dimension is cut into n nearly equal parts, and rank r returns the r-th: rows
-    r*rows//n to (r+1)*rows//n. With fewer rows than ranks some parts are empty.
+    r*rows//n to (r+1)*rows//n. With fewer rows than ranks some parts are empty. In a group ranks
+    count by their place in it.
 
     Args:
         x: At least one dimension; dtypes as for `allreduce`. Shape and dtype equal on every rank.
@@ -35,6 +37,7 @@ def reduce_scatter(
             other's values in place.
         op: As for `allreduce`.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
@@ -42,7 +45,7 @@ def reduce_scatter(
         do not depend on timing.
 
     Raises:
-        ConfigError: `x` or `op` cannot be used.
+        ConfigError: `x`, `op` or `group` cannot be used.
         MismatchError: Ranks disagree on shape, dtype, op or order; no data has moved.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
@@ -54,7 +57,7 @@ def reduce_scatter(
     """
     rows = rows_of("reduce_scatter", x)
     terms = reduction("reduce_scatter", op, None, 1.0, 1.0)
-    return run("reduce_scatter", Collective.REDUCE_SCATTER, rows, name, timeout_s, terms)
+    return run("reduce_scatter", Collective.REDUCE_SCATTER, rows, name, timeout_s, terms, group)
 
 
 def reduce_scatter_async(
@@ -62,6 +65,7 @@ def reduce_scatter_async(
     *,
     op: ReduceOp = Average,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     timeout_s: float | None = None,
 ) -> Handle:
     """Start a `reduce_scatter` and return at once.
@@ -70,18 +74,21 @@ def reduce_scatter_async(
         x: As for `reduce_scatter`; not to be changed until the handle is done.
         op: As for `allreduce`.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
         A handle whose `result()` is this rank's part; it also raises what `reduce_scatter` would.
 
     Raises:
-        ConfigError: `x` or `op` cannot be used.
+        ConfigError: `x`, `op` or `group` cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
     rows = rows_of("reduce_scatter_async", x)
     terms = reduction("reduce_scatter_async", op, None, 1.0, 1.0)
-    return start("reduce_scatter_async", Collective.REDUCE_SCATTER, rows, name, timeout_s, terms)
+    return start(
+        "reduce_scatter_async", Collective.REDUCE_SCATTER, rows, name, timeout_s, terms, group
+    )
 
 
 def alltoall(
@@ -89,6 +96,7 @@ def alltoall(
     splits: Sequence[int] | None = None,
     *,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     timeout_s: float | None = None,
 ) -> Array:
     """Send each rank its own rows of `x`, and return what all ranks had for this one.
@@ -96,17 +104,18 @@ def alltoall(
     Args:
         x: At least one dimension; any supported dtype. The first dimension may differ between
             ranks, the others and the dtype may not. It is only read.
-        splits: Rows for each rank, in rank order: n numbers from 0 whose sum is the length of the
-            first dimension. They may differ from rank to rank. None cuts evenly.
+        splits: Rows for each rank that takes part, in rank order: n numbers from 0 whose sum is
+            the length of the first dimension. They may differ from rank to rank. None cuts evenly.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
         A new array: the rows from rank 0, then those from rank 1 and so on.
 
     Raises:
-        ConfigError: `x` or `splits` cannot be used, or `splits` is None and the ranks do not divide
-            the rows.
+        ConfigError: `x`, `splits` or `group` cannot be used, or `splits` is None and the ranks do
+            not divide the rows.
         MismatchError: Ranks disagree on dtype, trailing dimensions or order; no data has moved.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
@@ -117,8 +126,8 @@ def alltoall(
         >>> mine = alltoall(rows, splits=[3, 0, 1])  # 3 to rank 0, 1 to rank 2
     """
     rows = rows_of("alltoall", x)
-    terms = _cut("alltoall", rows, splits)
-    return run("alltoall", Collective.ALLTOALL, rows, name, timeout_s, terms)
+    terms = _cut("alltoall", rows, splits, group)
+    return run("alltoall", Collective.ALLTOALL, rows, name, timeout_s, terms, group)
 
 
 def alltoall_async(
@@ -126,6 +135,7 @@ def alltoall_async(
     splits: Sequence[int] | None = None,
     *,
     name: str | None = None,
+    group: ProcessGroup | None = None,
     timeout_s: float | None = None,
 ) -> Handle:
     """Start an `alltoall` and return at once.
@@ -134,6 +144,7 @@ def alltoall_async(
         x: As for `alltoall`; not to be changed until the handle is done.
         splits: As for `alltoall`.
         name: As for `allreduce`.
+        group: As for `allreduce`.
         timeout_s: As for `allreduce`.
 
     Returns:
@@ -141,16 +152,18 @@ def alltoall_async(
         `alltoall` would.
 
     Raises:
-        ConfigError: `x` or `splits` cannot be used.
+        ConfigError: `x`, `splits` or `group` cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
     rows = rows_of("alltoall_async", x)
-    terms = _cut("alltoall_async", rows, splits)
-    return start("alltoall_async", Collective.ALLTOALL, rows, name, timeout_s, terms)
+    terms = _cut("alltoall_async", rows, splits, group)
+    return start("alltoall_async", Collective.ALLTOALL, rows, name, timeout_s, terms, group)
 
 
-def _cut(place: str, rows: Array, splits: Sequence[int] | None) -> Terms:
-    size = current().world.size
+def _cut(
+    place: str, rows: Array, splits: Sequence[int] | None, group: ProcessGroup | None
+) -> Terms:
+    size = len(ranks_of(place, group))
     cut = _even(place, len(rows), size) if splits is None else _checked(place, splits)
     if len(cut) != size or min(cut) < 0 or sum(cut) != len(rows):
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 from ringsync._native import make_shortcut
 from ringsync.collectives.reduce_op import ReduceOp
+from ringsync.group import ProcessGroup
 from ringsync.handle import Pending
 from ringsync.runtime import engine_cell
 
@@ -35,7 +36,9 @@ def shortcut(
     """
 
     def wrap(function: _F) -> _F:
-        made = make_shortcut(function, engine_cell, collective, ReduceOp, handle_type, is_list)
+        made = make_shortcut(
+            function, engine_cell, collective, ReduceOp, ProcessGroup, handle_type, is_list
+        )
         return cast(_F, update_wrapper(made, function))
 
     return wrap
