@@ -9,6 +9,7 @@ from ringsync.arrays import Array
 from ringsync.autograd import Parameter
 from ringsync.collectives import broadcast_async_
 from ringsync.errors import ConfigError
+from ringsync.group import ProcessGroup
 from ringsync.handle import wait_all
 from ringsync.nn import Module
 from ringsync.objects import broadcast_object
@@ -26,17 +27,21 @@ class Stateful(Protocol):
 
 
 def broadcast_parameters(
-    parameters: Module | Iterable[Parameter] | Mapping[str, Array], root: int = 0
+    parameters: Module | Iterable[Parameter] | Mapping[str, Array],
+    root: int = 0,
+    *,
+    group: ProcessGroup | None = None,
 ) -> None:
     """Overwrite every rank's parameters with `root`'s.
 
     Args:
         parameters: A module, its parameters, or named arrays; the same names, shapes and dtypes on
             every rank.
-        root: The rank whose values all get.
+        root: The rank whose values all get, by its number in the world, of a group as well.
+        group: As for `allreduce`.
 
     Raises:
-        ConfigError: `parameters` is none of these, or there is no rank `root`.
+        ConfigError: `parameters` is none of these, or `root` does not take part.
         MismatchError: Ranks hold different parameters; the first difference is named.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
@@ -45,25 +50,33 @@ def broadcast_parameters(
     """
     named = _named_arrays(parameters)
     specs = [TensorSpec(name, array.shape, array.dtype.name) for name, array in named]
-    check_equal_layout(specs, "broadcast_parameters")
-    wait_all([broadcast_async_(array, root, name=f"parameter.{name}") for name, array in named])
+    check_equal_layout(specs, "broadcast_parameters", group)
+    wait_all(
+        [
+            broadcast_async_(array, root, name=f"parameter.{name}", group=group)
+            for name, array in named
+        ]
+    )
 
 
-def broadcast_optimizer_state(optimizer: Stateful, root: int = 0) -> None:
+def broadcast_optimizer_state(
+    optimizer: Stateful, root: int = 0, *, group: ProcessGroup | None = None
+) -> None:
     """Give every rank's optimizer the state of `root`'s.
 
     Args:
         optimizer: Anything with `state_dict` and `load_state_dict`, wrapped or not.
-        root: The rank whose state all get.
+        root: The rank whose state all get, by its number in the world, of a group as well.
+        group: As for `allreduce`.
 
     Raises:
-        ConfigError: There is no rank `root`.
+        ConfigError: `root` does not take part.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
     Cost: (n-1) * the state's pickled size sent by `root`.
     """
-    optimizer.load_state_dict(broadcast_object(optimizer.state_dict(), root))
+    optimizer.load_state_dict(broadcast_object(optimizer.state_dict(), root, group=group))
 
 
 def _named_arrays(

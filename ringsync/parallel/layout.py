@@ -10,6 +10,7 @@ import numpy as np
 
 from ringsync.arrays import Array
 from ringsync.errors import MismatchError
+from ringsync.group import ProcessGroup
 from ringsync.objects import allgather_object
 
 
@@ -28,13 +29,19 @@ class TensorSpec:
     dtype: str
 
 
-def check_equal_start(specs: Sequence[TensorSpec], values: Sequence[Array], name: str) -> None:
+def check_equal_start(
+    specs: Sequence[TensorSpec],
+    values: Sequence[Array],
+    name: str,
+    group: ProcessGroup | None = None,
+) -> None:
     """Compare names, shapes, dtypes and values of the parameters over all ranks.
 
     Args:
         specs: This rank's parameters, in registration order.
         values: Their values.
         name: Name of the set of parameters, equal on all ranks.
+        group: Whose ranks hold them; None: all.
 
     Raises:
         MismatchError: The first parameter that differs is named, on every rank alike.
@@ -43,15 +50,18 @@ def check_equal_start(specs: Sequence[TensorSpec], values: Sequence[Array], name
 
     Cost: One pass over the values (about 1 GB/s), some 100 bytes sent per parameter; once.
     """
-    _compare(specs, [_digest(value) for value in values], name)
+    _compare(specs, [_digest(value) for value in values], name, group)
 
 
-def check_equal_layout(specs: Sequence[TensorSpec], name: str) -> None:
+def check_equal_layout(
+    specs: Sequence[TensorSpec], name: str, group: ProcessGroup | None = None
+) -> None:
     """Compare names, shapes and dtypes of parameters over all ranks, but not their values.
 
     Args:
         specs: This rank's parameters, in an order that is equal on all ranks.
         name: Name of the set of parameters, equal on all ranks.
+        group: Whose ranks hold them; None: all.
 
     Raises:
         MismatchError: The first parameter that differs is named, on every rank alike.
@@ -60,13 +70,17 @@ def check_equal_layout(specs: Sequence[TensorSpec], name: str) -> None:
 
     Cost: Some 100 bytes sent per parameter.
     """
-    _compare(specs, [b""] * len(specs), name)
+    _compare(specs, [b""] * len(specs), name, group)
 
 
-def _compare(specs: Sequence[TensorSpec], digests: Sequence[bytes], name: str) -> None:
-    tables = allgather_object(list(zip(specs, digests, strict=True)), name=f"{name}.start")
-    for rank, table in enumerate(tables):
-        difference = _find_difference(table, tables[0], rank)
+def _compare(
+    specs: Sequence[TensorSpec], digests: Sequence[bytes], name: str, group: ProcessGroup | None
+) -> None:
+    own = list(zip(specs, digests, strict=True))
+    tables = allgather_object(own, name=f"{name}.start", group=group)
+    ranks = range(len(tables)) if group is None else group.ranks
+    for rank, table in zip(ranks, tables, strict=True):
+        difference = _find_difference(table, tables[0], rank, ranks[0])
         if difference:
             raise MismatchError(f"[{name}] {difference}")
 
@@ -78,23 +92,23 @@ def _digest(value: Array) -> bytes:
 _Table = list[tuple[TensorSpec, bytes]]
 
 
-def _find_difference(table: _Table, reference: _Table, rank: int) -> str:
+def _find_difference(table: _Table, reference: _Table, rank: int, first: int) -> str:
     """A sentence on the first difference; "" when the tables are equal."""
     for (spec, digest), (expected, expected_digest) in zip(table, reference, strict=False):
         if spec != expected:
             return (
-                f"rank {rank} holds '{spec.name}' {spec.shape} {spec.dtype}, rank 0 holds "
+                f"rank {rank} holds '{spec.name}' {spec.shape} {spec.dtype}, rank {first} holds "
                 f"'{expected.name}' {expected.shape} {expected.dtype}. Build the same model on all "
                 "ranks."
             )
         if digest != expected_digest:
             return (
                 f"'{spec.name}': its values at the first step differ between rank {rank} and rank "
-                "0. Call broadcast_parameters(model, root=0) before training."
+                f"{first}. Call broadcast_parameters(model, root={first}) before training."
             )
     if len(table) != len(reference):
         return (
-            f"rank {rank} has {len(table)} parameters, rank 0 has {len(reference)}. Build the same "
-            "model on all ranks."
+            f"rank {rank} has {len(table)} parameters, rank {first} has {len(reference)}. Build "
+            "the same model on all ranks."
         )
     return ""

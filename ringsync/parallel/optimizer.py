@@ -12,6 +12,7 @@ from ringsync.arrays import Array
 from ringsync.autograd import Parameter, Tensor
 from ringsync.collectives import ReduceOp
 from ringsync.errors import ConfigError
+from ringsync.group import ProcessGroup, ranks_of
 from ringsync.optim import Optimizer
 from ringsync.parallel.layout import TensorSpec
 from ringsync.parallel.reducer import GradientReducer
@@ -48,6 +49,7 @@ class DistributedOptimizer:
         codec: str | None = None,
         accumulate_steps: int = 1,
         bucket_mib: float | None = None,
+        group: ProcessGroup | None = None,
         sync: Ring | None = None,
     ) -> None:
         """Lay out the gradients and watch the parameters.
@@ -59,6 +61,8 @@ class DistributedOptimizer:
             accumulate_steps: Backward passes per exchange; their gradients add up.
             bucket_mib: Largest bucket in MiB; None means RINGSYNC_BUCKET_MIB. There are at least
                 three buckets, as far as single parameters allow.
+            group: Of `new_group`, this rank among its ranks: gradients are exchanged among those
+                alone. None: all ranks.
             sync: How gradients are exchanged; None means `Ring()`, the only one so far.
 
         Raises:
@@ -70,7 +74,8 @@ class DistributedOptimizer:
         _check(optimizer, op, codec, accumulate_steps, bucket_mib, sync)
         self._optimizer = optimizer
         self._reducer: GradientReducer | None = None
-        if runtime.world.size > 1:
+        ranks = ranks_of("DistributedOptimizer", group)
+        if len(ranks) > 1:
             _check_unwatched(optimizer.parameters)
             mib = runtime.settings.bucket_mib if bucket_mib is None else bucket_mib
             source = _Parameters(optimizer.parameters)
@@ -79,7 +84,9 @@ class DistributedOptimizer:
                 op=op,
                 bucket_bytes=min(max(1, int(mib * 2**20)), _MOST_BUCKET_BYTES),
                 accumulate_steps=accumulate_steps,
-                name=f"gradients.{runtime.next_number()}",
+                # Each group counts for itself: a rank need not be in as many as another.
+                name=f"gradients.{runtime.next_number(f'gradients of {group}')}",
+                group=group,
             )
             observer = _Observer(self._reducer, optimizer.parameters, runtime)
             for parameter, view in zip(optimizer.parameters, self._reducer.views, strict=True):

@@ -17,6 +17,7 @@ import numpy as np
 from ringsync.arrays import Array
 from ringsync.collectives import ReduceOp, allreduce_async_
 from ringsync.errors import ConfigError
+from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
 from ringsync.parallel.arena import Arena, Bucket, make_arena
 from ringsync.parallel.layout import TensorSpec, check_equal_start
@@ -51,6 +52,7 @@ class GradientReducer:
         bucket_bytes: int,
         accumulate_steps: int,
         name: str,
+        group: ProcessGroup | None = None,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -60,6 +62,7 @@ class GradientReducer:
             bucket_bytes: Most bytes in a bucket of more than one tensor.
             accumulate_steps: Backward passes per exchange.
             name: Name of this set of parameters, equal on all ranks.
+            group: Whose ranks exchange them, this one among them; None: all.
 
         Raises:
             RingsyncError: There is no room.
@@ -68,6 +71,7 @@ class GradientReducer:
         self._op = op
         self._accumulate_steps = accumulate_steps
         self._name = name
+        self._group = group
         specs = source.specs()
         self._arena: Arena = make_arena(specs, bucket_bytes, name)
         self._bucket_of = {
@@ -173,13 +177,15 @@ class GradientReducer:
 
     def _check_start(self) -> None:
         if not self._is_checked:
-            check_equal_start(self._source.specs(), self._source.values(), self._name)
+            check_equal_start(self._source.specs(), self._source.values(), self._name, self._group)
             self._is_checked = True
 
     def _submit(self, bucket: Bucket) -> None:
         self._gather(bucket)
         start_ns = time.monotonic_ns()
-        self._handles.append(allreduce_async_(bucket.memory, op=self._op, name=bucket.name))
+        self._handles.append(
+            allreduce_async_(bucket.memory, op=self._op, name=bucket.name, group=self._group)
+        )
         mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
 
     def _gather(self, bucket: Bucket) -> None:
