@@ -63,6 +63,7 @@ from ringsync.runtime import (
     size,
 )
 from ringsync.timeline import start_timeline, stop_timeline
+from ringsync.version import __version__
 
 __all__ = [
     "Adasum",
@@ -77,6 +78,7 @@ __all__ = [
     "ReduceOp",
     "Ring",
     "Sum",
+    "__version__",
     "allgather",
     "allgather_async",
     "allgather_object",

@@ -10,13 +10,13 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
 from ringsync.errors import ConfigError
 from ringsync.launch.hosts import Host, parse_hosts
 from ringsync.launch.placement import physical_core_count
+from ringsync.version import __version__
 
 _MOST_RANKS = 4096  # a typing error beyond it would exhaust process ids before it could be stopped
 # Options followed by a value of their own, so that the command's first word can be told from it.
@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--start-timeout", type=_seconds, metavar="S", help="how long ranks look for each other")
     add("--verbose", action="store_true", help="tell the start and end of every rank")
-    add("--version", action="version", version=f"ringsyncrun {_version()}")
+    add("--version", action="version", version=f"ringsyncrun {__version__}")
     return parser
 
 
@@ -167,10 +167,3 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < sys.maxsize / 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
     return seconds
-
-
-def _version() -> str:
-    try:
-        return version("ringsync")
-    except PackageNotFoundError:
-        return "(not installed)"
