@@ -1,6 +1,6 @@
-"""The entry point `ringsyncrun`: checks everything, runs the job, merges its timeline.
+"""The entry point `ringsyncrun`: checks everything before any rank starts, and has the job run.
 
-What it checks it checks before any rank starts; the running itself is guard.py and supervise.py.
+The running itself is running.py.
 """
 
 from __future__ import annotations
@@ -9,29 +9,16 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 
 from ringsync.errors import ConfigError
 from ringsync.launch.arguments import Arguments, parse_arguments
 from ringsync.launch.command import resolve_command
-from ringsync.launch.directories import (
-    make_job_directory,
-    name_job_directory,
-    prepare_logs,
-    prepare_rank_logs,
-    prepare_timeline,
-    remove_job_directory,
-)
-from ringsync.launch.guard import Watched, run_guarded, signals_held
+from ringsync.launch.directories import name_job_directory, prepare_logs, prepare_timeline
 from ringsync.launch.job import Job
 from ringsync.launch.output import open_missing_standard_streams, say
 from ringsync.launch.placement import choose_size, core_count
+from ringsync.launch.running import refuse, run_job
 from ringsync.launch.spawn import share_cores, shared_environment
-from ringsync.launch.supervise import supervise
-from ringsync.report.merge import merge_directory
-
-_USAGE_ERROR = 2
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -49,8 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
         arguments = parse_arguments(sys.argv[1:] if words is None else words)
         return _launch(arguments)
     except ConfigError as error:
-        say(str(error))
-        return _USAGE_ERROR
+        return refuse(error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
@@ -84,38 +70,4 @@ def _launch(arguments: Arguments) -> int:
         grace_s=arguments.grace_s,
         is_verbose=arguments.is_verbose,
     )
-    prepare_rank_logs(job)
-    with signals_held() as watched:
-        try:
-            status = run_guarded(partial(_supervise, job, watched), watched)
-        finally:
-            remove_job_directory(job.rendezvous)
-    if timeline is not None:
-        _merge(timeline, size)
-    return status
-
-
-def _supervise(job: Job, watched: Watched, guard_fd: int) -> int:
-    try:
-        make_job_directory(job.rendezvous)
-        return supervise(job, watched, guard_fd)
-    except ConfigError as error:
-        say(str(error))
-        return _USAGE_ERROR
-    finally:
-        remove_job_directory(job.rendezvous)
-
-
-def _merge(timeline: Path, size: int) -> None:
-    try:
-        merged = merge_directory(timeline)
-    except (ConfigError, OSError) as error:
-        say(f"[ringsyncrun] the timeline is not merged. {error}")
-        return
-    missing = sorted(set(range(size)) - set(merged.ranks))
-    if missing:
-        say(f"[ringsyncrun] the timeline has no file of ranks {missing}; they never wrote one.")
-    say(
-        f"[ringsyncrun] timeline of {len(merged.ranks)} ranks: {merged.path} "
-        "(open it in ui.perfetto.dev or chrome://tracing)"
-    )
+    return run_job(job)
