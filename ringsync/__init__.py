@@ -42,6 +42,7 @@ from ringsync.collectives import (
 )
 from ringsync.group import ProcessGroup, new_group
 from ringsync.handle import GroupedHandle, Handle
+from ringsync.jobs import run
 from ringsync.memory import empty
 from ringsync.objects import allgather_object, broadcast_object
 from ringsync.parallel import (
@@ -121,6 +122,7 @@ __all__ = [
     "reduce_metric",
     "reduce_scatter",
     "reduce_scatter_async",
+    "run",
     "send",
     "send_async",
     "shutdown",
@@ -138,7 +140,6 @@ _PLANNED = frozenset(
         "elastic",
         "graph",
         "join",
-        "run",
     }
 )
 

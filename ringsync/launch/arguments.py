@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from ringsync.errors import ConfigError
+from ringsync.jobs.request import MOST_RANKS
 from ringsync.launch.hosts import Host, parse_hosts
 from ringsync.launch.placement import physical_core_count
 from ringsync.version import __version__
 
-_MOST_RANKS = 4096  # a typing error beyond it would exhaust process ids before it could be stopped
 # Options followed by a value of their own, so that the command's first word can be told from it.
 _VALUED = frozenset(
     {
@@ -154,8 +154,8 @@ def _parser() -> argparse.ArgumentParser:
 def _size(text: str) -> int:
     if text == "auto":
         return physical_core_count()
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MOST_RANKS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not auto or a number in 1..{_MOST_RANKS}")
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MOST_RANKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto or a number in 1..{MOST_RANKS}")
     return int(text)
 
 

@@ -1,6 +1,6 @@
 """The entry point `ringsyncrun`: checks everything before any rank starts, and has the job run.
 
-The running itself is running.py.
+The running itself is running.py, which `ringsync.run` comes to by another door.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
         arguments = parse_arguments(sys.argv[1:] if words is None else words)
         return _launch(arguments)
     except ConfigError as error:
-        return refuse(error)
+        return refuse(None, error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 

@@ -64,22 +64,23 @@ def signal_name(number: int) -> str:
         return f"SIG{number}"
 
 
-def die_with_parent(parent_pid: int) -> Callable[[], None]:
-    """Prepare a function for a new child: SIGKILL it when its parent thread ends.
+def die_with_parent(parent_pid: int, number: int = signal.SIGKILL) -> Callable[[], None]:
+    """Prepare a function for a new child: signal it when its parent thread ends.
 
     Args:
         parent_pid: Process id of the parent, taken before the fork.
+        number: The signal.
 
     Returns:
-        A function to call in the child, after fork and before exec. It ends the child at once if
-        the parent is gone already, since then no signal would come.
+        A function to call in the child, after fork, also before exec. It ends the child at once
+        if the parent is gone already, since then no signal would come.
     """
     prctl = _load_prctl()
 
     def tie() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != parent_pid:
-            os._exit(128 + signal.SIGKILL)
+            os._exit(128 + number)
 
     return tie
 

@@ -58,11 +58,14 @@ def remove_job_directory(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def prepare_timeline(directory: Path | None) -> Path | None:
+def prepare_timeline(
+    directory: Path | None, option: str = "[ringsyncrun] --timeline"
+) -> Path | None:
     """Make the timeline's directory and clear an earlier run's files out of it.
 
     Args:
         directory: Value of `--timeline`.
+        option: How it was asked for, as messages begin.
 
     Returns:
         Its absolute path; None if there is none.
@@ -72,16 +75,17 @@ def prepare_timeline(directory: Path | None) -> Path | None:
     """
     if directory is None:
         return None
-    path = _prepare(directory, "--timeline")
-    _clear((*path.glob("rank.[0-9]*.json"), path / "timeline.json"), "--timeline")
+    path = _prepare(directory, option)
+    _clear((*path.glob("rank.[0-9]*.json"), path / "timeline.json"), option)
     return path
 
 
-def prepare_logs(directory: Path | None) -> Path | None:
+def prepare_logs(directory: Path | None, option: str = "[ringsyncrun] --log-dir") -> Path | None:
     """Make the directory of `--log-dir` and clear an earlier run's logs and summary out of it.
 
     Args:
         directory: Value of `--log-dir`.
+        option: How it was asked for, as messages begin.
 
     Returns:
         Its absolute path; None if there is none.
@@ -91,8 +95,8 @@ def prepare_logs(directory: Path | None) -> Path | None:
     """
     if directory is None:
         return None
-    path = _prepare(directory, "--log-dir")
-    _clear((*path.glob("rank.[0-9]*/std*"), path / "summary.json"), "--log-dir")
+    path = _prepare(directory, option)
+    _clear((*path.glob("rank.[0-9]*/std*"), path / "summary.json"), option)
     return path
 
 
@@ -108,7 +112,7 @@ def prepare_rank_logs(job: Job) -> None:
     for rank in range(job.size):
         directory = job.rank_log_dir(rank)
         if directory is not None:
-            _prepare(directory, "--log-dir")
+            _prepare(directory, "[ringsyncrun] --log-dir")
 
 
 def _clear(files: Iterable[Path], option: str) -> None:
@@ -117,7 +121,7 @@ def _clear(files: Iterable[Path], option: str) -> None:
             old.unlink(missing_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"[ringsyncrun] {option}: {old} of an earlier run cannot be removed: "
+                f"{option}: {old} of an earlier run cannot be removed: "
                 f"{error.strerror}. Name another directory."
             ) from error
 
@@ -130,6 +134,6 @@ def _prepare(directory: Path, option: str) -> Path:
             return path
     except OSError as error:
         raise ConfigError(
-            f"[ringsyncrun] {option} {directory} is not a directory that can be written: "
+            f"{option} {directory} is not a directory that can be written: "
             f"{error.strerror}. Name another one."
         ) from error

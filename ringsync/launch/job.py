@@ -24,6 +24,9 @@ class Job:
         is_tagged: Whether each line of output starts with `[rank]`.
         grace_s: Seconds between the request to end and SIGKILL.
         is_verbose: Whether the start and end of every rank is told.
+        descriptors: What each rank inherits beside its standard streams, by rank; empty for none.
+        report: Descriptor of whoever asked for the job, who tells people how it ended; None means
+            that the launcher does.
     """
 
     command: tuple[str, ...]
@@ -36,6 +39,8 @@ class Job:
     is_tagged: bool = True
     grace_s: float = 3.0
     is_verbose: bool = False
+    descriptors: tuple[tuple[int, ...], ...] = ()
+    report: int | None = None
 
     def rank_log_dir(self, rank: int) -> Path | None:
         """Name the directory of one rank's output; None without `log_dir`."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from ringsync.jobs.channels import write_message
 from ringsync.launch.descendants import ProcessEnd, signal_name
 from ringsync.launch.job import Job
 
@@ -93,21 +95,17 @@ def last_words(job: Job, outcome: Outcome) -> list[str]:
     ]
 
 
-def write_summary(directory: Path, job: Job, outcome: Outcome) -> Path:
-    """Write summary.json: cause, exit code, first failing rank, and each rank's end.
+def summary_of(job: Job, outcome: Outcome) -> dict[str, object]:
+    """Put into JSON's types: cause, exit code, first failing rank, and each rank's end.
 
     Args:
-        directory: The log directory.
         job: The job.
         outcome: How it ended.
 
     Returns:
-        The file.
-
-    Raises:
-        OSError: It cannot be written.
+        What summary.json holds.
     """
-    summary = {
+    return {
         "schema": _SCHEMA,
         "job_id": job.job_id,
         "host": socket.gethostname(),
@@ -119,11 +117,37 @@ def write_summary(directory: Path, job: Job, outcome: Outcome) -> Path:
         "duration_s": round(outcome.duration_s, 3),
         "ranks": [_rank_summary(record) for record in outcome.ranks],
     }
+
+
+def write_summary(directory: Path, summary: dict[str, object]) -> Path:
+    """Write summary.json.
+
+    Args:
+        directory: The log directory.
+        summary: What `summary_of` gave.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     path = directory / "summary.json"
     draft = directory / f".summary.json.{os.getpid()}"
     draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     draft.replace(path)
     return path
+
+
+def write_report(descriptor: int, summary: Mapping[str, object]) -> None:
+    """Hand the outcome to the process that asked for the job.
+
+    Args:
+        descriptor: A channel of that process.
+        summary: What `summary_of` gave, or `error` alone if no rank was started.
+    """
+    text = json.dumps(summary).encode("ascii")
+    write_message(descriptor, b"J", lambda file: file.write(text))
 
 
 def _failure_words(job: Job, outcome: Outcome, record: RankRecord) -> list[str]:
@@ -150,6 +174,7 @@ def _rank_summary(record: RankRecord) -> dict[str, object]:
         "pid": record.pid,
         "exit_code": end.status if end else None,
         "signal": signal_name(number) if number else None,
+        "how": end.describe() if end else "outlived SIGKILL",
         "ended_by_launcher": record.is_stopped,
         "duration_s": round(record.duration_s, 3),
         "last_stderr_line": record.last_stderr_line,

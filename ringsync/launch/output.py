@@ -9,10 +9,14 @@ import contextlib
 import os
 import re
 import selectors
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+READER_GONE, OUTPUT_ERROR = 128 + signal.SIGPIPE, 74  # 74: EX_IOERR of sysexits.h
+
+_STDOUT = 1
 _STDERR = 2  # the highest standard descriptor; os.open always takes the lowest free number
 _READ_BYTES = 64 * 1024  # the usual capacity of a pipe, so one read can empty it
 # More than a pipe can hold (1 MiB without privileges), so what a dead rank wrote is all taken,

@@ -1,6 +1,6 @@
 """Runs one settled job to its end: the guard, the supervisor, the directories, the timeline.
 
-What a job is the command line has settled before.
+Both doors to the launcher come here, the command line and `called`; they settle what a job is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ringsync.launch.directories import (
 )
 from ringsync.launch.guard import Watched, run_guarded, signals_held
 from ringsync.launch.job import Job
+from ringsync.launch.outcome import write_report
 from ringsync.launch.output import say
 from ringsync.launch.supervise import supervise
 from ringsync.report.merge import merge_directory
@@ -46,16 +47,20 @@ def run_job(job: Job) -> int:
     return status
 
 
-def refuse(error: ConfigError) -> int:
-    """Say why no rank is started.
+def refuse(report: int | None, error: ConfigError) -> int:
+    """Say why no rank is started, to people or to whoever asked for the job.
 
     Args:
+        report: See `Job`.
         error: The reason.
 
     Returns:
         The launcher's exit code.
     """
-    say(str(error))
+    if report is None:
+        say(str(error))
+    else:
+        write_report(report, {"error": str(error)})
     return USAGE_ERROR
 
 
@@ -64,7 +69,7 @@ def _supervise(job: Job, watched: Watched, guard_fd: int) -> int:
         make_job_directory(job.rendezvous)
         return supervise(job, watched, guard_fd)
     except ConfigError as error:
-        return refuse(error)
+        return refuse(job.report, error)
     finally:
         remove_job_directory(job.rendezvous)
 

@@ -85,7 +85,7 @@ def shared_environment(exports: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: An export is malformed, not set here, or belongs to the launcher.
     """
-    environment = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
+    environment = {name: value for name, value in os.environ.items() if not is_foreign(name)}
     if "RINGSYNC_JOB_ID" in os.environ:
         # Started by a rank of another job: its timeline is that job's.
         environment.pop("RINGSYNC_TIMELINE", None)
@@ -96,7 +96,7 @@ def shared_environment(exports: Sequence[str]) -> dict[str, str]:
                 f"[ringsyncrun] -x {export!r} does not start with a variable's name. Write "
                 "-x NAME to pass a variable on, or -x NAME=VAL to set it."
             )
-        if _is_foreign(name):
+        if is_foreign(name):
             raise ConfigError(
                 f"[ringsyncrun] -x {name}: only a launcher sets that, and ringsyncrun does so for "
                 "each rank. Leave it out."
@@ -108,6 +108,18 @@ def shared_environment(exports: Sequence[str]) -> dict[str, str]:
             )
         environment[name] = value if equals else os.environ[name]
     return environment
+
+
+def is_foreign(name: str) -> bool:
+    """Tell whether only a launcher sets a variable, for each rank its own.
+
+    Args:
+        name: Of the variable.
+
+    Returns:
+        True for the numbers of ranks, of any launcher.
+    """
+    return name in _FOREIGN_NAMES or name.startswith(_FOREIGN_PREFIXES)
 
 
 def share_cores(environment: dict[str, str], size: int) -> str | None:
@@ -202,6 +214,7 @@ def start_rank(job: Job, place: Place) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         bufsize=0,
         env=rank_environment(job, place),
+        pass_fds=job.descriptors[place.rank] if job.descriptors else (),
         start_new_session=True,
         preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - no threads here
     )
@@ -209,10 +222,6 @@ def start_rank(job: Job, place: Place) -> subprocess.Popen[bytes]:
         if pipe is not None:
             os.set_blocking(pipe.fileno(), False)
     return process
-
-
-def _is_foreign(name: str) -> bool:
-    return name in _FOREIGN_NAMES or name.startswith(_FOREIGN_PREFIXES)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -31,15 +31,22 @@ from ringsync.launch.descendants import (
 )
 from ringsync.launch.guard import Watched
 from ringsync.launch.job import Job
-from ringsync.launch.outcome import Cause, Outcome, RankRecord, last_words, write_summary
-from ringsync.launch.output import Stream, open_log
+from ringsync.launch.outcome import (
+    Cause,
+    Outcome,
+    RankRecord,
+    last_words,
+    summary_of,
+    write_report,
+    write_summary,
+)
+from ringsync.launch.output import OUTPUT_ERROR, READER_GONE, Stream, open_log
 from ringsync.launch.placement import Place, places
 from ringsync.launch.relay import Relay
 from ringsync.launch.spawn import start_rank
 
 _READ_BYTES = 4096  # one byte per signal
 _KILL_LIMIT_S = 1.5  # with the default grace of 3 s all is over within 5 s of the first failure
-_READER_GONE, _OUTPUT_ERROR = 128 + signal.SIGPIPE, 74  # 74: EX_IOERR of sysexits.h
 
 
 @dataclass(slots=True)
@@ -114,15 +121,22 @@ class Supervisor:
             self._relay.tell(f"processes {sorted(left)} do not die; look at them with ps.")
         self._flush()
         outcome = self._outcome(time.monotonic() - started_s)
-        for line in last_words(self._job, outcome):
-            self._relay.tell(line)
-        if self._job.log_dir is not None:
-            try:
-                write_summary(self._job.log_dir, self._job, outcome)
-            except OSError as error:
-                self._relay.tell(f"summary.json is missing: {error}.")
+        self._report(outcome)
         self._flush()
         return outcome.status
+
+    def _report(self, outcome: Outcome) -> None:
+        summary = summary_of(self._job, outcome)
+        if self._job.report is not None:
+            write_report(self._job.report, summary)
+        else:
+            for line in last_words(self._job, outcome):
+                self._relay.tell(line)
+        if self._job.log_dir is not None:
+            try:
+                write_summary(self._job.log_dir, summary)
+            except OSError as error:
+                self._relay.tell(f"summary.json is missing: {error}.")
 
     def _heed(self, watched: Watched) -> None:
         for number in watched:
@@ -194,7 +208,7 @@ class Supervisor:
         error = self._relay.error
         if error is None:
             return None
-        status = _READER_GONE if isinstance(error, BrokenPipeError) else _OUTPUT_ERROR
+        status = READER_GONE if isinstance(error, BrokenPipeError) else OUTPUT_ERROR
         return Ending(Cause.OUTPUT_CLOSED, status, error.strerror or "")
 
     def _on_end(self, rank: RankProcess) -> None:
@@ -206,7 +220,7 @@ class Supervisor:
             self._relay.tell(f"rank {rank.place.rank} (pid {rank.process.pid}) {end.describe()}")
         if self._ending is None and end.status != 0:
             alive = sum(other.end is None for other in self._ranks)
-            if alive:
+            if alive and self._job.report is None:
                 self._relay.tell(
                     f"rank {rank.place.rank} of {self._job.size} {end.describe()}; ending the "
                     f"other {alive} (SIGTERM now, SIGKILL after {self._job.grace_s:g} s)"

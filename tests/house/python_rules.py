@@ -83,6 +83,16 @@ def root_imports(files: Sources) -> list[str]:
     ]
 
 
+def launcher_imports(files: Sources) -> list[str]:
+    """Modules outside of the launcher that import it: whoever needs it starts it as a process."""
+    launcher = (f"{PACKAGE}.launch",)
+    return [
+        f"{found.where}: {found.importer} imports {found.target}"
+        for found in imports(files)
+        if _is_within(found.target, launcher) and not _is_within(found.importer, launcher)
+    ]
+
+
 def imports_between_the_halves(files: Sources) -> list[str]:
     """Floor 7: the learning half and the communicating half do not know of one another."""
     return [

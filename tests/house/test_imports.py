@@ -46,6 +46,10 @@ def test_no_module_imports_the_root(package):
     require_none(rules.root_imports(package))
 
 
+def test_nobody_imports_the_launcher(package):
+    require_none(rules.launcher_imports(package))
+
+
 def test_learning_and_communication_do_not_see_each_other(package):
     require_none(rules.imports_between_the_halves(package))
 
@@ -157,6 +161,14 @@ def test_an_import_of_the_root_is_found(line):
 def test_an_import_of_a_submodule_is_no_import_of_the_root(line):
     files = {"ringsync/errors.py": "", "ringsync/nn/linear.py": line}
     assert rules.root_imports(files) == []
+
+
+@pytest.mark.parametrize("path", ["ringsync/__init__.py", "ringsync/jobs/running.py"])
+def test_an_import_of_the_launcher_is_found(path):
+    files = {path: "from ringsync.launch import guard", "ringsync/launch/guard.py": ""}
+    assert len(rules.launcher_imports(files)) == 1
+    files = {"ringsync/launch/cli.py": "from ringsync.launch import guard"}
+    assert rules.launcher_imports(files) == []
 
 
 def test_an_import_across_the_halves_is_found_in_both_directions():

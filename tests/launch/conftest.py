@@ -24,6 +24,9 @@ import ringsync
 DEADLINE_S = 20.0
 MARK = "RINGSYNC_TEST_MARK"
 
+# What Python runs; () runs the first word as a script.
+LAUNCHER = ("-m", "ringsync.launch")
+
 
 def launcher_environment(mark: str) -> dict[str, str]:
     environment = {
@@ -107,9 +110,9 @@ class Launcher:
         path.write_text(textwrap.dedent(body))
         return str(path)
 
-    def run(self, *words: str, env=None, **options) -> subprocess.CompletedProcess:
+    def run(self, *words: str, env=None, by=LAUNCHER, **options) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, "-m", "ringsync.launch", *words],
+            [sys.executable, *by, *words],
             env=launcher_environment(uuid.uuid4().hex) | (env or {}),
             cwd=self.directory,
             timeout=DEADLINE_S,
@@ -117,10 +120,10 @@ class Launcher:
             **({"capture_output": True, "text": True} | options),
         )
 
-    def start(self, *words: str, **options) -> Running:
+    def start(self, *words: str, by=LAUNCHER, **options) -> Running:
         mark = uuid.uuid4().hex
         process = subprocess.Popen(
-            [sys.executable, "-m", "ringsync.launch", *words],
+            [sys.executable, *by, *words],
             env=launcher_environment(mark),
             cwd=self.directory,
             stdout=subprocess.PIPE,
@@ -131,7 +134,7 @@ class Launcher:
         self.running.append(running)
         return running
 
-    def start_on_terminal(self, *words: str) -> tuple[Running, int]:
+    def start_on_terminal(self, *words: str, by=LAUNCHER) -> tuple[Running, int]:
         """Start with a terminal of its own; a session leader that opens one comes to own it."""
         mark = uuid.uuid4().hex
         master, slave = os.openpty()
@@ -139,7 +142,7 @@ class Launcher:
         become = "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
         shim = [sys.executable, "-c", open_it + become, os.ttyname(slave)]
         process = subprocess.Popen(
-            [*shim, "-m", "ringsync.launch", *words],
+            [*shim, *by, *words],
             env=launcher_environment(mark),
             cwd=self.directory,
             stdin=slave,

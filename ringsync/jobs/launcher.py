@@ -1,0 +1,149 @@
+"""The launcher as a child of the caller: starts it, shows what it prints, and ends it.
+
+A process of its own, because it forks, adopts orphans and takes over signals; a notebook has
+threads, children and handlers that this would upset.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import itertools
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from typing import TextIO
+
+from ringsync.jobs.request import Request, encode_request
+
+_READ_BYTES = 64 * 1024  # the usual capacity of a pipe
+# Blocked from the first line on: they wait until the launcher heeds them, and end nothing halfway.
+_BEGIN_LAUNCHER = (
+    "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, "
+    "[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])"
+)
+
+
+def python_command(module: str, *words: str, begin: str = "pass") -> tuple[str, ...]:
+    """Build a command that runs `main` of a module where modules are found as they are here.
+
+    Args:
+        module: Its name.
+        words: Its arguments.
+        begin: A statement to run first.
+
+    Returns:
+        The argument vector.
+    """
+    paths = [str(path) for path in sys.path]
+    program = f"{begin}; import sys; sys.path[:] = {paths!r}; from {module} import main; main()"
+    return (sys.executable, "-P", "-c", program, *words)
+
+
+def run_launcher(request: Request, descriptors: tuple[int, ...], timeout_s: float | None) -> bool:
+    """Run a job and show its output in this process's streams.
+
+    Whatever is raised here meanwhile, KeyboardInterrupt above all, ends every process of the job
+    first. So does the end of the calling thread or of this process.
+
+    Args:
+        request: The job.
+        descriptors: What the launcher inherits.
+        timeout_s: Seconds until the job is ended, or None.
+
+    Returns:
+        False if the time was over.
+    """
+    deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+    process = subprocess.Popen(
+        python_command("ringsync.launch.called", str(os.getpid()), begin=_BEGIN_LAUNCHER),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        pass_fds=descriptors,
+        start_new_session=True,  # Ctrl-C reaches it through this process only, so once
+    )
+    # It starts nothing before it has the whole request, so up to here nothing can be left behind.
+    with process:
+        output = _Output(process)
+        try:
+            _send(process, request)
+            if output.carry(deadline_s):
+                return True
+        except BaseException as error:
+            is_interrupt = isinstance(error, KeyboardInterrupt)
+            _end(process, output, signal.SIGINT if is_interrupt else signal.SIGTERM, is_interrupt)
+            raise
+        _end(process, output, signal.SIGTERM, is_shown=True)
+        return False
+
+
+class _Output:
+    """The launcher's two streams, on their way to this process's own."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.is_shown = True
+        self._process = process
+        self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
+
+    def carry(self, deadline_s: float | None) -> bool:
+        """Show all until the launcher has ended; False if the deadline came first."""
+        with selectors.DefaultSelector() as selector:
+            for index, pipe in enumerate((self._process.stdout, self._process.stderr)):
+                if pipe is not None and not pipe.closed:
+                    selector.register(pipe, selectors.EVENT_READ, index)
+            while selector.get_map():
+                left_s = None if deadline_s is None else deadline_s - time.monotonic()
+                ready = selector.select(left_s)
+                if left_s is not None and left_s <= 0:
+                    return False
+                for key, _ in ready:
+                    data = os.read(key.fd, _READ_BYTES)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                    self._show(key.data, data)
+        # No process of the job has these pipes any more, so it has ended, or does so now.
+        self._process.wait()
+        return True
+
+    def _show(self, index: int, data: bytes) -> None:
+        text = self._decoders[index].decode(data, final=not data)
+        stream: TextIO | None = (sys.stdout, sys.stderr)[index]
+        if text and stream is not None and self.is_shown:
+            stream.write(text)
+            stream.flush()
+
+
+def _send(process: subprocess.Popen[bytes], request: Request) -> None:
+    if process.stdin is None:
+        return
+    # A launcher that could not even start has closed it; what it printed says why.
+    with contextlib.suppress(BrokenPipeError):
+        left = memoryview(encode_request(request))
+        while left:
+            left = left[process.stdin.write(left) :]
+    process.stdin.close()
+
+
+def _end(
+    process: subprocess.Popen[bytes], output: _Output, number: signal.Signals, is_shown: bool
+) -> None:
+    """Have the launcher end the job, and wait for it; a second interrupt ends it at once.
+
+    Killed, the launcher's two halves still clean up after each other.
+    """
+    if signal.getsignal(number) == signal.SIG_IGN:
+        number = signal.SIGTERM  # the launcher ignores what this process ignores
+    output.is_shown = is_shown
+    for attempt in itertools.chain([number], itertools.repeat(signal.SIGKILL)):
+        process.send_signal(attempt)
+        try:
+            output.carry(None)
+        except BaseException:  # the first one is raised, once nothing is left to end
+            output.is_shown = False
+        else:
+            return

@@ -1,0 +1,75 @@
+"""The launcher as `ringsync.run` starts it, told what to run by its standard input.
+
+The caller is another process and may have threads, children and signal handlers; whatever ends it
+ends the job. How the job ended goes back through a descriptor, not to people.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from ringsync.errors import ConfigError
+from ringsync.jobs.request import Request, decode_request
+from ringsync.launch.descendants import die_with_parent
+from ringsync.launch.directories import name_job_directory, prepare_logs, prepare_timeline
+from ringsync.launch.job import Job
+from ringsync.launch.output import open_missing_standard_streams, say
+from ringsync.launch.running import refuse, run_job
+from ringsync.launch.spawn import is_foreign, share_cores, shared_environment
+
+
+def main() -> None:
+    """Run the job that standard input describes, for the process whose number is the argument.
+
+    Raises:
+        SystemExit: Always; its code is the launcher's.
+    """
+    die_with_parent(int(sys.argv[1]), signal.SIGTERM)()
+    open_missing_standard_streams()
+    request = decode_request(sys.stdin.buffer.read())
+    if request is None:  # the caller has changed its mind, or is no more
+        sys.exit(0)
+    try:
+        status = run_job(_settle(request))
+    except ConfigError as error:
+        status = refuse(request.report, error)
+    sys.exit(status)
+
+
+def _settle(request: Request) -> Job:
+    environment = shared_environment(())
+    for name, value in request.environment.items():
+        if is_foreign(name):
+            raise ConfigError(
+                f"[run] env: {name} is set by a launcher alone, which run is, for each rank. Leave "
+                "it out."
+            )
+        environment[name] = value
+    if request.start_timeout_s is not None:
+        environment["RINGSYNC_START_TIMEOUT_S"] = f"{request.start_timeout_s:g}"
+    remark = share_cores(environment, request.size)
+    if remark is not None and request.is_verbose:
+        say(remark)
+    job_id = secrets.token_hex(8)
+    is_tagged = request.is_tagged
+    return Job(
+        command=request.command,
+        size=request.size,
+        job_id=job_id,
+        rendezvous=name_job_directory(job_id),
+        environment=environment,
+        timeline=prepare_timeline(_path(request.timeline), "[run] timeline"),
+        log_dir=prepare_logs(_path(request.log_dir), "[run] log_dir"),
+        is_tagged=request.size > 1 if is_tagged is None else is_tagged,
+        grace_s=request.grace_s,
+        is_verbose=request.is_verbose,
+        descriptors=request.descriptors,
+        report=request.report,
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
