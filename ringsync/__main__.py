@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ringsync.errors import ConfigError
+from ringsync.info.report import describe_all
 from ringsync.report.cli import Answer, add_timeline_parser
 
 _USAGE_ERROR = 2
@@ -33,9 +34,10 @@ def main(words: Sequence[str] | None = None) -> int:
         The sub-command's exit code; 2 for what cannot be done as written.
     """
     parser: argparse.ArgumentParser = _Parser(
-        prog="ringsync", description="Look at ringsync runs.", allow_abbrev=False
+        prog="ringsync", description="Look at ringsync and its runs.", allow_abbrev=False
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_info_parser(commands)
     add_timeline_parser(commands)
     try:
         arguments = parser.parse_args(words)
@@ -51,6 +53,13 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return answer.status
+
+
+def _add_info_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "what was built, what this machine has, and why something is missing"
+    info = commands.add_parser("info", help=text, description=text, allow_abbrev=False)
+    info.add_argument("--json", action="store_true", help="answer in JSON")
+    info.set_defaults(run=lambda arguments: Answer(describe_all(arguments.json)))
 
 
 if __name__ == "__main__":

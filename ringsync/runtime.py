@@ -11,7 +11,14 @@ from collections import Counter
 from collections.abc import Sequence
 from types import CellType
 
-from ringsync._native import Engine, meet, memory_store
+from ringsync._native import (
+    Engine,
+    algorithm_names,
+    kernel_names,
+    meet,
+    memory_store,
+    transport_names,
+)
 from ringsync._native import assign_buckets as native_assign_buckets
 from ringsync.config import Settings, World, read_settings, read_world
 from ringsync.endings import Endings
@@ -256,6 +263,19 @@ def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> 
         Indices of the tensors of each bucket.
     """
     return native_assign_buckets(list(sizes_bytes), limit_bytes, least)
+
+
+def built_names() -> dict[str, list[str]]:
+    """Name what the native core was built with.
+
+    Returns:
+        `kernels` that this processor runs, the widest first, `transports` and `algorithms`.
+    """
+    return {
+        "kernels": kernel_names(),
+        "transports": transport_names(),
+        "algorithms": algorithm_names(),
+    }
 
 
 def _close_at_exit() -> None:

@@ -50,6 +50,8 @@ class Arguments:
         grace_s: Value of `--grace-period`.
         start_timeout_s: Value of `--start-timeout`, or None.
         is_verbose: Whether `--verbose` was given.
+        is_build_asked: Whether `--check-build` was given.
+        is_json: Whether `--json` was given.
         command: What follows the options.
     """
 
@@ -62,6 +64,8 @@ class Arguments:
     grace_s: float
     start_timeout_s: float | None
     is_verbose: bool
+    is_build_asked: bool
+    is_json: bool
     command: tuple[str, ...]
 
 
@@ -89,6 +93,8 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         grace_s=parsed.grace_period,
         start_timeout_s=parsed.start_timeout,
         is_verbose=parsed.verbose,
+        is_build_asked=parsed.check_build,
+        is_json=parsed.json,
         command=command,
     )
 
@@ -147,6 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--start-timeout", type=_seconds, metavar="S", help="how long ranks look for each other")
     add("--verbose", action="store_true", help="tell the start and end of every rank")
+    add("--check-build", "-cb", action="store_true", help="list what this version can use, and end")
+    add("--json", action="store_true", help="with --check-build: answer in JSON")
     add("--version", action="version", version=f"ringsyncrun {__version__}")
     return parser
 

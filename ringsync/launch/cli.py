@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 
 from ringsync.errors import ConfigError
+from ringsync.info.report import describe_build
 from ringsync.launch.arguments import Arguments, parse_arguments
 from ringsync.launch.command import resolve_command
 from ringsync.launch.directories import name_job_directory, prepare_logs, prepare_timeline
 from ringsync.launch.job import Job
-from ringsync.launch.output import open_missing_standard_streams, say
+from ringsync.launch.output import answer, open_missing_standard_streams, say
 from ringsync.launch.placement import choose_size, core_count
 from ringsync.launch.running import refuse, run_job
 from ringsync.launch.spawn import share_cores, shared_environment
@@ -42,6 +43,12 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _launch(arguments: Arguments) -> int:
+    if arguments.is_build_asked:
+        return answer(describe_build(arguments.is_json))
+    if arguments.is_json:
+        raise ConfigError(
+            "[ringsyncrun] --json goes with --check-build. Add it, or leave --json out."
+        )
     size = choose_size(arguments.size, arguments.hosts)
     environment = shared_environment(arguments.exports)
     command = resolve_command(arguments.command, environment.get("PATH"))

@@ -38,6 +38,27 @@ def say(line: str) -> None:
             text = text[os.write(_STDERR, text) :]
 
 
+def answer(text: str) -> int:
+    """Print what was asked for on stdout.
+
+    Args:
+        text: Without a final newline.
+
+    Returns:
+        The exit code: 141 if the reader has gone, 74 if it cannot be written.
+    """
+    data = f"{text}\n".encode(errors="surrogateescape")
+    try:
+        while data:
+            data = data[os.write(_STDOUT, data) :]
+    except BrokenPipeError:
+        return READER_GONE
+    except OSError as error:
+        say(f"[ringsyncrun] stdout cannot be written: {error.strerror}.")
+        return OUTPUT_ERROR
+    return 0
+
+
 def open_missing_standard_streams() -> None:
     """Put /dev/null where stdin, stdout or stderr is closed, so that no pipe takes its number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
