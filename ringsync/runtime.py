@@ -23,6 +23,7 @@ from ringsync._native import assign_buckets as native_assign_buckets
 from ringsync.config import Settings, World, read_settings, read_world
 from ringsync.endings import Endings
 from ringsync.errors import NotInitializedError
+from ringsync.preflight import compare_ranks, gather_facts
 from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
 from ringsync.trial import choose_way
@@ -46,7 +47,8 @@ class Runtime:
             settings: The user's tuning.
 
         Raises:
-            RendezvousError: Ranks did not come in time; the message names them.
+            RendezvousError: Ranks did not come in time, or run versions of ringsync that cannot
+                talk to each other; the message names them.
         """
         self.world = world
         self.settings = settings
@@ -56,8 +58,10 @@ class Runtime:
         if world.size == 1:
             store = memory_store()
         else:
+            facts = gather_facts(settings)  # before they meet: nobody waits for it then
             reply_s = min(settings.timeout_s, timeout_s)
             store = meet(world.directory, world.rank, world.size, timeout_s, reply_s)
+            compare_ranks(store, world, facts, timeout_s)
         self.engine = Engine(
             store,
             world.rank,
@@ -148,7 +152,8 @@ def init() -> None:
 
     Raises:
         ConfigError: The environment contradicts itself, or names several hosts.
-        RendezvousError: Ranks did not come in time; the message names them.
+        RendezvousError: Ranks did not come in time, or run versions of ringsync that cannot talk to
+            each other; the message names them.
     """
     global _current  # noqa: PLW0603 - the one piece of global state
     if _current is not None:

@@ -1,0 +1,189 @@
+"""Do all ranks run the same thing? They compare when they meet, before one trusts another.
+
+Versions of ringsync that cannot talk to each other are an error; of anything else that differs rank
+0 tells in one line, because there may be a reason for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import logging
+import os
+import stat
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ringsync import version
+from ringsync.config import Settings, World
+from ringsync.errors import RendezvousError
+
+_LOGGER = logging.getLogger("ringsync")
+_SCRIPT_BYTES = 2**20  # scripts are shorter; what a packer makes of one is known by its beginning
+_FAREWELL_S = 5.0  # a reply takes microseconds; whoever needs longer has been stopped
+_MOST_VALUES = 4  # of one fact in one line
+
+# What is compared, and behind it what people are shown.
+Facts = Mapping[str, tuple[str, str]]
+
+
+class Store(Protocol):
+    """Where ranks leave each other messages."""
+
+    def set(self, key: str, value: bytes) -> None:
+        """Leave `value`."""
+
+    def get(self, key: str, timeout_s: float) -> bytes:
+        """Wait for a value."""
+
+
+def gather_facts(settings: Settings) -> Facts:
+    """Collect what should be equal on all ranks.
+
+    Args:
+        settings: The user's tuning.
+
+    Returns:
+        What is compared and what is shown, by name.
+    """
+    values = {
+        "ringsync": version.__version__,
+        "Python": ".".join(map(str, sys.version_info[:3])),
+        "NumPy": np.__version__,
+        "RINGSYNC_TIMEOUT_S": f"{settings.timeout_s:g}",
+        "RINGSYNC_STALL_ABORT_S": f"{settings.stall_abort_s:g}",
+        "RINGSYNC_BUCKET_MIB": f"{settings.bucket_mib:g}",
+        "RINGSYNC_ALGORITHM": settings.algorithm or "(none)",
+    }
+    return {name: (value, value) for name, value in values.items()} | {"script": _script()}
+
+
+def compare_ranks(store: Store, world: World, facts: Facts, timeout_s: float) -> None:
+    """Compare the facts of all ranks; all call this at once.
+
+    Args:
+        store: Of this job.
+        world: Place of this rank.
+        facts: Of this rank.
+        timeout_s: Seconds to wait for each other rank.
+
+    Raises:
+        RendezvousError: Versions of ringsync cannot talk to each other; on every rank.
+    """
+    own = json.dumps(facts).encode()
+    if world.rank == 0:
+        told = [own, *(store.get(_key(rank), timeout_s) for rank in range(1, world.size))]
+        every = [] if told.count(own) == world.size else [_decode(each) for each in told]
+        refusal = find_refusal([each["ringsync"][0] for each in every])
+        store.set(_key(0), refusal.encode())
+        differences = "" if refusal else describe_differences(every)
+        if differences:
+            _LOGGER.warning("[preflight] ranks differ: %s. Start all ranks alike.", differences)
+    else:
+        store.set(_key(world.rank), own)
+        refusal = store.get(_key(0), timeout_s).decode()
+    if refusal:
+        _part(store, world)
+        raise RendezvousError(refusal)
+
+
+def find_refusal(versions: Sequence[str]) -> str:
+    """Find ranks whose version of ringsync cannot talk to rank 0's.
+
+    Args:
+        versions: By rank, or nothing where all are equal.
+
+    Returns:
+        The error's text; "" if all can talk.
+    """
+    # Until 1.0.0 a minor version may change what ranks say to each other, a patch may not.
+    odd = [
+        r for r, each in enumerate(versions) if each.split(".")[:2] != versions[0].split(".")[:2]
+    ]
+    if not odd:
+        return ""
+    return (
+        f"[rendezvous] {_ranks(odd)} of {len(versions)} {'run' if odd[1:] else 'runs'} ringsync "
+        f"{', '.join(sorted({versions[rank] for rank in odd}))}, rank 0 runs {versions[0]}, and "
+        "these versions cannot talk to each other. Install one version for all ranks."
+    )
+
+
+def describe_differences(every: Sequence[Facts]) -> str:
+    """Say which facts differ, on which ranks, with all values.
+
+    Args:
+        every: Facts by rank, or nothing where all are equal.
+
+    Returns:
+        One line, the odd ranks first; "" if all are equal.
+    """
+    parts = []
+    for name in every[0] if every else ():
+        ranks: dict[str, list[int]] = {}
+        shown: dict[str, str] = {}
+        for rank, facts in enumerate(every):
+            key, value = facts.get(name, ("", "(not told)"))
+            ranks.setdefault(key, []).append(rank)
+            shown.setdefault(key, value)
+        if len(ranks) == 1:
+            continue
+        # Of equally many the ones without rank 0 are the odd ones.
+        keys = sorted(ranks, key=lambda key: (len(ranks[key]), -ranks[key][0]))
+        values = [f"{shown[key]} on {_ranks(ranks[key])}" for key in keys]
+        if len(values) > _MOST_VALUES:
+            values[_MOST_VALUES - 1 : -1] = [f"{len(values) - _MOST_VALUES} more"]
+        parts.append(f"{name} is {', '.join(values)}")
+    return "; ".join(parts)
+
+
+def _part(store: Store, world: World) -> None:
+    """Rank 0 serves the store, so it ends last."""
+    if world.rank != 0:
+        store.set(f"{_key(world.rank)}/read", b"")
+        return
+    deadline_s = time.monotonic() + _FAREWELL_S
+    for rank in range(1, world.size):
+        with contextlib.suppress(RendezvousError):
+            store.get(f"{_key(rank)}/read", max(0.0, deadline_s - time.monotonic()))
+
+
+def _key(rank: int) -> str:
+    # The store tells who waits for a rank that is gone; it knows the rank by this form.
+    return f"preflight/{rank}"
+
+
+def _decode(text: bytes) -> dict[str, tuple[str, str]]:
+    return {name: (key, shown) for name, (key, shown) in json.loads(text).items()}
+
+
+def _script() -> tuple[str, str]:
+    """The program, known by its content: a copy of it is no other program."""
+    name = sys.argv[0] if getattr(sys, "argv", None) else ""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError):  # it cannot be read, so its name has to do
+        return name, name or "(none)"
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return name, name
+        text = os.read(descriptor, _SCRIPT_BYTES)
+    finally:
+        os.close(descriptor)
+    digest = hashlib.blake2b(text, digest_size=4).hexdigest()
+    return digest, f"{os.path.abspath(name)} ({digest})"  # noqa: PTH100 - a tenth of the time
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    """Name ranks in order, neighbours together."""
+    spans = []
+    for _, members in itertools.groupby(enumerate(ranks), lambda pair: pair[1] - pair[0]):
+        span = [rank for _, rank in members]
+        spans.append(f"{span[0]}-{span[-1]}" if len(span) > 1 else f"{span[0]}")
+    return f"{'ranks' if len(ranks) > 1 else 'rank'} {', '.join(spans)}"

@@ -1,0 +1,72 @@
+"""Processes that run different things say so when they meet."""
+
+import re
+
+import pytest
+
+from ringsync.version import __version__
+
+WORK = """
+import ringsync.version
+{before}
+rs.init()
+print(float(rs.allreduce(np.ones(1), op=rs.Sum)[0]))
+"""
+
+
+def test_a_rank_with_another_numpy_is_named_once(jobs):
+    before = "if RANK == 1: np.__version__ = '1.0.0'"
+    ended = jobs.run(3, WORK.format(before=before))
+    assert [one.said for one in ended] == [["3.0"]] * 3, [one.err for one in ended]
+    assert ended[0].err.startswith("[preflight] ranks differ: NumPy is 1.0.0 on rank 1, ")
+    assert ended[0].err.endswith(" on ranks 0, 2. Start all ranks alike.\n")
+    assert ended[0].err.count("\n") == 1
+    assert [one.err for one in ended[1:]] == ["", ""]
+
+
+def test_a_setting_of_one_rank_only_is_told_with_both_values(jobs):
+    job = jobs.start(2, WORK.format(before=""), start=1, RINGSYNC_BUCKET_MIB="4")
+    jobs.add(job, 1, RINGSYNC_BUCKET_MIB="16")
+    ended = job.end()
+    assert [one.code for one in ended] == [0, 0]
+    assert ended[0].err == (
+        "[preflight] ranks differ: RINGSYNC_BUCKET_MIB is 16 on rank 1, 4 on rank 0. "
+        "Start all ranks alike.\n"
+    )
+
+
+def test_a_rank_of_another_script_is_told_with_both_paths(jobs):
+    ended = jobs.run(
+        2,
+        WORK.format(
+            before="""
+if RANK == 1:
+    sys.argv[0] = str(BOARD / "other.py")
+    Path(sys.argv[0]).write_text("pass")
+"""
+        ),
+    )
+    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+    line = (
+        r"\[preflight\] ranks differ: script is /.*/other\.py \(\w{8}\) on rank 1, /.*/script\.py "
+    )
+    assert re.match(line + r"\(\w{8}\) on rank 0\. Start all ranks alike\.\n$", ended[0].err)
+
+
+def test_versions_that_cannot_talk_end_every_rank_with_one_error(jobs):
+    before = "if RANK == 2: ringsync.version.__version__ = '9.9.0'"
+    ended = jobs.run(3, WORK.format(before=before))
+    assert [one.code for one in ended] == [1] * 3
+    expected = (
+        f"ringsync.errors.RendezvousError: [rendezvous] rank 2 of 3 runs ringsync 9.9.0, rank 0 "
+        f"runs {__version__}, and these versions cannot talk to each other. Install one version "
+        "for all ranks."
+    )
+    assert [one.err.splitlines()[-1] for one in ended] == [expected] * 3
+    assert jobs.remains() == []
+
+
+@pytest.mark.parametrize("size", [2, 8])
+def test_equal_ranks_say_nothing(jobs, size):
+    ended = jobs.run(size, WORK.format(before=""))
+    assert [one.err for one in ended] == [""] * size
