@@ -84,6 +84,7 @@ class _Family:
     num_nodes: str = ""
     job: tuple[str, ...] = ()
     needs: str = ""
+    unless: tuple[str, ...] = ()  # values of `needs` that do not count
 
 
 # The first complete family wins. `job` names what tells two jobs of one user on one host apart;
@@ -134,7 +135,9 @@ _FAMILIES = (
         "MPI_LOCALNRANKS",
         job=("PMI_PORT",),
     ),
-    # Inside sbatch or salloc a plain process also sees SLURM_PROCID; only a step is a job of ranks.
+    # Inside sbatch or salloc a plain process also sees SLURM_PROCID; only a step is a job of ranks,
+    # and not the step of one process that Slurm makes for the batch script or the interactive shell
+    # (SLURM_BATCH_SCRIPT and SLURM_INTERACTIVE_STEP in slurm.h).
     _Family(
         "SLURM",
         "SLURM_PROCID",
@@ -144,6 +147,7 @@ _FAMILIES = (
         "SLURM_NNODES",
         ("SLURM_JOB_ID", "SLURM_STEP_ID"),
         needs="SLURM_STEP_ID",
+        unless=("4294967291", "4294967290"),
     ),
 )
 
@@ -164,7 +168,7 @@ def read_world(environ: Mapping[str, str] | None = None) -> World:
     """
     variables = os.environ if environ is None else environ
     for family in _FAMILIES:
-        if family.needs and not variables.get(family.needs):
+        if family.needs and variables.get(family.needs, "") in {"", *family.unless}:
             continue
         present = [name for name in (family.rank, family.size) if variables.get(name)]
         if len(present) == 1:

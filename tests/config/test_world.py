@@ -168,6 +168,23 @@ def test_slurm_counts_only_inside_a_step():
     assert read_world({"SLURM_NTASKS": "4"}) == World()
 
 
+@pytest.mark.parametrize("step", ["4294967290", "4294967291"])
+def test_the_step_of_a_batch_script_or_an_interactive_shell_is_no_job_of_ranks(step):
+    assert read_world(FAMILIES["SLURM"] | {"SLURM_STEP_ID": step}) == World()
+
+
+def test_pmix_alone_tells_no_size():
+    assert read_world({"PMIX_RANK": "1", "PMIX_NAMESPACE": "job.1"}) == World()
+
+
+def test_half_a_family_is_an_error_although_a_later_one_is_complete():
+    for family, (rank, size) in list(RANK_AND_SIZE.items())[:-1]:
+        later = list(FAMILIES)[list(FAMILIES).index(family) + 1]
+        for given_name, missing in ((rank, size), (size, rank)):
+            with pytest.raises(ConfigError, match=rf"{given_name}='3' is set but {missing} is not"):
+                read_world(FAMILIES[later] | {given_name: "3"})
+
+
 def test_a_world_of_one_needs_no_meeting_place():
     for family in FAMILIES:
         assert read_world(pair(family, "0", "1")).directory == ""
