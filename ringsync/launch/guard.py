@@ -11,23 +11,22 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Sequence
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from ringsync.launch.descendants import (
     ProcessEnd,
     adopt_orphans,
     children_of,
     descendants,
-    die_with_parent,
     group_of,
     kill_children,
     reap,
     send_signal,
     send_signal_to_groups,
 )
+from ringsync.launch.execute import execute
 from ringsync.launch.link import Link, Message
 from ringsync.launch.output import Stream, open_log, open_missing_standard_streams, say
 from ringsync.launch.relay import Relay
@@ -121,7 +120,7 @@ class Guard:
         adopt_orphans()
         try:
             self._start()
-        except (OSError, subprocess.SubprocessError) as error:
+        except OSError as error:
             self._report("unstarted", reason=str(error))
             return _CANNOT_EXECUTE
         while not self._is_over():
@@ -136,26 +135,14 @@ class Guard:
 
     def _start(self) -> None:
         charge = self._charge
-        process = subprocess.Popen(
-            charge.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            # The tie must be made after fork and before exec; there are no threads here.
-            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509
-        )
-        self._pid = process.pid
-        process.returncode = 0  # reaped here; Popen must not wait for it
+        self._pid, stdout, stderr = execute(charge.command)
         prefix = {"tagged": f"[{charge.rank}] ".encode(), "lines": b""}.get(charge.output)
         for pipe, name, sink, tail in (
-            (process.stdout, "stdout", self._relay.stdout, None),
-            (process.stderr, "stderr", self._relay.stderr, self._tail),
+            (stdout, "stdout", self._relay.stdout, None),
+            (stderr, "stderr", self._relay.stderr, self._tail),
         ):
-            os.set_blocking(cast(BinaryIO, pipe).fileno(), False)
             log = open_log(charge.logs, name)
-            self._relay.attach(Stream(cast(BinaryIO, pipe), sink, prefix, log=log, tail=tail))
+            self._relay.attach(Stream(pipe, sink, prefix, log=log, tail=tail))
         descriptor = os.pidfd_open(self._pid)
         self._report("started", descriptor, pid=self._pid, started=time.time())
         os.close(descriptor)

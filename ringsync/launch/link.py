@@ -26,6 +26,7 @@ class Link:
     def __init__(self, end: socket.socket) -> None:
         """Take over one end of a pair of SOCK_SEQPACKET."""
         end.setblocking(False)
+        end.set_inheritable(False)  # a rank that had it would hide the guard's end
         self._socket = end
         self.is_open = True
 
