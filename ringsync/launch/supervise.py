@@ -82,6 +82,7 @@ class Supervisor:
         self._ending: Ending | None = None
         self._refusal: str | None = None  # why a rank could not be started
         self._spared = children_of()  # a shell may have become this process by exec, and left some
+        self._swept: dict[int, ProcessEnd] = {}  # what lost guards have left
         self._is_flushing = False  # only output is left
         self._is_hurried = False  # nobody waits for that either
         self._stacks_at_s: float | None = None
@@ -206,6 +207,8 @@ class Supervisor:
             self._begin_ending(Ending(Cause.UNSTARTED, _SOFTWARE_ERROR), signal.SIGTERM)
 
     def _on_rank_end(self, rank: GuardedRank) -> None:
+        if rank.pidfd < 0:  # forgotten in this very turn
+            return
         self._forget_pidfd(rank)
         rank.record.is_stopped = self._ending is not None
         self._ended.append(rank)
@@ -252,7 +255,8 @@ class Supervisor:
         record = rank.record
         guards = {other.guard.pid for other in self._ranks if not other.is_closed}
         sweep = kill_children(time.monotonic() + KILL_LIMIT_S, self._spared | guards)
-        record.end = record.end or sweep.ended.get(record.pid)
+        self._swept |= sweep.ended  # of other lost guards, too
+        record.end = record.end or self._swept.get(record.pid)
         record.ended = record.ended or time.time()
         rank.left = tuple(sweep.left)
         if self._ending is None:
@@ -277,8 +281,11 @@ class Supervisor:
     def _flush(self) -> None:
         """Wait for the launcher's own reader, as long as it takes; a signal gives up."""
         self._is_flushing = True
-        while self._relay.backlog_bytes and not self._is_hurried:
-            for key, _ in self._selector.select():
+        while self._relay.backlog_bytes:
+            ready = self._selector.select(0 if self._is_hurried else None)
+            if not ready:
+                return
+            for key, _ in ready:
                 key.data()
 
     def _conclude(self, duration_s: float) -> int:

@@ -42,6 +42,18 @@ def test_kill_9_of_a_guard_ends_its_rank_and_the_job(launcher):
     assert words in running.text.decode()
 
 
+def test_kill_9_of_all_guards_ends_everything(launcher):
+    running = start_with_daemons(launcher)
+    guards = children(running.process.pid)
+    running.process.send_signal(signal.SIGSTOP)  # so that it finds them all dead at once
+    for guard in guards:
+        os.kill(guard, signal.SIGKILL)
+    running.process.send_signal(signal.SIGCONT)
+    assert running.finish() == 137
+    assert running.members() == set()
+    assert b"guard lost" in running.text
+
+
 def test_kill_9_of_launcher_and_guards_still_ends_the_ranks(launcher):
     script = launcher.script(f"import time; print('rank ready', flush=True); {SLEEP}")
     running = launcher.start("-np", "2", script)
