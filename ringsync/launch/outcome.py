@@ -184,7 +184,8 @@ def _how(outcome: Outcome) -> str:
         return ""
     record = outcome.ranks[outcome.ending.first_rank]
     words = record.end.describe() if record.end else "outlived SIGKILL"
-    if record.end and record.end.code == _UNCAUGHT_EXCEPTION and record.exception:
+    codes = {_UNCAUGHT_EXCEPTION, *_EXCEPTION_STATUS.values()}  # a rank may choose these itself
+    if record.end and record.end.code in codes and record.exception:
         words += f" after {record.exception[:_LONGEST_QUOTE]}"
     return words
 

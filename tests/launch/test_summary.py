@@ -68,6 +68,23 @@ def test_errors_with_a_code_of_their_own_give_it_to_the_job(launcher, kind, code
     assert f"{kind}: [stall] why" in summary["how"]
 
 
+def test_a_rank_that_chooses_75_itself_is_quoted_as_well(launcher):
+    script = launcher.script(
+        """
+        import sys, traceback
+        from ringsync.errors import StallError
+        try:
+            raise StallError("[stall] why")
+        except StallError:
+            traceback.print_exc()
+            sys.exit(75)
+        """
+    )
+    done = launcher.run("-np", "1", script)
+    assert done.returncode == 75
+    assert "how: exited with code 75 after ringsync.errors.StallError: [stall] why" in done.stderr
+
+
 def test_ranks_that_wait_in_vain_at_the_start_end_the_job_with_75(launcher):
     script = launcher.script(
         """
