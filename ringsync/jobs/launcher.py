@@ -134,7 +134,7 @@ def _end(
 ) -> None:
     """Have the launcher end the job, and wait for it; a second interrupt ends it at once.
 
-    Killed, the launcher's two halves still clean up after each other.
+    Killed, it leaves that to the ranks' guards, who hold its stderr until they have done it.
     """
     if signal.getsignal(number) == signal.SIG_IGN:
         number = signal.SIGTERM  # the launcher ignores what this process ignores

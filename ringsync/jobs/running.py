@@ -164,7 +164,8 @@ class _Ended:
             return exception_of(failure, self._name(rank))
         facts = self._outcome["ranks"][rank]
         when = "after" if self._kind(rank) == RESULT else "before"
-        last = facts["last_stderr_line"] or "(it wrote nothing there)"
+        lines = facts["last_stderr_lines"]
+        last = lines[-1] if lines else "(it wrote nothing there)"
         return PeerLostError(
             f"[run] {self._name(rank)} {facts['how']} {when} its function returned; all ranks have "
             f"ended. Its last line on stderr: {last}",

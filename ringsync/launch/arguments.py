@@ -32,6 +32,7 @@ _VALUED = frozenset(
         "-x",
         "--grace-period",
         "--start-timeout",
+        "--dump-stacks-after",
     }
 )
 
@@ -49,6 +50,7 @@ class Arguments:
         is_tagged: Value of `--tag-output`, or None for the default.
         grace_s: Value of `--grace-period`.
         start_timeout_s: Value of `--start-timeout`, or None.
+        stacks_after_s: Value of `--dump-stacks-after`, or None.
         is_verbose: Whether `--verbose` was given.
         is_build_asked: Whether `--check-build` was given.
         is_json: Whether `--json` was given.
@@ -63,6 +65,7 @@ class Arguments:
     is_tagged: bool | None
     grace_s: float
     start_timeout_s: float | None
+    stacks_after_s: float | None
     is_verbose: bool
     is_build_asked: bool
     is_json: bool
@@ -92,6 +95,7 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         is_tagged=parsed.tag_output,
         grace_s=parsed.grace_period,
         start_timeout_s=parsed.start_timeout,
+        stacks_after_s=parsed.dump_stacks_after,
         is_verbose=parsed.verbose,
         is_build_asked=parsed.check_build,
         is_json=parsed.json,
@@ -152,6 +156,12 @@ def _parser() -> argparse.ArgumentParser:
         help="from SIGTERM to SIGKILL when the job ends early (3)",
     )
     add("--start-timeout", type=_seconds, metavar="S", help="how long ranks look for each other")
+    add(
+        "--dump-stacks-after",
+        type=_seconds,
+        metavar="S",
+        help="show all Python stacks after S seconds, as SIGUSR1 and SIGQUIT do at any time",
+    )
     add("--verbose", action="store_true", help="tell the start and end of every rank")
     add("--check-build", "-cb", action="store_true", help="list what this version can use, and end")
     add("--json", action="store_true", help="with --check-build: answer in JSON")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 from ringsync.errors import ConfigError
@@ -17,8 +18,9 @@ from ringsync.launch.descendants import die_with_parent
 from ringsync.launch.directories import name_job_directory, prepare_logs, prepare_timeline
 from ringsync.launch.job import Job
 from ringsync.launch.output import open_missing_standard_streams, say
-from ringsync.launch.running import refuse, run_job
+from ringsync.launch.running import CONFIGURATION_ERROR, SOFTWARE_ERROR, refuse, run_job
 from ringsync.launch.spawn import is_foreign, share_cores, shared_environment
+from ringsync.launch.stacks import show_stacks_when_asked
 
 
 def main() -> None:
@@ -29,13 +31,20 @@ def main() -> None:
     """
     die_with_parent(int(sys.argv[1]), signal.SIGTERM)()
     open_missing_standard_streams()
+    show_stacks_when_asked()
     request = decode_request(sys.stdin.buffer.read())
     if request is None:  # the caller has changed its mind, or is no more
         sys.exit(0)
     try:
-        status = run_job(_settle(request))
+        job = _settle(request)
+        prepare_timeline(job.timeline, "[run] timeline")
+        prepare_logs(job, "[run] log_dir")
+        status = run_job(job)
     except ConfigError as error:
-        status = refuse(request.report, error)
+        status = refuse(request.report, error, CONFIGURATION_ERROR)
+    except Exception:  # the border of the program: told in full
+        traceback.print_exc()
+        status = SOFTWARE_ERROR
     sys.exit(status)
 
 
@@ -61,8 +70,8 @@ def _settle(request: Request) -> Job:
         job_id=job_id,
         rendezvous=name_job_directory(job_id),
         environment=environment,
-        timeline=prepare_timeline(_path(request.timeline), "[run] timeline"),
-        log_dir=prepare_logs(_path(request.log_dir), "[run] log_dir"),
+        timeline=_path(request.timeline),
+        log_dir=_path(request.log_dir),
         is_tagged=request.size > 1 if is_tagged is None else is_tagged,
         grace_s=request.grace_s,
         is_verbose=request.is_verbose,
@@ -72,4 +81,4 @@ def _settle(request: Request) -> Job:
 
 
 def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
+    return None if text is None else Path(text).absolute()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 from ringsync.errors import ConfigError
@@ -18,8 +19,15 @@ from ringsync.launch.directories import name_job_directory, prepare_logs, prepar
 from ringsync.launch.job import Job
 from ringsync.launch.output import answer, open_missing_standard_streams, say
 from ringsync.launch.placement import choose_size, core_count
-from ringsync.launch.running import refuse, run_job
+from ringsync.launch.running import (
+    CONFIGURATION_ERROR,
+    SOFTWARE_ERROR,
+    USAGE_ERROR,
+    refuse,
+    run_job,
+)
 from ringsync.launch.spawn import share_cores, shared_environment
+from ringsync.launch.stacks import show_stacks_when_asked
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -30,51 +38,68 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Returns:
         0 after success; the first failing rank's exit code, or 128 + its signal; 128 + signal if
-        the launcher was signalled; 2 for what cannot be run as written.
+        the launcher was signalled; 2 for what cannot be run as written; 78 for what cannot be set
+        up as asked; 70 after an error of the launcher's own.
     """
     open_missing_standard_streams()
+    show_stacks_when_asked()
     try:
-        arguments = parse_arguments(sys.argv[1:] if words is None else words)
-        return _launch(arguments)
+        return _obey(sys.argv[1:] if words is None else words)
     except ConfigError as error:
-        return refuse(None, error)
+        return refuse(None, error, CONFIGURATION_ERROR)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except Exception:  # the border of the program: told in full
+        traceback.print_exc()
+        return SOFTWARE_ERROR
 
 
-def _launch(arguments: Arguments) -> int:
-    if arguments.is_build_asked:
-        return answer(describe_build(arguments.is_json))
+def _obey(words: Sequence[str]) -> int:
+    try:
+        arguments = parse_arguments(words)
+        if arguments.is_build_asked:
+            return answer(describe_build(arguments.is_json))
+        job = _plan(arguments)
+    except ConfigError as error:
+        return refuse(None, error, USAGE_ERROR)
+    return _launch(job)
+
+
+def _plan(arguments: Arguments) -> Job:
+    """Settle everything that can be settled without touching a file."""
     if arguments.is_json:
         raise ConfigError(
             "[ringsyncrun] --json goes with --check-build. Add it, or leave --json out."
         )
     size = choose_size(arguments.size, arguments.hosts)
     environment = shared_environment(arguments.exports)
-    command = resolve_command(arguments.command, environment.get("PATH"))
-    timeline = prepare_timeline(arguments.timeline)
-    log_dir = prepare_logs(arguments.log_dir)
     if arguments.start_timeout_s is not None:
         environment["RINGSYNC_START_TIMEOUT_S"] = f"{arguments.start_timeout_s:g}"
-    if size > core_count():
-        say(
-            f"[ringsyncrun] {size} ranks share {core_count()} cores and take turns on them; "
-            "expect less speed than with as many cores as ranks"
-        )
-    remark = share_cores(environment, size)
-    if remark is not None:
-        say(remark)
     job_id = secrets.token_hex(8)
-    job = Job(
-        command=command,
+    return Job(
+        command=resolve_command(arguments.command, environment.get("PATH")),
         size=size,
         job_id=job_id,
         rendezvous=name_job_directory(job_id),
         environment=environment,
-        timeline=timeline,
-        log_dir=log_dir,
+        timeline=arguments.timeline and arguments.timeline.absolute(),
+        log_dir=arguments.log_dir and arguments.log_dir.absolute(),
         is_tagged=size > 1 if arguments.is_tagged is None else arguments.is_tagged,
         grace_s=arguments.grace_s,
         is_verbose=arguments.is_verbose,
+        stacks_after_s=arguments.stacks_after_s,
     )
+
+
+def _launch(job: Job) -> int:
+    prepare_timeline(job.timeline)
+    prepare_logs(job)
+    if job.size > core_count():
+        say(
+            f"[ringsyncrun] {job.size} ranks share {core_count()} cores and take turns on them; "
+            "expect less speed than with as many cores as ranks"
+        )
+    remark = share_cores(job.environment, job.size)
+    if remark is not None:
+        say(remark)
     return run_job(job)

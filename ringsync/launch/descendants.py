@@ -3,24 +3,26 @@
 Linux only: prctl, process groups, /proc. It knows nothing of ranks and prints nothing.
 """
 
+# A guard imports this, and to import pathlib or dataclasses takes longer than all that it does.
+# ruff: noqa: PTH123, PTH208
+
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import NamedTuple, cast
 
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessEnd:
+class ProcessEnd(NamedTuple):
     """How a process ended.
 
     Attributes:
@@ -43,8 +45,7 @@ class ProcessEnd:
         return f"killed by signal {self.signal_number} ({signal_name(self.signal_number or 0)})"
 
 
-@dataclass(slots=True)
-class Sweep:
+class Sweep(NamedTuple):
     """What `kill_children` did.
 
     Attributes:
@@ -52,8 +53,8 @@ class Sweep:
         left: Children that outlived the deadline (the kernel holds them, for example in I/O).
     """
 
-    ended: dict[int, ProcessEnd] = field(default_factory=dict)
-    left: frozenset[int] = frozenset()
+    ended: dict[int, ProcessEnd]
+    left: frozenset[int]
 
 
 def signal_name(number: int) -> str:
@@ -105,11 +106,14 @@ def children_of(pid: int | None = None) -> frozenset[int]:
         Process ids; empty if the process is gone.
     """
     found: set[int] = set()
-    tasks = Path("/proc") / ("self" if pid is None else str(pid)) / "task"
+    tasks = f"/proc/{'self' if pid is None else pid}/task"
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for task in tasks.iterdir():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found.update(map(int, (task / "children").read_text().split()))
+        for task in os.listdir(tasks):
+            with (
+                contextlib.suppress(FileNotFoundError, ProcessLookupError),
+                open(f"{tasks}/{task}/children") as file,
+            ):
+                found.update(map(int, file.read().split()))
     return frozenset(found)
 
 
@@ -161,20 +165,27 @@ def reap(pid: int) -> ProcessEnd | None:
     Returns:
         How it ended, or None while it lives.
     """
-    result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
-    if result is None:
-        return None
-    if result.si_code == os.CLD_EXITED:
-        return ProcessEnd(result.si_status)
-    return ProcessEnd(None, result.si_status)
+    return _collect(pid, os.WEXITED | os.WNOHANG)
+
+
+def await_end(pid: int) -> ProcessEnd:
+    """Collect a child that is about to end.
+
+    Args:
+        pid: A direct child that was not reaped yet.
+
+    Returns:
+        How it ended.
+    """
+    return cast(ProcessEnd, _collect(pid, os.WEXITED))
 
 
 def kill_children(deadline_s: float, spared: frozenset[int] = frozenset()) -> Sweep:
-    """SIGKILL and reap every descendant; needs `adopt_orphans`, and a process without threads.
+    """SIGKILL and reap every descendant; needs `adopt_orphans`.
 
     Only direct children are signalled: they stay zombies until reaped here, so no number can be
-    reused by a stranger. When one dies its own children become ours, before SIGCHLD is sent, and
-    the next turn finds them. The loop ends when no child is left.
+    reused by a stranger. When one dies its own children become ours before its end can be seen,
+    and the next turn finds them. The loop ends when no child is left.
 
     Args:
         deadline_s: `time.monotonic()` at which to give up.
@@ -183,23 +194,33 @@ def kill_children(deadline_s: float, spared: frozenset[int] = frozenset()) -> Sw
     Returns:
         Who ended how, and who is left.
     """
-    sweep = Sweep()
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    try:
-        while alive := children_of() - spared:
-            send_signal(alive, signal.SIGKILL)
-            ended = {pid: end for pid in alive if (end := reap(pid)) is not None}
-            sweep.ended |= ended
-            if ended:
-                continue
-            remaining_s = deadline_s - time.monotonic()
-            if remaining_s <= 0:
-                sweep.left = alive
-                break
-            signal.sigtimedwait({signal.SIGCHLD}, remaining_s)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+    sweep = Sweep({}, frozenset())
+    while alive := children_of() - spared:
+        send_signal(alive, signal.SIGKILL)
+        ended = {pid: end for pid in alive if (end := reap(pid)) is not None}
+        sweep.ended.update(ended)
+        if not ended and not _await_end_of_any(alive, deadline_s - time.monotonic()):
+            return sweep._replace(left=alive)
     return sweep
+
+
+def _collect(pid: int, options: int) -> ProcessEnd | None:
+    result = os.waitid(os.P_PID, pid, options)
+    if result is None:
+        return None
+    if result.si_code == os.CLD_EXITED:
+        return ProcessEnd(result.si_status)
+    return ProcessEnd(None, result.si_status)
+
+
+def _await_end_of_any(children: Iterable[int], limit_s: float) -> bool:
+    with contextlib.ExitStack() as stack:
+        poll = select.poll()
+        for pid in children:
+            descriptor = os.pidfd_open(pid)
+            stack.callback(os.close, descriptor)
+            poll.register(descriptor, select.POLLIN)
+        return limit_s > 0 and bool(poll.poll(1000 * limit_s))
 
 
 def _load_prctl() -> Callable[..., int]:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 from ringsync.errors import ConfigError
 from ringsync.launch.job import Job
@@ -21,8 +22,7 @@ _LONGEST_ROOT_BYTES = 60
 def name_job_directory(job_id: str) -> Path:
     """Choose the private directory of a job, without making it.
 
-    The guard knows the name before the supervisor makes the directory, so whichever of them is
-    killed, and whenever, the other one can remove it.
+    Every guard knows the name too, so whenever the launcher is killed, they remove it.
 
     Args:
         job_id: Random, so that nobody else can have made the directory.
@@ -54,65 +54,41 @@ def make_job_directory(path: Path) -> None:
 
 
 def remove_job_directory(path: Path) -> None:
-    """Remove the directory of a job; the guard and the supervisor both do, either may be first."""
+    """Remove the directory of a job; should the launcher be killed, its guards do."""
     shutil.rmtree(path, ignore_errors=True)
 
 
-def prepare_timeline(
-    directory: Path | None, option: str = "[ringsyncrun] --timeline"
-) -> Path | None:
+def prepare_timeline(directory: Path | None, option: str = "[ringsyncrun] --timeline") -> None:
     """Make the timeline's directory and clear an earlier run's files out of it.
 
     Args:
         directory: Value of `--timeline`.
         option: How it was asked for, as messages begin.
 
-    Returns:
-        Its absolute path; None if there is none.
-
     Raises:
         ConfigError: It cannot be made or written.
     """
-    if directory is None:
-        return None
-    path = _prepare(directory, option)
-    _clear((*path.glob("rank.[0-9]*.json"), path / "timeline.json"), option)
-    return path
+    if directory is not None:
+        _prepare(directory, option)
+        _clear((*directory.glob("rank.[0-9]*.json"), directory / "timeline.json"), option)
 
 
-def prepare_logs(directory: Path | None, option: str = "[ringsyncrun] --log-dir") -> Path | None:
-    """Make the directory of `--log-dir` and clear an earlier run's logs and summary out of it.
-
-    Args:
-        directory: Value of `--log-dir`.
-        option: How it was asked for, as messages begin.
-
-    Returns:
-        Its absolute path; None if there is none.
-
-    Raises:
-        ConfigError: It cannot be made or written.
-    """
-    if directory is None:
-        return None
-    path = _prepare(directory, option)
-    _clear((*path.glob("rank.[0-9]*/std*"), path / "summary.json"), option)
-    return path
-
-
-def prepare_rank_logs(job: Job) -> None:
-    """Make one directory per rank below `log_dir`, if the job has one.
+def prepare_logs(job: Job, option: str = "[ringsyncrun] --log-dir") -> None:
+    """Make `--log-dir` with one directory per rank, and clear an earlier run's logs out of it.
 
     Args:
         job: The job.
+        option: How it was asked for, as messages begin.
 
     Raises:
-        ConfigError: One cannot be made.
+        ConfigError: A directory cannot be made or written.
     """
+    if job.log_dir is None:
+        return
+    _prepare(job.log_dir, option)
+    _clear((*job.log_dir.glob("rank.[0-9]*/std*"), job.log_dir / "summary.json"), option)
     for rank in range(job.size):
-        directory = job.rank_log_dir(rank)
-        if directory is not None:
-            _prepare(directory, "[ringsyncrun] --log-dir")
+        _prepare(cast(Path, job.rank_log_dir(rank)), option)
 
 
 def _clear(files: Iterable[Path], option: str) -> None:
@@ -126,12 +102,11 @@ def _clear(files: Iterable[Path], option: str) -> None:
             ) from error
 
 
-def _prepare(directory: Path, option: str) -> Path:
-    path = directory.absolute()
+def _prepare(directory: Path, option: str) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            return path
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
     except OSError as error:
         raise ConfigError(
             f"{option} {directory} is not a directory that can be written: "

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything that the supervisor needs to run one job.
+    """Everything that supervise.py needs to run one job.
 
     Attributes:
         command: Argument vector of every rank.
@@ -24,6 +24,7 @@ class Job:
         is_tagged: Whether each line of output starts with `[rank]`.
         grace_s: Seconds between the request to end and SIGKILL.
         is_verbose: Whether the start and end of every rank is told.
+        stacks_after_s: Seconds after which all ranks still running show their stacks, or None.
         descriptors: What each rank inherits beside its standard streams, by rank; empty for none.
         report: Descriptor of whoever asked for the job, who tells people how it ended; None means
             that the launcher does.
@@ -39,6 +40,7 @@ class Job:
     is_tagged: bool = True
     grace_s: float = 3.0
     is_verbose: bool = False
+    stacks_after_s: float | None = None
     descriptors: tuple[tuple[int, ...], ...] = ()
     report: int | None = None
 

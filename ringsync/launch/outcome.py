@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,7 +20,17 @@ from ringsync.launch.descendants import ProcessEnd, signal_name
 from ringsync.launch.job import Job
 
 _SCHEMA = 1
-_LONGEST_QUOTE = 300  # characters of a rank's last stderr line that the last words repeat
+_LONGEST_QUOTE = 300  # characters of what a rank wrote that the last words repeat
+# An uncaught exception ends Python with 1. These kinds say more, in the words of sysexits.h: try
+# again later, no access, configuration.
+_UNCAUGHT_EXCEPTION = 1
+_EXCEPTION_STATUS = {
+    "ringsync.errors.StallError": 75,
+    "ringsync.errors.TimedOutError": 75,
+    "ringsync.errors.RendezvousError": 75,
+    "ringsync.errors.AuthenticationError": 77,
+    "ringsync.errors.ConfigError": 78,
+}
 
 
 class Cause(StrEnum):
@@ -27,29 +39,58 @@ class Cause(StrEnum):
     SUCCESS = "success"
     RANK_FAILED = "rank failed"
     INTERRUPTED = "interrupted"
-    LAUNCHER_KILLED = "launcher killed"
+    GUARD_LOST = "guard lost"
+    UNSTARTED = "not started"
     OUTPUT_CLOSED = "output closed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RankRecord:
-    """What is known of one rank.
+    """What is known of one rank; its guard's reports fill it in.
 
     Attributes:
         rank: Its number.
-        pid: Its process id.
+        pid: Its process id; 0 if it was never started.
+        started: Seconds since 1970; 0 if never.
+        ended: Likewise.
         end: How it ended; None if it outlived SIGKILL.
         is_stopped: Whether it ended after the launcher had asked it to.
-        duration_s: From its start to its end.
-        last_stderr_line: The last line on its stderr that was not blank.
+        stderr: The last lines on its stderr that were not blank.
+        exception: What the last traceback there ended with, or "".
     """
 
     rank: int
-    pid: int
-    end: ProcessEnd | None
-    is_stopped: bool
-    duration_s: float
-    last_stderr_line: str
+    pid: int = 0
+    started: float = 0.0
+    ended: float = 0.0
+    end: ProcessEnd | None = None
+    is_stopped: bool = False
+    stderr: list[str] = field(default_factory=list)
+    exception: str = ""
+
+    def exit_code(self) -> int:
+        """The launcher's exit code if this rank is the first to fail."""
+        status = self.end.status if self.end else 128 + signal.SIGKILL
+        if status != _UNCAUGHT_EXCEPTION:
+            return status
+        return _EXCEPTION_STATUS.get(self.exception.partition(":")[0], status)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a job is being ended, from the first reason on; later ones change nothing.
+
+    Attributes:
+        cause: Why.
+        status: Exit code of the launcher.
+        detail: The signal's name or the system's message; "" where the cause says all.
+        first_rank: The rank that failed first, or None.
+    """
+
+    cause: Cause
+    status: int
+    detail: str = ""
+    first_rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +98,12 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        cause: Why.
-        status: Exit code of the launcher.
-        detail: The signal's name or the system's message; "" where the cause says all.
-        first_rank: The rank that failed first, or None.
+        ending: Why.
         duration_s: From the first rank's start to the last process's end.
         ranks: One record per rank, in order.
     """
 
-    cause: Cause
-    status: int
-    detail: str
-    first_rank: int | None
+    ending: Ending
     duration_s: float
     ranks: tuple[RankRecord, ...]
 
@@ -83,14 +118,15 @@ def last_words(job: Job, outcome: Outcome) -> list[str]:
     Returns:
         Lines without prefix and newline; none after success.
     """
-    if outcome.first_rank is not None:
-        return _failure_words(job, outcome, outcome.ranks[outcome.first_rank])
-    if outcome.cause is Cause.SUCCESS:
+    ending = outcome.ending
+    if ending.first_rank is not None:
+        return _failure_words(job, outcome, outcome.ranks[ending.first_rank])
+    if ending.cause is Cause.SUCCESS:
         return []
     stopped = sum(record.is_stopped for record in outcome.ranks)
-    detail = f" ({outcome.detail})" if outcome.detail else ""
+    detail = f" ({ending.detail})" if ending.detail else ""
     return [
-        f"{outcome.cause}{detail} after {outcome.duration_s:.1f} s; "
+        f"{ending.cause}{detail} after {outcome.duration_s:.1f} s; "
         f"{stopped} of {job.size} ranks were still running and have been ended."
     ]
 
@@ -110,10 +146,11 @@ def summary_of(job: Job, outcome: Outcome) -> dict[str, object]:
         "job_id": job.job_id,
         "host": socket.gethostname(),
         "size": job.size,
-        "cause": str(outcome.cause),
-        "detail": outcome.detail,
-        "exit_code": outcome.status,
-        "first_failing_rank": outcome.first_rank,
+        "cause": str(outcome.ending.cause),
+        "detail": outcome.ending.detail,
+        "exit_code": outcome.ending.status,
+        "first_failing_rank": outcome.ending.first_rank,
+        "how": _how(outcome),
         "duration_s": round(outcome.duration_s, 3),
         "ranks": [_rank_summary(record) for record in outcome.ranks],
     }
@@ -151,19 +188,30 @@ def write_report(descriptor: int, summary: Mapping[str, object]) -> None:
 
 
 def _failure_words(job: Job, outcome: Outcome, record: RankRecord) -> list[str]:
-    end = record.end or ProcessEnd(0)
     others = sum(other.is_stopped for other in outcome.ranks)
-    quote = record.last_stderr_line[:_LONGEST_QUOTE] or "(it wrote nothing there)"
+    last = record.stderr[-1][:_LONGEST_QUOTE] if record.stderr else "(it wrote nothing there)"
     log = job.rank_log_dir(record.rank)
     logs = f"{log}/" if log else "not kept. Add --log-dir DIR to keep each rank's output"
     return [
         f"rank {record.rank} of {job.size} failed first, "
-        f"{record.duration_s:.1f} s after its start; others ended: {others}.",
+        f"{record.ended - record.started:.1f} s after its start; others ended: {others}.",
         f"  who: host {socket.gethostname()}, pid {record.pid}",
-        f"  how: {end.describe()}; ringsyncrun exits with {outcome.status}",
-        f"  last stderr line: {quote}",
+        f"  how: {_how(outcome)}; ringsyncrun exits with {outcome.ending.status}",
+        f"  last stderr line: {last}",
         f"  logs: {logs}",
     ]
+
+
+def _how(outcome: Outcome) -> str:
+    """How the rank that failed first ended; "" where none did."""
+    if outcome.ending.first_rank is None:
+        return ""
+    record = outcome.ranks[outcome.ending.first_rank]
+    words = record.end.describe() if record.end else "outlived SIGKILL"
+    codes = {_UNCAUGHT_EXCEPTION, *_EXCEPTION_STATUS.values()}  # a rank may choose these itself
+    if record.end and record.end.code in codes and record.exception:
+        words += f" after {record.exception[:_LONGEST_QUOTE]}"
+    return words
 
 
 def _rank_summary(record: RankRecord) -> dict[str, object]:
@@ -171,11 +219,21 @@ def _rank_summary(record: RankRecord) -> dict[str, object]:
     number = end.signal_number if end else None
     return {
         "rank": record.rank,
-        "pid": record.pid,
+        "host": socket.gethostname(),
+        "pid": record.pid or None,
+        "started": _moment(record.started),
+        "ended": _moment(record.ended),
         "exit_code": end.status if end else None,
         "signal": signal_name(number) if number else None,
-        "how": end.describe() if end else "outlived SIGKILL",
+        "how": end.describe() if end else "outlived SIGKILL" if record.pid else "never started",
         "ended_by_launcher": record.is_stopped,
-        "duration_s": round(record.duration_s, 3),
-        "last_stderr_line": record.last_stderr_line,
+        "exception": record.exception or None,
+        "last_stderr_lines": record.stderr,
     }
+
+
+def _moment(seconds: float) -> str | None:
+    """Write a time as ISO 8601 in UTC."""
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

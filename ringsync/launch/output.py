@@ -11,8 +11,9 @@ import re
 import selectors
 import signal
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+from ringsync.launch.tail import Tail
 
 READER_GONE, OUTPUT_ERROR = 128 + signal.SIGPIPE, 74  # 74: EX_IOERR of sysexits.h
 
@@ -28,6 +29,9 @@ _WRITE_BYTES = 4096
 _LONGEST_LINE_BYTES = 1024 * 1024
 # `\r` ends a line too, or a progress bar would show only when it is over; `\r\n` stays one end.
 _LINE_END = re.compile(rb"\n|\r\n|\r(?=[^\n])")
+# A guard has cut the lines already: to wait once more for what follows `\r` would show a progress
+# bar late by another step.
+_GUARDED_LINE_END = re.compile(rb"\n|\r\n?")
 
 
 def say(line: str) -> None:
@@ -67,40 +71,37 @@ def open_missing_standard_streams() -> None:
 
 
 class Lines:
-    """Cuts a stream of bytes into lines, whatever the borders of the chunks.
+    """Cuts a stream of bytes into lines, whatever the borders of the chunks."""
 
-    Attributes:
-        last: The last line that was not blank, without its end.
-    """
+    def __init__(self, *, is_guarded: bool = False, reserve_bytes: int = 0) -> None:
+        """Start with nothing read.
 
-    def __init__(self) -> None:
-        """Start with nothing read."""
-        self.last = b""
+        Args:
+            is_guarded: The stream comes from another `Lines`, so what ends it is known to be whole.
+            reserve_bytes: How much shorter the longest line is, so that a prefix fits before it.
+        """
+        self._end = _GUARDED_LINE_END if is_guarded else _LINE_END
+        self._longest_bytes = _LONGEST_LINE_BYTES - reserve_bytes
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield each line that `data` completes, with its own end; the rest is kept."""
         buffer = self._rest + data
         done = 0
-        for match in _LINE_END.finditer(buffer):
+        for match in self._end.finditer(buffer):
             line, done = buffer[done : match.end()], match.end()
-            yield self._remember(line)
+            yield line
         self._rest = buffer[done:]
-        while len(self._rest) > _LONGEST_LINE_BYTES:
-            cut = _character_border(self._rest, _LONGEST_LINE_BYTES)
+        while len(self._rest) > self._longest_bytes:
+            cut = _character_border(self._rest, self._longest_bytes)
             line, self._rest = self._rest[:cut], self._rest[cut:]
-            yield self._remember(line + b"\n")
+            yield line + b"\n"
 
     def finish(self) -> Iterator[bytes]:
         """Yield the unfinished last line, if there is one, closed by a newline."""
         rest, self._rest = self._rest, b""
         if rest:
-            yield self._remember(rest + b"\n")
-
-    def _remember(self, line: bytes) -> bytes:
-        if line.strip():
-            self.last = line.strip()
-        return line
+            yield rest + b"\n"
 
 
 class Sink:
@@ -156,7 +157,14 @@ class Stream:
     """The stdout or the stderr of one rank, on its way to a sink and to its log file."""
 
     def __init__(
-        self, pipe: BinaryIO, sink: Sink, prefix: bytes | None, log: BinaryIO | None
+        self,
+        pipe: BinaryIO,
+        sink: Sink,
+        prefix: bytes | None,
+        *,
+        is_guarded: bool = False,
+        log: BinaryIO | None = None,
+        tail: Tail | None = None,
     ) -> None:
         """Take over `pipe` (non-blocking) and `log`.
 
@@ -164,13 +172,17 @@ class Stream:
             pipe: Read end.
             sink: Where the lines go.
             prefix: Put before each line; None passes the bytes on as they come.
+            is_guarded: The bytes come from a guard, which has made lines of them.
             log: Unbuffered file for the raw bytes, or None.
+            tail: Is shown every line, or None.
         """
         self._pipe = pipe
         self._sink = sink
         self._prefix = prefix
         self._log = log
-        self._lines = Lines()
+        self._tail = tail
+        reserve_bytes = 0 if is_guarded else len(prefix or b"") + 1
+        self._lines = Lines(is_guarded=is_guarded, reserve_bytes=reserve_bytes)
 
     @property
     def descriptor(self) -> int:
@@ -181,11 +193,6 @@ class Stream:
     def is_open(self) -> bool:
         """Whether more may come."""
         return not self._pipe.closed
-
-    @property
-    def last_line(self) -> str:
-        """The last line that was not blank."""
-        return self._lines.last.decode(errors="replace")
 
     def read_some(self) -> int | None:
         """Move what one read gives; 0 means the end, None that nothing is there now."""
@@ -218,6 +225,8 @@ class Stream:
 
     def _emit(self, lines: Iterator[bytes]) -> None:
         for line in lines:
+            if self._tail is not None:
+                self._tail.add(line)
             if self._prefix is not None:
                 self._sink.write(self._prefix + line)
 
@@ -232,9 +241,12 @@ class Stream:
             self._log = None
 
 
-def open_log(directory: Path | None, name: str) -> BinaryIO | None:
+def open_log(directory: str, name: str) -> BinaryIO | None:
     """Open `directory/name` for raw output, emptied; None without a directory."""
-    return None if directory is None else (directory / name).open("wb", buffering=0)
+    if not directory:
+        return None
+    # Not through pathlib: to import it takes a guard longer than all that it does.
+    return cast(BinaryIO, open(f"{directory}/{name}", "wb", buffering=0))  # noqa: PTH123
 
 
 def _character_border(data: bytes, position: int) -> int:

@@ -1,45 +1,41 @@
-"""Runs one settled job to its end: the guard, the supervisor, the directories, the timeline.
+"""Runs one settled job to its end: the supervisor, the private directory, the timeline.
 
 Both doors to the launcher come here, the command line and `called`; they settle what a job is.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import signal
 from pathlib import Path
 
 from ringsync.errors import ConfigError
-from ringsync.launch.directories import (
-    make_job_directory,
-    prepare_rank_logs,
-    remove_job_directory,
-)
-from ringsync.launch.guard import Watched, run_guarded, signals_held
+from ringsync.launch.directories import make_job_directory, remove_job_directory
 from ringsync.launch.job import Job
 from ringsync.launch.outcome import write_report
 from ringsync.launch.output import say
+from ringsync.launch.signals import ASK_FOR_STACKS, SignalInbox
 from ringsync.launch.supervise import supervise
 from ringsync.report.merge import merge_directory
 
-USAGE_ERROR = 2
+USAGE_ERROR, SOFTWARE_ERROR, CONFIGURATION_ERROR = 2, 70, 78  # 70 and 78 of sysexits.h
 
 
 def run_job(job: Job) -> int:
     """Run a job; this process must have one thread.
 
     Args:
-        job: What to run.
+        job: What to run; its directories for the timeline and logs are there.
 
     Returns:
         The launcher's exit code.
 
     Raises:
-        ConfigError: A directory for logs cannot be made.
+        ConfigError: The job's directory cannot be made, or the ranks cannot be started.
     """
-    prepare_rank_logs(job)
-    with signals_held() as watched:
+    with SignalInbox(signal.SIGCHLD, *ASK_FOR_STACKS) as inbox:
         try:
-            status = run_guarded(partial(_supervise, job, watched), watched)
+            make_job_directory(job.rendezvous)
+            status = supervise(job, inbox)
         finally:
             remove_job_directory(job.rendezvous)
     if job.timeline is not None:
@@ -47,31 +43,22 @@ def run_job(job: Job) -> int:
     return status
 
 
-def refuse(report: int | None, error: ConfigError) -> int:
+def refuse(report: int | None, error: ConfigError, status: int) -> int:
     """Say why no rank is started, to people or to whoever asked for the job.
 
     Args:
         report: See `Job`.
         error: The reason.
+        status: The launcher's exit code.
 
     Returns:
-        The launcher's exit code.
+        `status`.
     """
     if report is None:
         say(str(error))
     else:
         write_report(report, {"error": str(error)})
-    return USAGE_ERROR
-
-
-def _supervise(job: Job, watched: Watched, guard_fd: int) -> int:
-    try:
-        make_job_directory(job.rendezvous)
-        return supervise(job, watched, guard_fd)
-    except ConfigError as error:
-        return refuse(job.report, error)
-    finally:
-        remove_job_directory(job.rendezvous)
+    return status
 
 
 def _merge(timeline: Path, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Builds the environment of each rank and starts it; the launcher's only door to `os.environ`.
+"""Builds each rank's environment and starts its guard; the launcher's only door to `os.environ`.
 
 It does not watch what it started: that is supervise.py.
 """
@@ -8,11 +8,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
 
 from ringsync.errors import ConfigError
-from ringsync.launch.descendants import die_with_parent
+from ringsync.launch.guard import Charge
 from ringsync.launch.job import Job
+from ringsync.launch.link import Link, link_pair
 from ringsync.launch.placement import Place, core_count, threads_per_rank
 
 # Numbers of another launcher's job, or of an outer ringsyncrun: read by mistake they would make a
@@ -71,6 +76,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # that are in common use; 12000 numbers keep jobs of one host apart well enough, and nobody has to
 # open a port to find one.
 _FIRST_PORT, _PORTS = 20000, 12000
+_HERE = Path(__file__).resolve().parent
+_STDERR = 2
 
 
 def shared_environment(exports: Sequence[str]) -> dict[str, str]:
@@ -186,42 +193,75 @@ def rank_environment(job: Job, place: Place) -> dict[str, str]:
     }
     if job.timeline is not None:
         texts["RINGSYNC_TIMELINE"] = str(job.timeline)
+    search_path = [str(_HERE / "startup"), job.environment.get("PYTHONPATH", "")]
+    texts["PYTHONPATH"] = os.pathsep.join(filter(None, search_path))
     return job.environment | {name: str(value) for name, value in numbers.items()} | texts
 
 
-def start_rank(job: Job, place: Place) -> subprocess.Popen[bytes]:
-    """Start one rank in a session of its own, tied to the life of this process.
+@dataclass(frozen=True, slots=True)
+class GuardProcess:
+    """A guard that was started. Reap it with `os.waitid` only.
 
-    The tie (PR_SET_PDEATHSIG) must be made in the child, after fork. It is done in `preexec_fn`:
-    unsafe in a process whose threads hold locks, but the launcher starts none of its own and
-    OpenBLAS, which came in with the package, ends its own at a fork; everything it calls is loaded
-    before. A shim interpreter instead would cost every rank a second Python start.
+    Attributes:
+        pid: Its process id.
+        link: Where its reports come from, and orders go to.
+        stdout: What its rank writes there, as lines; read end of a non-blocking pipe.
+        stderr: Likewise.
+    """
+
+    pid: int
+    link: Link
+    stdout: BinaryIO
+    stderr: BinaryIO
+
+
+def start_guard(job: Job, place: Place) -> GuardProcess:
+    """Start the guard of one rank, in a session of its own; it starts the rank.
+
+    Without the site packages and the user's `PYTHON*` variables a guard starts in a fraction of the
+    time, and what is set for the rank's sake cannot change it.
 
     Args:
         job: The job.
         place: The rank's place.
 
     Returns:
-        The process; its stdout and stderr are non-blocking pipes. Reap it with `os.waitid` only.
+        The process.
 
     Raises:
-        OSError: The program cannot be executed.
+        OSError: The system has no room for another process.
     """
-    process = subprocess.Popen(
+    link, theirs = link_pair()
+    held = os.dup(_STDERR)  # its readers see the end of it when no guard lives any more
+    log_dir = job.rank_log_dir(place.rank)
+    is_lines = job.size > 1
+    charge = Charge(
         job.command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        env=rank_environment(job, place),
-        pass_fds=job.descriptors[place.rank] if job.descriptors else (),
-        start_new_session=True,
-        preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - no threads here
+        rank=place.rank,
+        output="tagged" if job.is_tagged else "lines" if is_lines else "raw",
+        grace=job.grace_s,
+        logs="" if log_dir is None else str(log_dir),
+        link=theirs.fileno(),
+        remove=str(job.rendezvous),
+        hold=held,
     )
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            os.set_blocking(pipe.fileno(), False)
-    return process
+    inherited = job.descriptors[place.rank] if job.descriptors else ()
+    with theirs, os.fdopen(held, "wb", buffering=0):
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_HERE / "rank_guard.py"), *charge.words()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=rank_environment(job, place),
+            start_new_session=True,
+            pass_fds=[theirs.fileno(), held, *inherited],
+        )
+    process.returncode = 0  # reaped elsewhere; Popen must not wait for it
+    stdout, stderr = cast(BinaryIO, process.stdout), cast(BinaryIO, process.stderr)
+    for pipe in (stdout, stderr):
+        os.set_blocking(pipe.fileno(), False)
+    return GuardProcess(process.pid, link, stdout, stderr)
 
 
 def _plural(count: int, noun: str) -> str:

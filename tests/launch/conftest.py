@@ -16,13 +16,18 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 import ringsync
+from ringsync.launch.stacks import ask_for_stacks
 
 DEADLINE_S = 20.0
+STACKS_S = 2.0  # for all processes to show their stacks, once a test has failed
 MARK = "RINGSYNC_TEST_MARK"
+# A Python program that becomes another one, for `by`.
+AS_A_COMMAND = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
 
 # What Python runs; () runs the first word as a script.
 LAUNCHER = ("-m", "ringsync.launch")
@@ -42,6 +47,20 @@ def launcher_environment(mark: str) -> dict[str, str]:
     return environment
 
 
+def marked(mark: str) -> set[int]:
+    wanted = f"{MARK}={mark}".encode()
+    found = set()
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (directory / "environ").read_bytes().split(b"\0"):
+                found.add(int(directory.name))
+    return found
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class Running:
     """A launcher that is still at work."""
 
@@ -55,14 +74,25 @@ class Running:
         deadline = time.monotonic() + DEADLINE_S
         while self.text.count(text.encode()) < count:
             if not self._read(deadline):
-                raise AssertionError(f"{text!r} did not come {count} times: {self.text!r}")
+                self._fail(f"{text!r} did not come {count} times")
 
     def finish(self) -> int:
         """Read to the end of the output, then wait for the launcher."""
         deadline = time.monotonic() + DEADLINE_S
         while self._read(deadline):
             pass
-        return self.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        try:
+            return self.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._fail("the launcher does not end")
+
+    def _fail(self, why: str) -> NoReturn:
+        """Fail with the stacks of all that runs: launcher, guards, ranks and what those started."""
+        obstacles = {pid: ask_for_stacks(pid) for pid in self.members()}
+        limit = time.monotonic() + STACKS_S
+        while self._read(limit):
+            pass
+        raise AssertionError(f"{why}; no stacks of: {obstacles}; {self.text.decode()}")
 
     def _read(self, deadline: float) -> bool:
         if not select.select([self._output], [], [], max(0, deadline - time.monotonic()))[0]:
@@ -76,13 +106,7 @@ class Running:
 
     def members(self) -> set[int]:
         """Every process, the launcher's too, that inherited this run's mark."""
-        wanted = f"{MARK}={self.mark}".encode()
-        found = set()
-        for directory in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if wanted in (directory / "environ").read_bytes().split(b"\0"):
-                    found.add(int(directory.name))
-        return found
+        return marked(self.mark)
 
     def wait_until_gone(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
@@ -111,14 +135,26 @@ class Launcher:
         return str(path)
 
     def run(self, *words: str, env=None, by=LAUNCHER, **options) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, *by, *words],
-            env=launcher_environment(uuid.uuid4().hex) | (env or {}),
+        mark = uuid.uuid4().hex
+        command = [sys.executable, *by, *words]
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(
+            command,
+            env=launcher_environment(mark) | (env or {}),
             cwd=self.directory,
-            timeout=DEADLINE_S,
-            check=False,
-            **({"capture_output": True, "text": True} | options),
-        )
+            **(piped | options),
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                obstacles = {pid: ask_for_stacks(pid) for pid in marked(mark)}
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=STACKS_S)
+                process.kill()
+                raise AssertionError(
+                    f"{words} does not end; no stacks of: {obstacles}; {process.communicate()}"
+                ) from None
+            return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def start(self, *words: str, by=LAUNCHER, **options) -> Running:
         mark = uuid.uuid4().hex

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,11 @@ from ringsync.launch.command import resolve_command
 from ringsync.launch.hosts import Host, parse_hosts
 from ringsync.launch.placement import physical_core_count, threads_per_rank
 
+from .conftest import AS_A_COMMAND
 
-def refusal(done) -> str:
-    assert done.returncode == 2
+
+def refusal(done, code: int = 2) -> str:
+    assert done.returncode == code
     assert done.stdout == ""
     assert done.stderr.startswith("[ringsyncrun] ")
     assert done.stderr.count("\n") == 1
@@ -52,8 +55,7 @@ def test_an_impossible_number_of_ranks_is_refused(launcher, np):
         (["-np", "2", "-H", "localhost:0", "true"], "not host:slots"),
         (["-np", "3", "-H", "localhost:2", "true"], "-np 3 is more than the 2 slots"),
         (["-np", "2", "--grace-period", "nan", "true"], "not a number of seconds"),
-        (["-np", "2", "--timeline", "plain", "true"], "--timeline plain is not a directory"),
-        (["-np", "2", "--log-dir", "/proc/x", "true"], "--log-dir /proc/x is not a directory"),
+        (["-np", "2", "--dump-stacks-after", "soon", "true"], "not a number of seconds"),
     ],
 )
 def test_bad_input_is_one_clear_line(launcher, words, part):
@@ -63,12 +65,39 @@ def test_bad_input_is_one_clear_line(launcher, words, part):
     assert part in refusal(launcher.run(*words))
 
 
-def test_a_program_that_cannot_be_executed_starts_no_rank(launcher):
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--timeline", "plain", "true"], "plain is not a directory"),
+        (["--log-dir", "/proc/x", "true"], "--log-dir /proc/x is not a directory"),
+        (["-x", "OMP_NUM_THREADS=1", "./program"], "could not start './program'"),
+    ],
+)
+def test_what_cannot_be_set_up_is_refused_with_78(launcher, words, part):
+    (launcher.directory / "plain").write_text("")
     program = launcher.directory / "program"
     program.write_text("#!/no/such/interpreter\n")
     program.chmod(0o755)
-    done = launcher.run("-np", "2", "-x", "OMP_NUM_THREADS=1", "./program")
-    assert "could not start './program'" in refusal(done)
+    assert part in refusal(launcher.run("-np", "2", *words), 78)
+
+
+def test_more_ranks_than_there_is_room_for_are_refused_with_78(launcher):
+    inner = f"ulimit -n 20; exec {sys.executable} -m ringsync.launch -np 9 sleep 60"
+    running = launcher.start("sh", "-c", inner, by=("-c", AS_A_COMMAND))
+    assert running.finish() == 78
+    assert b"could not start: [Errno 24] Too many open files. Lower -np" in running.text
+    assert running.members() == set()
+
+
+def test_an_error_of_the_launcher_itself_is_told_in_full_with_70(launcher):
+    broken = (
+        "import sys; from ringsync.launch import cli; cli.supervise = None; "
+        "sys.exit(cli.main(['-np', '1', 'true']))"
+    )
+    running = launcher.start(by=("-c", broken))
+    assert running.finish() == 70
+    assert b"TypeError" in running.text
+    assert list(Path(os.environ["TMPDIR"]).iterdir()) == []
 
 
 def test_version_and_help_are_answered(launcher):

@@ -4,7 +4,6 @@ import io
 import itertools
 import os
 import selectors
-import subprocess
 import sys
 
 import pytest
@@ -38,7 +37,20 @@ def test_lines_are_the_same_wherever_chunks_end(data, borders):
     expected = [*whole.feed(data), *whole.finish()]
     got = [line for chunk in cut(data, borders) for line in pieces.feed(chunk)]
     assert [*got, *pieces.finish()] == expected
-    assert pieces.last == whole.last
+
+
+@given(TEXT)
+def test_lines_that_a_guard_has_cut_are_handed_on_at_once(data):
+    guard, launcher = Lines(), Lines(is_guarded=True)
+    for line in [*guard.feed(data), *guard.finish()]:
+        assert list(launcher.feed(b"[0] " + line)) == [b"[0] " + line]
+    assert list(launcher.finish()) == []
+
+
+def test_the_longest_line_with_its_prefix_is_not_cut_again():
+    got = list(Lines(reserve_bytes=5).feed(b"x" * 3_000_000))
+    whole = b"".join(b"[99]" + line for line in got)
+    assert len(list(Lines(is_guarded=True).feed(whole))) == len(got)
 
 
 def test_a_line_without_end_is_cut_between_characters():
@@ -76,7 +88,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_the_stream_goes_on():
     out_reader, out_writer = os.pipe()
     with selectors.DefaultSelector() as selector:
         sink = Sink(out_writer, selector)
-        stream = Stream(os.fdopen(reader, "rb", buffering=0), sink, b"[0] ", Full())
+        stream = Stream(os.fdopen(reader, "rb", buffering=0), sink, b"[0] ", log=Full())
         os.set_blocking(stream.descriptor, False)
         os.write(writer, b"one\n")
         stream.drain()
@@ -195,9 +207,7 @@ def test_a_daemon_that_holds_the_pipe_does_not_hold_the_launcher(launcher):
 
 def test_a_full_disk_ends_the_job_and_is_named(launcher):
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device, not a file
-        done = launcher.run(
-            "-np", "2", "yes", capture_output=False, stdout=full, stderr=subprocess.PIPE
-        )
+        done = launcher.run("-np", "2", "yes", stdout=full)
     assert done.returncode == 74
     assert "output closed (No space left on device)" in done.stderr
 

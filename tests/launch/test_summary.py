@@ -1,0 +1,156 @@
+"""Who failed first, and how, is told: in five lines, in summary.json and in the exit code."""
+
+import json
+import socket
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringsync.launch.tail import Tail
+
+from .test_exit import STUBBORN_OTHERS
+
+
+def summary_of(launcher) -> dict:
+    return json.loads((launcher.directory / "logs/summary.json").read_text())
+
+
+def test_the_summary_file_tells_every_ranks_end(launcher):
+    script = launcher.script(STUBBORN_OTHERS.format(failure="sys.exit(7)"))
+    launcher.run("-np", "2", "--grace-period", "0", "--log-dir", "logs", script)
+    summary = summary_of(launcher)
+    assert (summary["cause"], summary["exit_code"]) == ("rank failed", 7)
+    assert summary["first_failing_rank"] == 1
+    assert summary["how"] == "exited with code 7"
+    ranks = summary["ranks"]
+    assert [rank["rank"] for rank in ranks] == [0, 1]
+    assert [rank["ended_by_launcher"] for rank in ranks] == [True, False]
+    assert [rank["exit_code"] for rank in ranks] == [137, 7]
+    assert [rank["signal"] for rank in ranks] == ["SIGKILL", None]
+    assert [rank["host"] for rank in ranks] == [socket.gethostname()] * 2
+    assert ranks[1]["last_stderr_lines"] == ["rank 1 gives up"]
+    for rank in ranks:
+        assert rank["pid"] > 1
+        assert datetime.fromisoformat(rank["started"]) < datetime.fromisoformat(rank["ended"])
+
+
+def test_an_uncaught_exception_is_in_the_summary_and_in_the_last_words(launcher):
+    script = launcher.script("def f():\n    raise ValueError('the\\nreason')\nf()")
+    done = launcher.run("-np", "1", "--log-dir", "logs", script)
+    assert done.returncode == 1
+    (rank,) = summary_of(launcher)["ranks"]
+    assert rank["exception"] == "ValueError: the"
+    assert rank["last_stderr_lines"][-2:] == ["ValueError: the", "reason"]
+    assert "how: exited with code 1 after ValueError: the; ringsyncrun exits with 1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("StallError", 75),
+        ("TimedOutError", 75),
+        ("RendezvousError", 75),
+        ("AuthenticationError", 77),
+        ("ConfigError", 78),
+        ("MismatchError", 1),
+    ],
+)
+def test_errors_with_a_code_of_their_own_give_it_to_the_job(launcher, kind, code):
+    failure = f"from ringsync.errors import {kind}; raise {kind}('[stall] why')"
+    script = launcher.script(STUBBORN_OTHERS.format(failure=failure))
+    done = launcher.run("-np", "2", "--grace-period", "0", "--log-dir", "logs", script)
+    assert done.returncode == code
+    summary = summary_of(launcher)
+    assert (summary["first_failing_rank"], summary["exit_code"]) == (1, code)
+    assert summary["ranks"][1]["exit_code"] == 1
+    assert f"{kind}: [stall] why" in summary["how"]
+
+
+def test_a_rank_that_chooses_75_itself_is_quoted_as_well(launcher):
+    script = launcher.script(
+        """
+        import sys, traceback
+        from ringsync.errors import StallError
+        try:
+            raise StallError("[stall] why")
+        except StallError:
+            traceback.print_exc()
+            sys.exit(75)
+        """
+    )
+    done = launcher.run("-np", "1", script)
+    assert done.returncode == 75
+    assert "how: exited with code 75 after ringsync.errors.StallError: [stall] why" in done.stderr
+
+
+def test_ranks_that_wait_in_vain_at_the_start_end_the_job_with_75(launcher):
+    script = launcher.script(
+        """
+        import os, time
+        import ringsync as rs
+        if os.environ["RANK"] == "1":
+            time.sleep(60)  # until it is ended
+        rs.init()
+        """
+    )
+    done = launcher.run("-np", "2", "--start-timeout", "0.5", script)
+    assert done.returncode == 75
+    assert "rank 0 of 2 failed first" in done.stderr
+    assert "RendezvousError: " in done.stderr
+
+
+def test_a_wrong_setting_ends_the_job_with_78(launcher):
+    script = launcher.script("import ringsync as rs; rs.init()")
+    done = launcher.run("-np", "1", "-x", "RINGSYNC_BUCKET_MIB=64MB", script)
+    assert done.returncode == 78
+
+
+def test_an_interrupted_job_has_no_first_failing_rank(launcher):
+    script = launcher.script("import time; print('rank ready', flush=True); time.sleep(60)")
+    running = launcher.start("-np", "2", "--log-dir", "logs", script)
+    running.expect("rank ready", 2)
+    running.process.terminate()
+    assert running.finish() == 143
+    summary = summary_of(launcher)
+    assert (summary["cause"], summary["detail"]) == ("interrupted", "SIGTERM")
+    assert summary["first_failing_rank"] is None
+    assert [rank["ended_by_launcher"] for rank in summary["ranks"]] == [True, True]
+
+
+@given(st.lists(st.text(alphabet="aé :\n", max_size=20), max_size=40))
+def test_a_tail_keeps_the_last_lines_that_are_not_blank(lines):
+    tail = Tail()
+    for line in lines:
+        tail.add(f"{line}\n".encode())
+    kept = [text for line in lines if (text := line.rstrip())]
+    assert tail.lines == kept[-20:]
+    assert tail.exception == ""
+
+
+def test_of_chained_tracebacks_the_last_exception_counts():
+    tail = Tail()
+    for line in (
+        "Traceback (most recent call last):",
+        '  File "a.py", line 1, in <module>',
+        "    1 / 0",
+        "    ~~^~~",
+        "ZeroDivisionError: division by zero",
+        "",
+        "During handling of the above exception, another exception occurred:",
+        "",
+        "Traceback (most recent call last):",
+        '  File "a.py", line 3, in <module>',
+        "package.Late: why",
+        "and more words",
+    ):
+        tail.add(line.encode())
+    assert tail.exception == "package.Late: why"
+
+
+def test_a_line_of_a_megabyte_does_not_make_the_report_large():
+    tail = Tail()
+    for _ in range(30):
+        tail.add("é".encode() * 500_000)
+    assert sum(len(line) for line in tail.lines) <= 20 * 500
