@@ -91,7 +91,8 @@ def test_more_ranks_than_there_is_room_for_are_refused_with_78(launcher):
 
 def test_an_error_of_the_launcher_itself_is_told_in_full_with_70(launcher):
     broken = (
-        "import sys; from ringsync.launch import cli; cli.supervise = None; "
+        "import sys; from ringsync.launch import cli, running; "
+        "running.supervise = None; "
         "sys.exit(cli.main(['-np', '1', 'true']))"
     )
     running = launcher.start(by=("-c", broken))

@@ -33,16 +33,22 @@ def end(running):
 
 
 @pytest.mark.parametrize(
-    ("body", "function"),
-    [(STUCK_IN_C, "match_for_ages"), (STUCK_IN_A_THREAD, "wait_in_a_thread")],
+    ("body", "function", "last"),
+    [
+        (STUCK_IN_C, "match_for_ages", "<module>"),
+        (STUCK_IN_A_THREAD, "wait_in_a_thread", "_shutdown"),
+    ],
 )
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGQUIT])
-def test_every_rank_shows_its_stacks_on_a_signal_and_goes_on(launcher, body, function, number):
+def test_every_rank_shows_its_stacks_on_a_signal_and_goes_on(
+    launcher, body, function, last, number
+):
     running = launcher.start("-np", "2", launcher.script(body))
     running.expect("stuck", 2)
     for count in (1, 2):
         running.process.send_signal(number)
         running.expect(f"in {function}", 2 * count)
+        running.expect(f"in {last}", 2 * count)  # whoever still writes does not begin once more
     for rank in "01":
         text = running.text.decode()
         assert f"stacks of rank {rank} (pid " in text
