@@ -62,15 +62,24 @@ void Announcement::begin(uint64_t sequence) {
 }
 
 /// Adds to the first operation what travels with it, past what is too large. Ranks that have the
-/// same before them choose alike.
+/// same before them choose alike. Another call than the first one's goes as a whole or not at all:
+/// ranks that do not have it at one place would be left with unlike parts of it in front.
 void Announcement::choose() {
   size_t data_bytes = carried_bytes(request(0), group_.rank);
   message_bytes_ = data_offset(1) + data_bytes;
   before_.assign(1, request(0).data);
   size_t passed = 0;
-  for (auto at = std::next(operations_.begin());
-       at != operations_.end() && passed < kMostPassed && chosen_.size() < kMostCarried; ++at) {
+  size_t whole = 1;  // chosen when the call at hand began
+  size_t whole_bytes = message_bytes_;
+  bool is_first_call = true;
+  auto at = std::next(operations_.begin());
+  for (; at != operations_.end() && passed < kMostPassed && chosen_.size() < kMostCarried; ++at) {
     const Request& next = at->request();
+    if (next.group_index == 0) {
+      is_first_call = false;
+      whole = chosen_.size();
+      whole_bytes = message_bytes_;
+    }
     const size_t more_bytes = carried_bytes(next, group_.rank);
     const size_t bytes = data_offset(chosen_.size() + 1) + data_bytes + more_bytes;
     const bool is_free = !shares_memory(next.data);
@@ -82,10 +91,15 @@ void Announcement::choose() {
       chosen_.push_back(at);
     } else if (next.collective == Collective::kBarrier) {
       return;  // nothing that was submitted behind it goes before it
+    } else if (!is_first_call && next.group_count > 1) {
+      break;
     } else {
       ++passed;
     }
   }
+  if (is_first_call || at == operations_.end() || at->request().group_index == 0) return;
+  chosen_.resize(whole);
+  message_bytes_ = whole_bytes;
 }
 
 /// What an operation works on is also that of one before it: peers would get its values from before
