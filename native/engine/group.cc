@@ -4,36 +4,19 @@
 #include <utility>
 
 #include "base/error.h"
-#include "collective/registry.h"
 #include "engine/failures.h"
 
 namespace ringsync {
 namespace {
 
-/// Distinct problems kept; a training step has some hundreds. Beyond it all are forgotten, which
-/// costs microseconds each to compute again.
-constexpr size_t kMaxRoutes = 4096;
-
 constexpr char kLane[] = "engine";
-
-std::string key_of(const Problem& problem) {
-  std::string key;
-  const auto append = [&key](const auto& value) {
-    key.append(reinterpret_cast<const char*>(&value), sizeof(value));
-  };
-  append(problem.collective);
-  append(problem.root);
-  append(problem.is_in_place);
-  for (const size_t count : problem.counts) append(count);
-  for (const size_t part : problem.parts) append(part);
-  return key;
-}
 
 }  // namespace
 
 Group::Group(Members members, const GroupHome& home)
     : members_(std::move(members)),
       home_(home),
+      routes_(home.algorithm),
       stall_(home.stall_limits),
       view_{members_.rank,
             static_cast<int>(members_.ranks.size()),
@@ -44,7 +27,7 @@ Group::Group(Members members, const GroupHome& home)
             home_.algorithm,
             home_.reach_from,
             scratch_,
-            [this](const Problem& problem) { return route_of(problem); }},
+            [this](const Problem& problem) { return routes_.of(problem); }},
       order_(operations_, view_),
       announcement_(operations_, view_, order_) {}
 
@@ -286,19 +269,6 @@ void Group::record(const Operation& operation) const {
   home_.events.record(kLane, "agree", times.started_ns, agreed_ns, label, bytes);
   if (times.agreed_ns == 0) return;
   home_.events.record(kLane, "run", agreed_ns, times.done_ns, label, bytes);
-}
-
-std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
-  if (last_route_ && problem == last_problem_) return last_route_;
-  if (routes_.size() >= kMaxRoutes) routes_.clear();
-  std::shared_ptr<const Route>& route = routes_[key_of(problem)];
-  if (!route) {
-    const std::vector<Schedule> schedules = build_all(choose(problem, home_.algorithm), problem);
-    route = std::make_shared<const Route>(make_route(schedules, problem));
-  }
-  last_problem_ = problem;
-  last_route_ = route;
-  return route;
 }
 
 std::string Group::name() const { return "group " + list_of(members_.ranks); }

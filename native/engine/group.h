@@ -10,7 +10,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/event_log.h"
@@ -18,6 +17,7 @@
 #include "engine/failures.h"
 #include "engine/members.h"
 #include "engine/order.h"
+#include "engine/routes.h"
 #include "engine/stall.h"
 
 namespace ringsync {
@@ -93,7 +93,6 @@ class Group {
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
   void wake_sleepers();
   void record(const Operation& operation) const;
-  std::shared_ptr<const Route> route_of(const Problem& problem);
   bool watch_stall(Deadline now);
   void end_for(const std::exception_ptr& error, const Missing& missing);
   Missing missing_for(const Operation& operation) const;
@@ -101,6 +100,7 @@ class Group {
 
   const Members members_;
   const GroupHome& home_;
+  Routes routes_;
   std::vector<std::byte> scratch_;
   GroupView view_;
   std::atomic<size_t> expected_{0};
@@ -115,9 +115,6 @@ class Group {
   Stall stall_;
   std::vector<int> asked_;      // for their stacks, because they keep this rank waiting
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
-  std::unordered_map<std::string, std::shared_ptr<const Route>> routes_;
-  Problem last_problem_;  // often the next one's, too
-  std::shared_ptr<const Route> last_route_;
 };
 
 }  // namespace ringsync
