@@ -15,6 +15,7 @@
 #include "base/event_log.h"
 #include "engine/announcement.h"
 #include "engine/failures.h"
+#include "engine/join.h"
 #include "engine/members.h"
 #include "engine/order.h"
 #include "engine/routes.h"
@@ -84,6 +85,8 @@ class Group {
  private:
   Progress advance_current();
   Progress agree();
+  Progress take_part();
+  Progress advance_stand_in();
   void refuse(const std::string& mismatch);
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
@@ -108,6 +111,7 @@ class Group {
   Operations operations_;            // the first one is in flight
   Order order_;                      // asked where ranks have not submitted alike
   Announcement announcement_;        // of the first ones, until they have been agreed on
+  std::optional<StandIn> stand_in_;  // once this rank has joined
   uint64_t sequence_ = 0;            // of the next announcement; equal on all ranks
   /// Handles whose waiters are woken once all that is complete with them is: one who waits for many
   /// would otherwise take the core after each.

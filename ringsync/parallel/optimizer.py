@@ -34,8 +34,10 @@ class DistributedOptimizer:
     Gradients are exchanged during backward, bucket by bucket; the last backward of a step returns
     with all of them reduced, so code between backward and `step` (clipping, logging) sees the
     common gradients. After an error gradients are unspecified; `zero_grad` restores use. `step`
-    exchanges whatever no backward has, so every rank calls it equally often. Several wrapped
-    optimizers in one script are fine as long as every backward reaches the same ones on all ranks.
+    exchanges whatever no backward has, so every rank calls it equally often, or calls `join` after
+    its last step. It makes one step at least, because the first compares the ranks' parameters.
+    Several wrapped optimizers in one script are fine as long as every backward reaches the same
+    ones on all ranks.
 
     Example:
         >>> optimizer = DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))
