@@ -19,8 +19,9 @@ def join(*, timeout_s: float | None = None) -> int:
     it has returned.
 
     Operations that this rank has in flight are completed first, so the others have to call those
-    too. Until it returns, other threads can submit nothing but `send` and `recv`, which know no
-    zeros: a `send` to a rank that has joined waits for its `recv`.
+    too. It concerns what all ranks of the world do together. Process groups, `send` and `recv` know
+    no zeros and wait for the ranks that they need; other threads of a rank that has joined can
+    still call those, and nothing else.
 
     Args:
         timeout_s: Seconds from this call, or from the last operation in which this rank took part;
