@@ -99,6 +99,7 @@ if rs.rank() in group.ranks:
     except errors.ConfigError as error:
         text = str(error)
     optimizer.step(weight=rs.rank())
+rs.barrier()
 save(p=parameter.data, text=text)
 """
     ran = on_ranks(3, script)
