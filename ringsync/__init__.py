@@ -33,6 +33,7 @@ from ringsync.collectives import (
     grouped_allreduce_,
     grouped_allreduce_async,
     grouped_allreduce_async_,
+    join,
     recv,
     recv_async,
     reduce_scatter,
@@ -107,6 +108,7 @@ __all__ = [
     "grouped_allreduce_async_",
     "init",
     "is_initialized",
+    "join",
     "local_rank",
     "local_size",
     "models",
@@ -139,7 +141,6 @@ _PLANNED = frozenset(
         "Stale",
         "elastic",
         "graph",
-        "join",
     }
 )
 

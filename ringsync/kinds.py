@@ -15,6 +15,7 @@ class Collective:
     REDUCE_SCATTER: Final = 4
     ALLTOALL: Final = 5
     SEND: Final = 6
+    JOIN: Final = 7
 
 
 class Op:

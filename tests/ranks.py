@@ -171,6 +171,13 @@ class Group:
             self.close(member)
 
 
+def join(rank: Rank, **how) -> int:
+    """Which rank joins last, once all have."""
+    last = np.zeros(1, np.int64)
+    rank.run(Collective.JOIN, last, **how)
+    return int(last[0])
+
+
 def finish(handle) -> None:
     """Wait for a handle and raise its error, if it has one."""
     handle.wait(DEADLINE_S)

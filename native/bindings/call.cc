@@ -64,7 +64,8 @@ Request make_request(const BoundEngine& engine, const Call& call) {
 nb::handle set_array(Request& request, nb::handle array) {
   const bool is_receive = request.collective == Collective::kSend && request.root == request.peer;
   const bool is_written = request.collective == Collective::kAllreduce ||
-                          request.collective == Collective::kBroadcast || is_receive;
+                          request.collective == Collective::kBroadcast ||
+                          request.collective == Collective::kJoin || is_receive;
   ArrayView view = view_of(array, is_written ? Access::kWrite : Access::kRead);
   request.data = view.bytes;
   request.dtype = view.dtype;

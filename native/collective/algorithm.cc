@@ -21,6 +21,8 @@ std::string to_string(Collective collective) {
       return "alltoall";
     case Collective::kSend:
       return "send";
+    case Collective::kJoin:
+      return "join";
   }
   __builtin_unreachable();
 }

@@ -20,6 +20,8 @@ enum class Collective : uint8_t {
   kAlltoall = 5,
   /// Between two ranks; its schedule is that of a broadcast of the sender.
   kSend = 6,
+  /// Of a rank that has nothing more to do; no data moves.
+  kJoin = 7,
 };
 
 std::string to_string(Collective collective);

@@ -36,6 +36,7 @@ Announcement::Announcement(Operations& operations, const GroupView& group, Order
       group_(group),
       order_(order),
       headers_(static_cast<size_t>(group.size)),
+      joined_(group.size),
       messages_(headers_.size()) {}
 
 void Announcement::begin(uint64_t sequence) {
@@ -62,15 +63,25 @@ void Announcement::begin(uint64_t sequence) {
 }
 
 /// Adds to the first operation what travels with it, past what is too large. Ranks that have the
-/// same before them choose alike.
+/// same before them choose alike. Another call than the first one's goes as a whole or not at all:
+/// ranks that do not have it at one place would be left with unlike parts of it in front.
 void Announcement::choose() {
   size_t data_bytes = carried_bytes(request(0), group_.rank);
   message_bytes_ = data_offset(1) + data_bytes;
+  if (joined_.is_any()) return;  // of the rest a joined rank would know nothing
   before_.assign(1, request(0).data);
   size_t passed = 0;
-  for (auto at = std::next(operations_.begin());
-       at != operations_.end() && passed < kMostPassed && chosen_.size() < kMostCarried; ++at) {
+  size_t whole = 1;  // chosen when the call at hand began
+  size_t whole_bytes = message_bytes_;
+  bool is_first_call = true;
+  auto at = std::next(operations_.begin());
+  for (; at != operations_.end() && passed < kMostPassed && chosen_.size() < kMostCarried; ++at) {
     const Request& next = at->request();
+    if (next.group_index == 0) {
+      is_first_call = false;
+      whole = chosen_.size();
+      whole_bytes = message_bytes_;
+    }
     const size_t more_bytes = carried_bytes(next, group_.rank);
     const size_t bytes = data_offset(chosen_.size() + 1) + data_bytes + more_bytes;
     const bool is_free = !shares_memory(next.data);
@@ -82,10 +93,15 @@ void Announcement::choose() {
       chosen_.push_back(at);
     } else if (next.collective == Collective::kBarrier) {
       return;  // nothing that was submitted behind it goes before it
+    } else if (!is_first_call && next.group_count > 1) {
+      break;
     } else {
       ++passed;
     }
   }
+  if (is_first_call || at == operations_.end() || at->request().group_index == 0) return;
+  chosen_.resize(whole);
+  message_bytes_ = whole_bytes;
 }
 
 /// What an operation works on is also that of one before it: peers would get its values from before
@@ -146,7 +162,8 @@ std::vector<int> Announcement::blocked_on() const {
 
 bool Announcement::is_one_call() {
   const Header& own = headers_[static_cast<size_t>(group_.rank)];
-  is_alike_ = std::ranges::all_of(headers_, [&own](const Header& header) {
+  reference_ = 0;
+  is_alike_ = !is_join(own) && std::ranges::all_of(headers_, [&own](const Header& header) {
     return header.sequence == own.sequence && header.signature == own.signature &&
            header.count == own.count;
   });
@@ -161,11 +178,28 @@ bool Announcement::is_one_call() {
       std::memcpy(&header, message_of(i).data(), sizeof(Header));
     }
   }
-  return is_alike_ || ringsync::is_one_call(headers_);
+  if (is_alike_) return true;
+  joined_.note(headers_);
+  if (!ringsync::is_one_call(headers_)) return false;
+  if (joined_.is_any() && !joined_.are_all()) stand_in();
+  return true;
+}
+
+/// Puts the others' header in the place of those of joined ranks.
+void Announcement::stand_in() {
+  while (joined_.has(reference_)) ++reference_;
+  for (size_t i = 0; i < headers_.size(); ++i) {
+    if (!joined_.has(i)) continue;
+    headers_[i] = headers_[reference_];
+    headers_[i].registration = {};
+    headers_[i].reach_from = kNobody;  // the largest counts: all ranks take the queues
+  }
 }
 
 std::optional<std::string> Announcement::find_mismatch() const {
-  return is_alike_ ? std::nullopt : ringsync::find_mismatch(headers_, group_.ranks);
+  if (is_alike_) return std::nullopt;
+  auto need = find_need_of(joined_, call(), group_.ranks);
+  return need ? need : ringsync::find_mismatch(headers_, group_.ranks, reference_);
 }
 
 std::vector<uint64_t> Announcement::splits() const {
@@ -194,7 +228,7 @@ std::vector<uint64_t> Announcement::splits() const {
 
 size_t Announcement::count_carried() {
   const Header& own = headers_[static_cast<size_t>(group_.rank)];
-  size_t agreed = own.operations;
+  size_t agreed = joined_.is_any() ? 1 : own.operations;
   for (int i = 0; i < group_.size; ++i) {
     const Header& header = headers_[static_cast<size_t>(i)];
     const size_t theirs = header.operations;
@@ -222,6 +256,7 @@ std::span<const ByteSpan> Announcement::take_carried(size_t index) {
   const MutableByteSpan own = request(index).data;
   sources_.clear();
   for (int i = 0; i < group_.size; ++i) {
+    if (joined_.has(static_cast<size_t>(i))) continue;
     if (i == group_.rank) {
       sources_.emplace_back(own);
       continue;
@@ -244,6 +279,7 @@ void Announcement::end() {
   for (int i = 0; i < group_.size; ++i) {
     if (!message_of(i).empty()) group_.board.release(i);
   }
+  if (joined_.are_all()) joined_.forget();
 }
 
 void Announcement::write(MutableByteSpan room) const {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/join.h"
 #include "engine/operation.h"
 #include "engine/order.h"
 
@@ -33,23 +34,30 @@ class Announcement {
 
   // The rest is for when it is done.
 
-  /// All ranks have announced one call first, whatever they disagree on. To be asked first.
+  /// All ranks have announced one call first, whatever they disagree on, or have joined. To be
+  /// asked first.
   bool is_one_call();
+  /// Until end() of the round in which all have joined.
+  const JoinedRanks& joined() const { return joined_; }
+  /// What those ranks have announced that have not joined. There is one.
+  const Header& call() const { return headers_[reference_]; }
   /// What they disagree on, in one sentence; else nothing.
   std::optional<std::string> find_mismatch() const;
-  /// By rank, of the first operation. Until the next round.
+  /// By rank, of the first operation; once it is one call, those of joined ranks are like the
+  /// others', of an array that nobody can reach. Until the next round.
   const std::vector<Header>& headers() const { return headers_; }
   /// Of an alltoall that all agree on: the rows that each rank has for each, as Problem::parts has
   /// its elements; else empty. Throws Error for splits that no rank could have written.
   std::vector<uint64_t> splits() const;
-  /// How many operations all ranks announced alike, the first included; 0 unless carried. Throws
+  /// How many operations all ranks announced alike, the first included; 0 unless carried, 1 at
+  /// most where any has joined, which knows only the first by more than its signature. Throws
   /// Error for a message that no rank could have written.
   size_t count_carried();
   /// Carried operation `index`; 0 is the first of all.
   Operations::iterator carried(size_t index) const { return chosen_[index]; }
   /// The data that the ranks sent of carried operation `index`, in order of rank; empty of a rank
-  /// that has none to give. `index` counts up from 0 from call to call.
-  /// They are gone with the next call.
+  /// that has none to give, without those that have joined. `index` counts up from 0 from call to
+  /// call. They are gone with the next call.
   std::span<const ByteSpan> take_carried(size_t index);
   /// Ends the round and makes room for what comes next. Spans of carried data are gone then.
   void end();
@@ -59,6 +67,7 @@ class Announcement {
  private:
   void write(MutableByteSpan room) const;
   void choose();
+  void stand_in();
   bool shares_memory(MutableByteSpan data) const;
   ByteSpan next_message(int rank);
   const Request& request(size_t index) const { return chosen_[index]->request(); }
@@ -75,6 +84,8 @@ class Announcement {
   std::vector<MutableByteSpan> before_;       // memory of all that were looked at
   size_t message_bytes_ = 0;
   std::vector<Header> headers_;  // by rank
+  size_t reference_ = 0;         // the first rank that has not joined
+  JoinedRanks joined_;
   bool is_announced_ = false;
   std::vector<ByteSpan> messages_;   // by rank, once arrived
   std::vector<size_t> taken_bytes_;  // by rank: where the next carried operation begins

@@ -4,36 +4,19 @@
 #include <utility>
 
 #include "base/error.h"
-#include "collective/registry.h"
 #include "engine/failures.h"
 
 namespace ringsync {
 namespace {
 
-/// Distinct problems kept; a training step has some hundreds. Beyond it all are forgotten, which
-/// costs microseconds each to compute again.
-constexpr size_t kMaxRoutes = 4096;
-
 constexpr char kLane[] = "engine";
-
-std::string key_of(const Problem& problem) {
-  std::string key;
-  const auto append = [&key](const auto& value) {
-    key.append(reinterpret_cast<const char*>(&value), sizeof(value));
-  };
-  append(problem.collective);
-  append(problem.root);
-  append(problem.is_in_place);
-  for (const size_t count : problem.counts) append(count);
-  for (const size_t part : problem.parts) append(part);
-  return key;
-}
 
 }  // namespace
 
 Group::Group(Members members, const GroupHome& home)
     : members_(std::move(members)),
       home_(home),
+      routes_(home.algorithm),
       stall_(home.stall_limits),
       view_{members_.rank,
             static_cast<int>(members_.ranks.size()),
@@ -44,7 +27,7 @@ Group::Group(Members members, const GroupHome& home)
             home_.algorithm,
             home_.reach_from,
             scratch_,
-            [this](const Problem& problem) { return route_of(problem); }},
+            [this](const Problem& problem) { return routes_.of(problem); }},
       order_(operations_, view_),
       announcement_(operations_, view_, order_) {}
 
@@ -80,6 +63,7 @@ Progress Group::advance() {
 
 Progress Group::advance_current() {
   try {
+    if (stand_in_) return advance_stand_in();
     if (!operations_.front().is_started()) return agree();
     const Progress progress = operations_.front().advance();
     if (progress == Progress::kDone) finish(operations_.begin(), nullptr, now_ns());
@@ -109,6 +93,7 @@ Progress Group::agree() {
     order_.begin(sequence_, announcement_.headers());
     return Progress::kMoved;
   }
+  if (operations_.front().key() == kJoinKey) return take_part();
   operations_.front().set_agreed(now_ns());
   if (const auto mismatch = announcement_.find_mismatch()) {
     announcement_.end();
@@ -122,6 +107,39 @@ Progress Group::agree() {
   return Progress::kMoved;
 }
 
+/// This rank has joined: it learns that all have, or does what the others do.
+Progress Group::take_part() {
+  Operation& join = operations_.front();
+  if (announcement_.joined().are_all()) {
+    const int last = announcement_.joined().last();
+    join.finish_join(members_.ranks[static_cast<size_t>(last)], announcement_.joined().calls());
+    join.set_agreed(now_ns());
+    announcement_.end();
+    finish(operations_.begin(), nullptr, now_ns());
+    return Progress::kDone;
+  }
+  join.renew();
+  const Header& call = announcement_.call();
+  // What is carried the others do without this rank.
+  const bool is_over = call.is_carried || announcement_.find_mismatch();
+  announcement_.end();
+  if (is_over) order_.remove(call);
+  if (!is_over) stand_in_.emplace(view_, announcement_.headers(), call);
+  return Progress::kMoved;
+}
+
+Progress Group::advance_stand_in() {
+  Operation& operation = stand_in_->operation();
+  const Progress progress = operation.advance();
+  if (progress != Progress::kDone) return progress;
+  operation.set_done(now_ns());
+  record(operation);
+  order_.remove(stand_in_->call());
+  operations_.front().renew();
+  stand_in_.reset();
+  return Progress::kMoved;
+}
+
 /// Completes what was carried, all of which all ranks have announced.
 Progress Group::finish_carried(size_t count) {
   const Times first = operations_.front().times();
@@ -129,7 +147,7 @@ Progress Group::finish_carried(size_t count) {
     Operation& operation = *announcement_.carried(i);
     operation.set_started(first.started_ns);
     operation.set_agreed(first.agreed_ns);
-    operation.finish_carried(members_.rank, announcement_.take_carried(i));
+    operation.finish_carried(members_.rank, view_.size, announcement_.take_carried(i));
   }
   announcement_.end();
   const int64_t done_ns = now_ns();
@@ -153,6 +171,7 @@ void Group::refuse(const std::string& mismatch) {
 }
 
 std::vector<int> Group::blocked_on() const {
+  if (stand_in_) return stand_in_->operation().blocked_on();
   if (order_.is_open()) return order_.blocked_on(operations_.front());
   if (announcement_.is_open()) return announcement_.blocked_on();
   return operations_.front().is_started() ? operations_.front().blocked_on() : std::vector<int>{};
@@ -256,6 +275,7 @@ void Group::fail_all(const std::exception_ptr& error) {
   if (!failure_) failure_ = error;
   announcement_.abandon();
   order_.abandon();
+  stand_in_.reset();
   while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());
   wake_sleepers();
 }
@@ -286,19 +306,6 @@ void Group::record(const Operation& operation) const {
   home_.events.record(kLane, "agree", times.started_ns, agreed_ns, label, bytes);
   if (times.agreed_ns == 0) return;
   home_.events.record(kLane, "run", agreed_ns, times.done_ns, label, bytes);
-}
-
-std::shared_ptr<const Route> Group::route_of(const Problem& problem) {
-  if (last_route_ && problem == last_problem_) return last_route_;
-  if (routes_.size() >= kMaxRoutes) routes_.clear();
-  std::shared_ptr<const Route>& route = routes_[key_of(problem)];
-  if (!route) {
-    const std::vector<Schedule> schedules = build_all(choose(problem, home_.algorithm), problem);
-    route = std::make_shared<const Route>(make_route(schedules, problem));
-  }
-  last_problem_ = problem;
-  last_route_ = route;
-  return route;
 }
 
 std::string Group::name() const { return "group " + list_of(members_.ranks); }

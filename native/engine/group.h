@@ -10,14 +10,15 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/event_log.h"
 #include "engine/announcement.h"
 #include "engine/failures.h"
+#include "engine/join.h"
 #include "engine/members.h"
 #include "engine/order.h"
+#include "engine/routes.h"
 #include "engine/stall.h"
 
 namespace ringsync {
@@ -84,6 +85,8 @@ class Group {
  private:
   Progress advance_current();
   Progress agree();
+  Progress take_part();
+  Progress advance_stand_in();
   void refuse(const std::string& mismatch);
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
@@ -93,7 +96,6 @@ class Group {
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
   void wake_sleepers();
   void record(const Operation& operation) const;
-  std::shared_ptr<const Route> route_of(const Problem& problem);
   bool watch_stall(Deadline now);
   void end_for(const std::exception_ptr& error, const Missing& missing);
   Missing missing_for(const Operation& operation) const;
@@ -101,6 +103,7 @@ class Group {
 
   const Members members_;
   const GroupHome& home_;
+  Routes routes_;
   std::vector<std::byte> scratch_;
   GroupView view_;
   std::atomic<size_t> expected_{0};
@@ -108,6 +111,7 @@ class Group {
   Operations operations_;            // the first one is in flight
   Order order_;                      // asked where ranks have not submitted alike
   Announcement announcement_;        // of the first ones, until they have been agreed on
+  std::optional<StandIn> stand_in_;  // once this rank has joined
   uint64_t sequence_ = 0;            // of the next announcement; equal on all ranks
   /// Handles whose waiters are woken once all that is complete with them is: one who waits for many
   /// would otherwise take the core after each.
@@ -115,9 +119,6 @@ class Group {
   Stall stall_;
   std::vector<int> asked_;      // for their stacks, because they keep this rank waiting
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
-  std::unordered_map<std::string, std::shared_ptr<const Route>> routes_;
-  Problem last_problem_;  // often the next one's, too
-  std::shared_ptr<const Route> last_route_;
 };
 
 }  // namespace ringsync

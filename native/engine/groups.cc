@@ -66,6 +66,12 @@ Groups::Entry& Groups::admit(Request& request) {
 }
 
 void Groups::claim(Entry& entry, const Request& request) const {
+  if (entry.has_joined) {
+    throw ConfigError("[" + to_string(request.collective) + "] rank " + std::to_string(rank_) +
+                      " has joined, and takes part with zeros until every rank has. Submit it "
+                      "before join(), or after join() has returned.");
+  }
+  entry.has_joined = request.collective == Collective::kJoin;
   if (!request.name || entry.names.insert(*request.name).second) return;
   const bool is_added = request.group >= first_added();
   throw DuplicateNameError("[" + to_string(request.collective) + "] '" + *request.name +
@@ -76,6 +82,7 @@ void Groups::claim(Entry& entry, const Request& request) const {
 
 void Groups::release(const Request& request) {
   if (request.name) entries_.at(request.group).names.erase(*request.name);
+  if (request.collective == Collective::kJoin) entries_.at(request.group).has_joined = false;
 }
 
 }  // namespace ringsync

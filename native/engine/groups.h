@@ -23,6 +23,7 @@ class Groups {
     std::shared_ptr<Group> group;
     std::set<std::string> names;  // chosen by callers, in flight
     uint64_t calls = 0;           // without a name
+    bool has_joined = false;      // this rank, and not every rank
   };
 
   /// Of rank `rank` of a world of `size`, none of which there is yet.
@@ -40,9 +41,13 @@ class Groups {
   /// What takes the request, which is told its number if it is a send. Throws ConfigError for a
   /// request that no rank could serve, or to a group that is closed.
   Entry& admit(Request& request);
-  /// Takes the name of an admitted request, if it has one. Throws DuplicateNameError.
+  /// Takes the name of an admitted request, if it has one. Throws DuplicateNameError, or
+  /// ConfigError where this rank has joined.
   void claim(Entry& entry, const Request& request) const;
   void release(const Request& request);
+  /// A join is done: calls without a name are counted on from its number. Ranks may have made
+  /// unlike numbers of them before all had joined.
+  void count_from(const Request& join) { entries_.at(join.group).calls = join.number; }
 
  private:
   size_t first_added() const { return 1 + 2 * static_cast<size_t>(size_); }

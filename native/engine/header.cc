@@ -68,7 +68,7 @@ bool has_equal_shape(const Header& a, const Header& b, size_t first) {
 
 /// A header whose numbers mean nothing, or contradict each other, was not written by make_header.
 bool is_consistent(const Header& header) {
-  if (header.dimensions > kMaxDimensions || header.collective > Collective::kSend ||
+  if (header.dimensions > kMaxDimensions || header.collective > Collective::kJoin ||
       !is_known(header.dtype) || !is_built(header.op)) {
     return false;
   }
@@ -157,6 +157,7 @@ Header make_header(const Request& request, uint64_t signature, uint64_t sequence
   header.signature = (signature ^ hash_of(algorithm)) * kHashPrime;
   header.key = key_of(request);
   header.number = request.number;
+  header.submitted_ns = request.submitted_ns;
   header.address = reinterpret_cast<uint64_t>(request.data.data());
   header.count = request.data.size() / size_bytes(request.dtype);
   std::ranges::copy(request.shape, header.shape.begin());
@@ -176,11 +177,13 @@ Header make_header(const Request& request, uint64_t signature, uint64_t sequence
 }
 
 std::string label_of(const Header& header) {
+  if (is_join(header)) return to_string(header.collective);
   return header.is_named ? read_field(header.name)
                          : unnamed_label(header.number, header.group_index, header.group_count);
 }
 
 uint64_t key_of(const Request& request) {
+  if (request.collective == Collective::kJoin) return kJoinKey;
   return request.name ? hash_of(*request.name) : (request.number + 1) * kHashPrime;
 }
 
@@ -201,20 +204,21 @@ uint64_t signature_of(const Request& request) {
 }
 
 bool is_one_call(const std::vector<Header>& headers) {
-  return std::ranges::all_of(headers, [&headers](const Header& header) {
-    return header.key == headers[0].key || !is_consistent(header);
+  const auto first = std::ranges::find_if_not(headers, &is_join);
+  return std::ranges::all_of(headers, [first](const Header& header) {
+    return is_join(header) || header.key == first->key || !is_consistent(header);
   });
 }
 
 std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
-                                         const std::vector<int>& ranks) {
-  const Header& reference = headers[0];
+                                         const std::vector<int>& ranks, size_t reference) {
+  const Header& expected = headers[reference];
   for (size_t rank = 0; rank < headers.size(); ++rank) {
-    const std::optional<Difference> found = difference(headers[rank], reference, ranks);
+    const std::optional<Difference> found = difference(headers[rank], expected, ranks);
     if (!found) continue;
-    return "[" + to_string(reference.collective) + "] '" + label_of(reference) + "': rank " +
-           std::to_string(ranks[rank]) + " " + found->mine + ", rank " + std::to_string(ranks[0]) +
-           " " + found->reference + ". " + found->advice;
+    return "[" + to_string(expected.collective) + "] '" + label_of(expected) + "': rank " +
+           std::to_string(ranks[rank]) + " " + found->mine + ", rank " +
+           std::to_string(ranks[reference]) + " " + found->reference + ". " + found->advice;
   }
   return std::nullopt;
 }

@@ -18,6 +18,9 @@ namespace ringsync {
 
 inline constexpr uint64_t kNobody = UINT64_MAX;
 
+/// Under which nothing else meets: numbers begin with 1.
+inline constexpr uint64_t kJoinKey = 0;
+
 /// What a message on the board is.
 enum class Notice : uint8_t {
   /// The header of an announcement follows, and what it carries.
@@ -56,6 +59,8 @@ struct Header : Summary {
   uint64_t key = 0;
   /// Of the call; messages name by it what has no name.
   uint64_t number = 0;
+  /// When the call was made, by the one clock of the host.
+  int64_t submitted_ns = 0;
   std::array<int64_t, kMaxDimensions> shape{};
   double prescale = 1;
   double postscale = 1;
@@ -68,7 +73,7 @@ struct Header : Summary {
   uint8_t dimensions = 0;
   bool is_named = false;
   /// For messages, cut to fit and zero-terminated.
-  std::array<char, 103> name{};
+  std::array<char, 111> name{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
   std::array<char, 24> algorithm{};
 };
@@ -91,12 +96,16 @@ uint64_t signature_of(const Request& request);
 /// What messages call the operation.
 std::string label_of(const Header& header);
 
-/// All are of one call, whatever they disagree on, or damaged.
+/// Of a rank that has joined.
+inline bool is_join(const Header& header) { return header.collective == Collective::kJoin; }
+
+/// All but those of ranks that have joined are of one call, whatever they disagree on, or damaged.
 bool is_one_call(const std::vector<Header>& headers);
 
 /// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers`, of
-/// one call, by rank of the group; `ranks` are the same ranks' numbers in the world.
+/// one call, by rank of the group; `ranks` are the same ranks' numbers in the world. `reference` is
+/// the rank that the others are compared with.
 std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
-                                         const std::vector<int>& ranks);
+                                         const std::vector<int>& ranks, size_t reference = 0);
 
 }  // namespace ringsync

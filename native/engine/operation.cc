@@ -62,7 +62,8 @@ Operation::Operation(Request&& request, std::shared_ptr<Handle> handle)
       key_(key_of(request_)),
       signature_(signature_of(request_)),
       handle_(std::move(handle)),
-      times_{.submitted_ns = request_.submitted_ns} {}
+      times_{.submitted_ns = request_.submitted_ns},
+      renewed_ns_(request_.submitted_ns) {}
 
 void Operation::start(const GroupView& group, const std::vector<Header>& headers,
                       const std::vector<uint64_t>& splits) {
@@ -82,7 +83,7 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
   run_.emplace(group.route_of(problem), std::move(context));
 }
 
-void Operation::finish_carried(int rank, std::span<const ByteSpan> sources) {
+void Operation::finish_carried(int rank, int size, std::span<const ByteSpan> sources) {
   if (request_.data.empty()) return;
   if (request_.collective == Collective::kSend) {
     if (request_.root == rank) return;
@@ -90,8 +91,21 @@ void Operation::finish_carried(int rank, std::span<const ByteSpan> sources) {
     std::memcpy(request_.data.data(), source.data(), source.size());
     return;
   }
-  reduce(request_.dtype, reduction_of(request_, static_cast<int>(sources.size())),
-         std::span(&request_.data, 1), sources);
+  reduce(request_.dtype, reduction_of(request_, size), std::span(&request_.data, 1), sources);
+}
+
+void Operation::finish_join(int last, uint64_t calls) {
+  const int64_t answer = last;
+  std::memcpy(request_.data.data(), &answer, sizeof(answer));
+  request_.number = calls;
+}
+
+void Operation::renew() {
+  const int64_t at_ns = now_ns();
+  if (request_.deadline != kNever) {
+    request_.deadline += std::chrono::nanoseconds(at_ns - renewed_ns_);
+  }
+  renewed_ns_ = at_ns;
 }
 
 Problem Operation::make_problem(const GroupView& group, const std::vector<Header>& headers,
@@ -123,6 +137,7 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
     case Collective::kBroadcast:
     case Collective::kBarrier:
     case Collective::kSend:
+    case Collective::kJoin:
       return request_.data;
     case Collective::kAllgather:
       for (const Header& header : headers) rows += static_cast<size_t>(header.shape[0]);

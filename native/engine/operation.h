@@ -76,8 +76,15 @@ class Operation {
   /// Ranks without which it cannot go on. Only once started.
   const std::vector<int>& blocked_on() const { return run_->blocked_on(); }
 
-  /// Completes a carried operation of `rank` from what all ranks sent, by rank.
-  void finish_carried(int rank, std::span<const ByteSpan> sources);
+  /// Completes a carried operation of `rank` from what all ranks of a group of `size` sent, by
+  /// rank; what has joined sends nothing and is not among them.
+  void finish_carried(int rank, int size, std::span<const ByteSpan> sources);
+
+  /// Of a join. All ranks have joined, `last` at last, after as many as `calls` calls without a
+  /// name.
+  void finish_join(int last, uint64_t calls);
+  /// Its time begins anew: the rank has been needed.
+  void renew();
 
  private:
   Problem make_problem(const GroupView& group, const std::vector<Header>& headers,
@@ -93,6 +100,7 @@ class Operation {
   uint64_t signature_;
   std::shared_ptr<Handle> handle_;
   Times times_;
+  int64_t renewed_ns_;
   std::optional<Run> run_;
 };
 

@@ -18,6 +18,11 @@ constexpr size_t kFewUntold = 64;
 
 bool is_head(const Operation& operation) { return operation.request().group_index == 0; }
 
+/// A join is no call that others could have too.
+bool is_told(const Operation& operation) {
+  return is_head(operation) && operation.key() != kJoinKey;
+}
+
 Operations::iterator end_of_call(Operations& operations, Operations::iterator head) {
   return std::find_if(std::next(head), operations.end(), &is_head);
 }
@@ -31,11 +36,14 @@ Operations::iterator end_of_call(Operations& operations, Operations::iterator he
 }  // namespace
 
 Order::Order(Operations& operations, const GroupView& group)
-    : operations_(operations), group_(group), told_(static_cast<size_t>(group.size)) {}
+    : operations_(operations),
+      group_(group),
+      told_(static_cast<size_t>(group.size)),
+      joined_(told_.size()) {}
 
 void Order::add() {
   const auto head = std::prev(operations_.end());
-  if (!has_begun_ || !is_head(*head)) return;
+  if (!has_begun_ || !is_told(*head)) return;
   own_[head->key()] = {head, ++number_};
   untold_.push_back({head->key(), number_});
   if (untold_.size() < 2 * own_.size() + kFewUntold) return;
@@ -43,13 +51,21 @@ void Order::add() {
 }
 
 void Order::remove(const Operation& operation) {
-  if (!has_begun_ || !is_head(operation)) return;
+  if (!has_begun_ || !is_told(operation)) return;
   own_.erase(operation.key());
-  agreed_.erase(operation.key());
-  for (auto& keys : told_) keys.erase(operation.key());
-  if (!operation.request().name) return;
-  successors_[last_] = operation.key();
-  last_ = operation.key();
+  forget(operation.key(), operation.request().name.has_value());
+}
+
+void Order::remove(const Header& call) {
+  if (has_begun_ && call.group_index == 0) forget(call.key, call.is_named);
+}
+
+void Order::forget(uint64_t key, bool is_named) {
+  agreed_.erase(key);
+  for (auto& keys : told_) keys.erase(key);
+  if (!is_named) return;
+  successors_[last_] = key;
+  last_ = key;
 }
 
 void Order::foresee() {
@@ -63,8 +79,11 @@ void Order::foresee() {
   if (!message.empty()) {
     // Right behind what all ranks read of each announcement.
     std::memcpy(&key, message.data() + sizeof(Summary), sizeof(key));
-  } else if (const auto next = successors_.find(last_); next != successors_.end()) {
-    key = next->second;
+  }
+  // A first rank that has joined foresees nothing.
+  if (message.empty() || key == kJoinKey) {
+    const auto next = successors_.find(last_);
+    if (next != successors_.end()) key = next->second;
   }
   if (key != front.key() && own_.contains(key)) put_before(operations_.begin(), key);
 }
@@ -81,11 +100,27 @@ void Order::begin(uint64_t sequence, const std::vector<Header>& headers) {
   announced_.clear();
   for (const Header& header : headers) announced_.push_back(label_of(header));
   next_.clear();
+  std::ranges::transform(headers, joined_.begin(), &is_join);
+  if (group_.rank == kFirst) look_again();
   if (std::exchange(has_begun_, true)) return;
   for (auto at = operations_.begin(); at != operations_.end(); ++at) {
-    if (!is_head(*at)) continue;
+    if (!is_told(*at)) continue;
     own_[at->key()] = {at, ++number_};
     untold_.push_back({at->key(), number_});
+  }
+}
+
+/// On the first rank: what was told before may be common now that others have joined.
+void Order::look_again() {
+  if (std::ranges::count(joined_, 0) == group_.size) return;
+  common_.clear();
+  std::unordered_set<uint64_t> seen;
+  for (const auto& keys : told_) {
+    for (const uint64_t key : keys) {
+      if (seen.insert(key).second && is_common(key) && !agreed_.contains(key)) {
+        common_.push_back(key);
+      }
+    }
   }
 }
 
@@ -94,10 +129,11 @@ Progress Order::advance() {
   has_moved |= listen();
   if (group_.rank == kFirst) decide();
   if (next_.empty()) return has_moved ? Progress::kMoved : Progress::kBlocked;
+  is_open_ = false;
+  if (joined_[static_cast<size_t>(group_.rank)]) return Progress::kDone;
   Head place = operations_.begin();
   for (const uint64_t key : next_) place = put_before(place, key);
   agreed_.insert(next_.begin(), next_.end());
-  is_open_ = false;
   return Progress::kDone;
 }
 
@@ -164,7 +200,10 @@ void Order::note(int rank, uint64_t key) {
 }
 
 bool Order::is_common(uint64_t key) const {
-  return std::ranges::all_of(told_, [key](const auto& keys) { return keys.contains(key); });
+  for (size_t rank = 0; rank < told_.size(); ++rank) {
+    if (!joined_[rank] && !told_[rank].contains(key)) return false;
+  }
+  return true;
 }
 
 /// On the first rank: says what comes next, if there is anything that all have and room to say it.
@@ -172,7 +211,11 @@ void Order::decide() {
   // What ranks have agreed on without asking since then is done.
   std::erase_if(common_, [this](uint64_t key) { return !is_common(key); });
   // In its own order, so that the next step finds the same one, whoever was late in this one.
-  std::ranges::sort(common_, {}, [this](uint64_t key) { return own_.at(key).number; });
+  // Having joined, it has none.
+  std::ranges::stable_sort(common_, {}, [this](uint64_t key) {
+    const auto own = own_.find(key);
+    return own == own_.end() ? 0 : own->second.number;
+  });
   Keys keys = common_;
   keys.resize(std::min(keys.size(), most_keys()));
   if (keys.empty() || !write(Notice::kOrder, keys)) return;
@@ -209,7 +252,7 @@ std::vector<int> Order::blocked_on(const Operation& operation) const {
   std::vector<int> missing;
   std::vector<int> others;
   for (int rank = 0; rank < group_.size; ++rank) {
-    if (rank == group_.rank) continue;
+    if (rank == group_.rank || joined_[static_cast<size_t>(rank)]) continue;
     others.push_back(rank);
     if (!told_[static_cast<size_t>(rank)].contains(operation.key())) missing.push_back(rank);
   }

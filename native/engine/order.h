@@ -25,6 +25,8 @@ class Order {
   void add();
   /// One is done, in the order that all ranks share; it is still there.
   void remove(const Operation& operation);
+  /// The others are done with a call of theirs, in which this rank, having joined, had no part.
+  void remove(const Header& call);
 
   /// Before an announcement: puts first what the first rank has announced already, else what came
   /// next last time. So those who keep to an order of their own agree without asking. Never parts a
@@ -74,6 +76,8 @@ class Order {
   void decide();
   void note(int rank, uint64_t key);
   bool is_common(uint64_t key) const;
+  void look_again();
+  void forget(uint64_t key, bool is_named);
   Head put_before(Head place, uint64_t key);
   bool write(Notice notice, const Keys& keys);
   bool is_untold(const Untold& one) const;
@@ -92,8 +96,9 @@ class Order {
   std::unordered_map<uint64_t, Own> own_;           // by key
   std::deque<Untold> untold_;                       // in order of submission; some are done
   std::vector<std::unordered_set<uint64_t>> told_;  // by rank: keys of calls that are not done
-  Keys common_;                                     // what all have told; some are done
-  Keys next_;                                       // what is said to come next
+  std::vector<char> joined_;  // by rank, since it is open: they have whatever others have
+  Keys common_;               // what all have told; some are done
+  Keys next_;                 // what is said to come next
   std::unordered_set<uint64_t> agreed_;  // of that, what is not done: nothing goes before
   std::unordered_map<uint64_t, uint64_t> successors_;  // what followed a name last time
   uint64_t last_ = 0;

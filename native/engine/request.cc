@@ -22,6 +22,19 @@ void check_splits(const Request& request, int size) {
                     " ranks. Give each rank's rows, all rows in total.");
 }
 
+/// Where the answer is written.
+void check_join(const Request& request) {
+  if (request.dtype == Dtype::kInt64 && request.data.size() == sizeof(int64_t) &&
+      request.group_count == 1 && !request.name) {
+    return;
+  }
+  throw ConfigError("[join] " + std::to_string(request.data.size()) + " bytes of " +
+                    std::string(name(request.dtype)) + ", one of " +
+                    std::to_string(request.group_count) +
+                    ", were given for the answer; a single int64 without a name is expected. "
+                    "Correct the caller.");
+}
+
 /// Where nobody gives, the root is 0, whether or not that rank takes part.
 bool is_rooted(const Request& request, const std::vector<int>& ranks) {
   const bool is_given =
@@ -31,7 +44,7 @@ bool is_rooted(const Request& request, const std::vector<int>& ranks) {
 
 /// Numbers come through the door as they are.
 void check_numbers(const Request& request, const std::vector<int>& ranks) {
-  if (request.collective <= Collective::kSend && is_built(request.op) &&
+  if (request.collective <= Collective::kJoin && is_built(request.op) &&
       (request.collective == Collective::kSend || request.peer == kAllRanks) &&
       is_rooted(request, ranks)) {
     return;
@@ -67,6 +80,7 @@ std::string_view name_of(ReduceOp op) {
 }
 
 std::string label_of(const Request& request) {
+  if (request.collective == Collective::kJoin) return to_string(request.collective);
   if (request.name) return *request.name;
   return unnamed_label(request.number, request.group_index, request.group_count);
 }
@@ -113,6 +127,7 @@ void check_request(const Request& request, const std::vector<int>& ranks) {
     throw ConfigError(place() + "a scalar has no first dimension. Pass x.reshape(1).");
   }
   if (is_alltoall) check_splits(request, size);
+  if (request.collective == Collective::kJoin) check_join(request);
   const bool is_sum = request.collective == Collective::kAllreduce || is_scatter;
   const bool is_extreme = request.op == ReduceOp::kMin || request.op == ReduceOp::kMax;
   if (is_sum && !is_summable(request.dtype) && !is_extreme) {

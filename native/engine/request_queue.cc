@@ -56,9 +56,11 @@ void RequestQueue::take(std::vector<Queued>& taken) {
 }
 
 void RequestQueue::forget_name(const Request& request) {
-  if (!request.name) return;
+  const bool is_join = request.collective == Collective::kJoin;
+  if (!request.name && !is_join) return;
   const std::lock_guard lock(mutex_);
   groups_.release(request);
+  if (is_join) groups_.count_from(request);
 }
 
 void RequestQueue::set_first_groups(std::shared_ptr<Group> world,
@@ -96,8 +98,9 @@ void RequestQueue::push(Groups::Entry& entry, Request&& request,
   // Numbered last: a refused call must not shift the numbers of those that follow. Requests of one
   // stroke are one call.
   if (!request.name) {
-    if (request.group_index == 0) ++entry.calls;
-    request.number = entry.calls - 1;
+    const bool is_join = request.collective == Collective::kJoin;
+    if (request.group_index == 0 && !is_join) ++entry.calls;
+    request.number = is_join ? entry.calls : entry.calls - 1;
   }
   entry.group->expect_one();
   queue_.push_back({entry.group, std::move(request), handle});

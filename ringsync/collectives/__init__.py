@@ -18,6 +18,7 @@ from ringsync.collectives.grouping import (
     grouped_allreduce_async,
     grouped_allreduce_async_,
 )
+from ringsync.collectives.joining import join
 from ringsync.collectives.reduce_op import Adasum, Average, Max, Min, Product, ReduceOp, Sum
 from ringsync.collectives.reducing import (
     allreduce,
@@ -59,6 +60,7 @@ __all__ = [
     "grouped_allreduce_",
     "grouped_allreduce_async",
     "grouped_allreduce_async_",
+    "join",
     "recv",
     "recv_async",
     "reduce_scatter",

@@ -199,7 +199,7 @@ def rooted(place: str, root: int, group: ProcessGroup | None) -> Terms:
 def _array(place: str, collective: int, x: object) -> object:
     if collective == Collective.BARRIER:
         return None
-    is_target = collective in (Collective.ALLREDUCE, Collective.BROADCAST)
+    is_target = collective in (Collective.ALLREDUCE, Collective.BROADCAST, Collective.JOIN)
     return as_native(as_target(x, place) if is_target else as_source(x, place))
 
 

@@ -17,6 +17,7 @@ from ringsync.optim import Optimizer
 from ringsync.parallel.layout import TensorSpec
 from ringsync.parallel.reducer import GradientReducer
 from ringsync.parallel.stats import ExchangeStats
+from ringsync.parallel.weights import exchange_share
 from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.timeline import mark
 
@@ -34,14 +35,16 @@ class DistributedOptimizer:
     Gradients are exchanged during backward, bucket by bucket; the last backward of a step returns
     with all of them reduced, so code between backward and `step` (clipping, logging) sees the
     common gradients. After an error gradients are unspecified; `zero_grad` restores use. `step`
-    exchanges whatever no backward has, so every rank calls it equally often. Several wrapped
-    optimizers in one script are fine as long as every backward reaches the same ones on all ranks.
+    exchanges whatever no backward has, so every rank calls it equally often, or calls `join` after
+    its last step. It makes one step at least, because the first compares the ranks' parameters.
+    Several wrapped optimizers in one script are fine as long as every backward reaches the same
+    ones on all ranks.
 
     Example:
         >>> optimizer = DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords, of which callers pass one or two
         self,
         optimizer: Optimizer,
         *,
@@ -51,6 +54,7 @@ class DistributedOptimizer:
         bucket_mib: float | None = None,
         group: ProcessGroup | None = None,
         sync: Ring | None = None,
+        weighted: bool = False,
     ) -> None:
         """Lay out the gradients and watch the parameters.
 
@@ -64,6 +68,8 @@ class DistributedOptimizer:
             group: Of `new_group`, this rank among its ranks: gradients are exchanged among those
                 alone. None: all ranks.
             sync: How gradients are exchanged; None means `Ring()`, the only one so far.
+            weighted: Every `step` takes a weight, for batches of unlike length: gradients stay the
+                rank's own until then, and are exchanged in `step`. For `Average` only.
 
         Raises:
             ConfigError: An argument cannot be used.
@@ -71,8 +77,10 @@ class DistributedOptimizer:
             RingsyncError: There is no room for the gradients.
         """
         runtime = current()
-        _check(optimizer, op, codec, accumulate_steps, bucket_mib, sync)
+        _check(optimizer, op, codec, accumulate_steps, bucket_mib, sync, weighted)
         self._optimizer = optimizer
+        self._is_weighted = weighted
+        self._group = group
         self._reducer: GradientReducer | None = None
         ranks = ranks_of("DistributedOptimizer", group)
         if len(ranks) > 1:
@@ -87,6 +95,7 @@ class DistributedOptimizer:
                 # Each group counts for itself: a rank need not be in as many as another.
                 name=f"gradients.{runtime.next_number(f'gradients of {group}')}",
                 group=group,
+                is_weighted=weighted,
             )
             observer = _Observer(self._reducer, optimizer.parameters, runtime)
             for parameter, view in zip(optimizer.parameters, self._reducer.views, strict=True):
@@ -107,18 +116,42 @@ class DistributedOptimizer:
     def lr(self, value: float) -> None:
         self._optimizer.lr = value
 
-    def step(self) -> None:
+    def step(self, *, weight: float | None = None) -> None:
         """Update every parameter with the gradients of all ranks.
 
+        Args:
+            weight: With `weighted=True`: how much this rank's gradients count, usually the length
+                of its batch. The update uses sum(weight * gradient) / sum(weight) over the ranks,
+                which for gradients of means is that of the mean over all ranks' batches together.
+                With 0 they do not count at all, whatever they are. Else None.
+
         Raises:
+            ConfigError: A weight was given although gradients are exchanged before they can be
+                weighed; or a rank gave none that can be used, on every rank alike, and nothing has
+                been exchanged or updated.
             PeerLostError: A rank died.
             TimedOutError: A rank did not take part in time.
             MismatchError: At the first step: ranks hold different parameters.
+
+        Cost: With a weight the whole exchange, because no part of it overlaps backward, one small
+            allreduce before it, and a pass over the gradients.
+
+        Example:
+            >>> optimizer = DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1), weighted=True)
+            >>> optimizer.step(weight=len(x))
         """
+        if weight is not None and not self._is_weighted:
+            raise ConfigError(
+                f"[step] weight={weight!r} comes too late: gradients are exchanged during "
+                "backward. Make the optimizer with DistributedOptimizer(..., weighted=True), which "
+                "holds them back until step."
+            )
         if self._reducer is None:
+            if self._is_weighted:
+                exchange_share(weight, "", self._group)  # only to check it
             self._optimizer.step()
             return
-        self._reducer.finish()
+        self._reducer.finish(weight)
         start_ns = time.monotonic_ns()
         self._optimizer.step()
         mark("step", start_ns)
@@ -242,6 +275,7 @@ def _check(
     accumulate_steps: int,
     bucket_mib: float | None,
     sync: Ring | None,
+    weighted: bool,
 ) -> None:
     place = "[DistributedOptimizer]"
     if not isinstance(optimizer, Optimizer):
@@ -251,6 +285,11 @@ def _check(
         )
     if op not in {ReduceOp.Average, ReduceOp.Sum}:
         raise ConfigError(f"{place} op={op} is not built yet. Use Average or Sum.")
+    if weighted and op is not ReduceOp.Average:
+        raise ConfigError(
+            f"{place} weighted=True with op={op.name}; weights make an average. Leave op out, or "
+            "weighted."
+        )
     if codec is not None:
         raise ConfigError(f"{place} codec={codec!r}: no codec is built yet. Leave it None.")
     if not isinstance(accumulate_steps, int) or accumulate_steps < 1:

@@ -2,8 +2,9 @@
 
 It starts a bucket's allreduce as soon as the bucket's last gradient is final and all earlier
 buckets have been submitted, so that all ranks submit in one order; when backward ends it submits
-what is left, zero where there is no gradient, and waits. A parameter without a gradient on every
-rank stays without one, as in a world of one. It knows no optimizer and no layer.
+what is left, zero where there is no gradient, and waits. Gradients that are to be weighed wait
+until the weights are known. A parameter without a gradient on every rank stays without one, as in a
+world of one. It knows no optimizer and no layer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ringsync.handle import Handle, wait_all
 from ringsync.parallel.arena import Arena, Bucket, make_arena
 from ringsync.parallel.layout import TensorSpec, check_equal_start
 from ringsync.parallel.stats import ExchangeStats
+from ringsync.parallel.weights import exchange_share
 from ringsync.timeline import mark
 
 
@@ -53,6 +55,7 @@ class GradientReducer:
         accumulate_steps: int,
         name: str,
         group: ProcessGroup | None = None,
+        is_weighted: bool = False,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -63,12 +66,17 @@ class GradientReducer:
             accumulate_steps: Backward passes per exchange.
             name: Name of this set of parameters, equal on all ranks.
             group: Whose ranks exchange them, this one among them; None: all.
+            is_weighted: Nothing is exchanged before `finish`, which weighs the gradients; `op` is
+                Average.
 
         Raises:
             RingsyncError: There is no room.
         """
         self._source = source
-        self._op = op
+        # An average of gradients that bring their share along is their sum.
+        self._op = ReduceOp.Sum if is_weighted else op
+        self._is_weighted = is_weighted
+        self._share = 1.0
         self._accumulate_steps = accumulate_steps
         self._name = name
         self._group = group
@@ -115,7 +123,7 @@ class GradientReducer:
         Args:
             index: The parameter's.
         """
-        if self._passes < self._accumulate_steps - 1:
+        if self._is_weighted or self._passes < self._accumulate_steps - 1:
             return
         self._missing[self._bucket_of[index]].discard(index)
         while len(self._handles) < len(self._missing) and not self._missing[len(self._handles)]:
@@ -132,20 +140,26 @@ class GradientReducer:
         self._passes += 1
         end_ns = time.monotonic_ns()
         mark("backward", self._began_ns, end_ns)
-        if self._passes == self._accumulate_steps:
+        if self._passes == self._accumulate_steps and not self._is_weighted:
             self._exchange_rest(end_ns)
         self._idle_since_ns = time.monotonic_ns()
 
-    def finish(self) -> None:
-        """Exchange what no pass has: too few passes ran, or none reached a parameter.
+    def finish(self, weight: object = None) -> None:
+        """Exchange what no pass has: too few passes ran, none reached a parameter, or all wait.
+
+        Args:
+            weight: Of this rank's gradients, where they are weighed.
 
         Raises:
+            ConfigError: A rank's weight cannot be used; on every rank alike.
             PeerLostError: A rank died.
             TimedOutError: A rank did not take part in time.
             MismatchError: Ranks disagree on a bucket, or at the first step on the parameters.
         """
-        if self._passes < self._accumulate_steps:
+        if self._passes < self._accumulate_steps or self._is_weighted:
             self._check_start()
+            if self._is_weighted:
+                self._share = exchange_share(weight, f"{self._name}.weight", group=self._group)
             self._passes = self._accumulate_steps
             self._exchange_rest(time.monotonic_ns())
 
@@ -194,7 +208,7 @@ class GradientReducer:
         packed_bytes = 0
         for position, index in enumerate(bucket.members):
             view = self._arena.views[index]
-            gradient = self._source.gradient(index)
+            gradient = self._source.gradient(index) if self._share > 0 else None
             bucket.presence[position] = gradient is not None
             if gradient is view:
                 continue
@@ -204,6 +218,10 @@ class GradientReducer:
             else:
                 np.copyto(view, gradient)
             self._source.adopt(index, view)
+        if self._share not in {0.0, 1.0}:
+            for index in bucket.members:
+                view = self._arena.views[index]
+                np.multiply(view, self._share, out=view)
         if packed_bytes:
             mark("pack", start_ns, None, bucket.name, packed_bytes)
 

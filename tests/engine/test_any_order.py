@@ -112,6 +112,35 @@ def test_a_group_stays_together_whatever_comes_before_it_elsewhere(transport):
 
 
 @both
+def test_a_group_stays_together_where_its_small_arrays_travel_with_what_comes_before(transport):
+    submitted = threading.Barrier(3)
+    with world(3, transport) as ranks:
+
+        def work(rank):
+            # The gate opens once two of them have submitted all that is behind it.
+            if rank.rank == 2:
+                submitted.wait(DEADLINE_S)
+            large = {name: np.full(20_000, 1.0) for name in ("gate", "one", "two")}
+            small = np.ones(2)
+            group = [np.ones(3), np.ones(20_000), np.ones(4)]
+
+            def start(name):
+                if name == "group":
+                    return rank.submit_all(group, name="group")
+                return rank.submit(Collective.ALLREDUCE, large.get(name, small), name=name)
+
+            names = ["one", "group", "two"] if rank.rank == 1 else ["group", "one", "two"]
+            handles = [start(name) for name in ["gate", "small", *names]]
+            if rank.rank != 2:
+                submitted.wait(DEADLINE_S)
+            for handle in handles:
+                finish(handle)
+            return [array[0] for array in [*large.values(), small, *group]]
+
+        assert ranks.each(work) == [[3.0] * 7] * 3
+
+
+@both
 def test_calls_without_a_name_meet_by_their_own_order_among_named_ones(transport):
     with world(2, transport) as ranks:
 

@@ -177,6 +177,7 @@ def test_no_room_on_one_rank_is_told_on_all_and_nothing_is_left_over(jobs):
         rs.new_group([0, 1, 2]).close()
         rs.barrier()
         before = len(os.listdir("/proc/self/fd"))
+        rs.barrier()
         usual = resource.getrlimit(resource.RLIMIT_FSIZE)
         if RANK == 1:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
