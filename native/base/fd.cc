@@ -58,6 +58,12 @@ Fd make_eventfd() {
   return fd;
 }
 
+void ring(const Fd& eventfd) noexcept {
+  const uint64_t one = 1;
+  // Cannot fail before 2^64 of them.
+  [[maybe_unused]] const ssize_t written = ::write(eventfd.get(), &one, sizeof(one));
+}
+
 Fd make_own_pidfd() {
   Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
   if (!fd)

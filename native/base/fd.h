@@ -37,6 +37,9 @@ std::string errno_text();
 /// A counter that wakes whoever polls it. Throws Error.
 Fd make_eventfd();
 
+/// Wakes them.
+void ring(const Fd& eventfd) noexcept;
+
 /// A process's own pidfd; readable once it has ended. Throws Error.
 Fd make_own_pidfd();
 

@@ -33,6 +33,34 @@ Fd make_socket() {
   return fd;
 }
 
+/// Like sendmsg(), again after signals.
+ssize_t send_message(const Fd& socket, const std::string& bytes, const SharedFd& fd, int flags) {
+  if (bytes.size() > kMaxPacketBytes) {
+    throw Error("[rendezvous] a packet of " + std::to_string(bytes.size()) + " bytes exceeds " +
+                std::to_string(kMaxPacketBytes) + ".");
+  }
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  if (fd) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    const int number = fd->get();
+    std::memcpy(CMSG_DATA(header), &number, sizeof(int));
+  }
+  ssize_t sent = 0;
+  do {
+    sent = ::sendmsg(socket.get(), &message, flags | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
 }  // namespace
 
 Fd listen_at(const std::string& path) {
@@ -57,6 +85,15 @@ Fd connect_to(const std::string& path) {
   return fd;
 }
 
+std::pair<Fd, Fd> make_packet_pair() {
+  int ends[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    throw Error("[rendezvous] socketpair failed: " + errno_text() +
+                ". Raise the limit of open files.");
+  }
+  return {Fd(ends[0]), Fd(ends[1])};
+}
+
 PeerCredentials peer_credentials(const Fd& socket) {
   ucred credentials{};
   socklen_t length = sizeof(credentials);
@@ -67,30 +104,14 @@ PeerCredentials peer_credentials(const Fd& socket) {
 }
 
 bool send_packet(const Fd& socket, const std::string& bytes, const SharedFd& fd) {
-  if (bytes.size() > kMaxPacketBytes) {
-    throw Error("[rendezvous] a packet of " + std::to_string(bytes.size()) + " bytes exceeds " +
-                std::to_string(kMaxPacketBytes) + ".");
-  }
-  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (fd) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    const int number = fd->get();
-    std::memcpy(CMSG_DATA(header), &number, sizeof(int));
-  }
-  while (::sendmsg(socket.get(), &message, MSG_NOSIGNAL) < 0) {
-    if (errno == EINTR) continue;
-    return false;
-  }
-  return true;
+  return send_message(socket, bytes, fd, 0) >= 0;
+}
+
+Sent try_send_packet(const Fd& socket, const std::string& bytes, const SharedFd& fd) {
+  if (send_message(socket, bytes, fd, MSG_DONTWAIT) >= 0) return Sent::kDone;
+  if (errno == EAGAIN) return Sent::kNoRoom;
+  if (errno == EPIPE || errno == ECONNRESET) return Sent::kGone;
+  throw Error("[rendezvous] sendmsg failed: " + errno_text() + ". Raise the limit of open files.");
 }
 
 std::optional<Packet> receive_packet(const Fd& socket, Deadline deadline,

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -37,10 +38,18 @@ Fd listen_at(const std::string& path);
 /// Connects to `path`; empty when nobody listens there. Throws Error for anything else.
 Fd connect_to(const std::string& path);
 
+/// Two connected SOCK_SEQPACKET sockets. Throws Error.
+std::pair<Fd, Fd> make_packet_pair();
+
 PeerCredentials peer_credentials(const Fd& socket);
 
 /// False when the peer is gone. Throws Error when the packet is too large.
 bool send_packet(const Fd& socket, const std::string& bytes, const SharedFd& fd = {});
+
+enum class Sent { kDone, kNoRoom, kGone };
+
+/// Sends if that takes no waiting. Throws Error.
+Sent try_send_packet(const Fd& socket, const std::string& bytes, const SharedFd& fd);
 
 /// Called when a signal interrupts a wait; throws to give up, returns to go on waiting.
 using OnSignal = std::function<void()>;

@@ -69,9 +69,7 @@ LocalServer::~LocalServer() {
     thread_.detach();  // a forked child has no such thread, and its descriptors are the parent's
     return;
   }
-  const uint64_t one = 1;
-  // An eventfd write of 1 cannot fail before 2^64 of them.
-  [[maybe_unused]] const ssize_t written = ::write(stop_.get(), &one, sizeof(one));
+  ring(stop_);
   thread_.join();
   if (is_meeting_) ::unlink(path_.c_str());
 }

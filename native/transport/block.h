@@ -18,8 +18,8 @@ namespace ringsync {
 struct Block {
   MutableByteSpan bytes;
   std::shared_ptr<void> owner;
-  /// Of the memfd behind it, until the block is shared; empty between threads. A mapping needs no
-  /// descriptor, and a process has few.
+  /// Of the memfd behind it, until all have it with whom it is shared; empty between threads. A
+  /// mapping needs no descriptor, and a process has few.
   SharedFd fd;
 };
 
@@ -31,10 +31,16 @@ class BlockSource {
   virtual std::string_view name() const = 0;
   /// Zeroed memory of at least `bytes`. Throws Error when there is no room.
   virtual Block create(size_t bytes) = 0;
-  /// Lets peers fetch `block` under `key`. Throws RendezvousError.
-  virtual void share(const std::string& key, Block& block) = 0;
-  /// Waits for a peer's block. Throws RendezvousError at the deadline or if it is too small.
-  virtual Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) = 0;
+  /// Learns how to hand blocks to `rank`, whose process has `life`. Throws RendezvousError.
+  virtual void meet(int rank, SharedFd life, Deadline deadline) = 0;
+  /// Lets `rank` fetch `block` under `key`, as long as it takes part. Throws Error.
+  virtual void share(int rank, const std::string& key, const Block& block) = 0;
+  /// Waits for a block that `rank` shares, under any key as often as wanted. Throws RendezvousError
+  /// at the deadline, where the rank ends first or the block is too small, Error without room.
+  virtual Block fetch(int rank, const std::string& key, size_t at_least_bytes,
+                      Deadline deadline) = 0;
+  /// Keeps no more what `rank` has shared under `key`: for when all who want it have fetched it.
+  virtual void forget(int rank, const std::string& key) noexcept = 0;
   /// True if private memory of the process `pid` can be read and written. Where that is tried,
   /// `token`, which lies at `address` there, is read and written back.
   virtual bool can_reach(int pid, uint64_t address, uint64_t token) = 0;
@@ -49,7 +55,8 @@ class BlockSource {
   virtual SharedFd stacks() = 0;
 };
 
-std::unique_ptr<BlockSource> make_inproc_source(Store& store);
-std::unique_ptr<BlockSource> make_shm_source(Store& store);
+/// Of `rank` among `size`; it asks the store until all peers have been met, not later.
+std::unique_ptr<BlockSource> make_inproc_source(Store& store, int rank, int size);
+std::unique_ptr<BlockSource> make_shm_source(Store& store, int rank, int size);
 
 }  // namespace ringsync

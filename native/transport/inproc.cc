@@ -11,7 +11,7 @@ namespace {
 /// Blocks between ranks that are threads of one process.
 class InprocSource final : public BlockSource {
  public:
-  explicit InprocSource(Store& store) : store_(store) {}
+  InprocSource(Store& store, int rank) : store_(store), rank_(rank) {}
 
   std::string_view name() const override { return "inproc"; }
 
@@ -21,11 +21,13 @@ class InprocSource final : public BlockSource {
     return {{memory->data(), size}, memory, {}};
   }
 
-  void share(const std::string& key, Block& block) override {
+  void meet(int, SharedFd, Deadline) override {}
+
+  void share(int, const std::string& key, const Block& block) override {
     store_.set(key, {"", {}, std::make_shared<Block>(block)});
   }
 
-  Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) override {
+  Block fetch(int, const std::string& key, size_t at_least_bytes, Deadline deadline) override {
     const StoreValue value = store_.get(key, deadline);
     if (!value.object) {
       throw RendezvousError("[inproc] '" + key +
@@ -37,6 +39,11 @@ class InprocSource final : public BlockSource {
                             "' is too small. Run the same ringsync version on all ranks.");
     }
     return block;
+  }
+
+  /// Nobody keeps anything but the store, in which all find it.
+  void forget(int rank, const std::string& key) noexcept override {
+    if (rank == rank_) store_.remove(key);
   }
 
   bool can_reach(int, uint64_t, uint64_t) override { return true; }
@@ -72,12 +79,13 @@ class InprocSource final : public BlockSource {
   };
 
   Store& store_;
+  const int rank_;
 };
 
 }  // namespace
 
-std::unique_ptr<BlockSource> make_inproc_source(Store& store) {
-  return std::make_unique<InprocSource>(store);
+std::unique_ptr<BlockSource> make_inproc_source(Store& store, int rank, int) {
+  return std::make_unique<InprocSource>(store, rank);
 }
 
 }  // namespace ringsync

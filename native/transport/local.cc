@@ -37,11 +37,10 @@ std::string host_name() {
 LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank,
                                int size)
     : source_(std::move(source)),
-      store_(store),
       rank_(rank),
       pid_(::getpid()),
       token_(std::make_unique<uint64_t>(draw_token())),
-      pool_(std::make_shared<Pool>(*source_, rank)),
+      pool_(std::make_shared<Pool>(*source_, rank, size)),
       bell_(std::make_shared<const Fd>(make_eventfd())),
       peers_(static_cast<size_t>(size)) {}
 
@@ -50,11 +49,11 @@ LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store
 LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank,
                                int size, Deadline deadline)
     : LocalTransport(std::move(source), store, rank, size) {
-  introduce(store);
+  const Block state = introduce(store);
   for (int other = 0; other < size; ++other) {
     if (other == rank_) continue;
     auto& peer = peers_[static_cast<size_t>(other)];
-    peer = meet(store, other, deadline);
+    peer = meet(store, other, state, deadline);
     waiter_->watch(peer);
     can_reach_ =
         can_reach_ && ringsync::can_reach(*source_, *peers_[static_cast<size_t>(rank_)], *peer);
@@ -70,39 +69,41 @@ LocalTransport::~LocalTransport() {
   if (is_exposed_ || !has_met_all) static_cast<void>(token_.release());
 }
 
-void LocalTransport::introduce(Store& store) {
+Block LocalTransport::introduce(Store& store) {
   Block state = source_->create(sizeof(RankState));
   auto& shown = *reinterpret_cast<RankState*>(state.bytes.data());
   shown.token = *token_;
   shown.token_address = reinterpret_cast<uint64_t>(token_.get());
-  source_->share(rank_key(rank_, "state"), state);
   auto& self = peers_[static_cast<size_t>(rank_)];
   const SharedFd stacks = source_->stacks();
-  self =
-      std::make_shared<Peer>(rank_, host_name(), pid_, std::move(state), bell_, SharedFd{}, stacks);
+  self = std::make_shared<Peer>(rank_, host_name(), pid_, state, bell_, SharedFd{}, stacks);
   waiter_ = std::make_unique<Waiter>(self, bell_);
   store.set(rank_key(rank_, "bell"), {"eventfd", bell_, {}});
   store.set(rank_key(rank_, "life"), {std::to_string(pid_), source_->life(), {}});
   store.set(rank_key(rank_, "host"), {self->host(), stacks, {}});
+  return state;
 }
 
-std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, Deadline deadline) {
+std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, const Block& own_state,
+                                           Deadline deadline) {
   StoreValue life = store.get(rank_key(rank, "life"), deadline);
+  source_->meet(rank, life.fd, deadline);
+  source_->share(rank, rank_key(rank_, "state"), own_state);
   StoreValue host = store.get(rank_key(rank, "host"), deadline);
   SharedFd bell = store.get(rank_key(rank, "bell"), deadline).fd;
   if (!bell) {
     throw RendezvousError("[" + std::string(name()) + "] rank " + std::to_string(rank) +
                           " shared no bell. Use one kind of store on all ranks.");
   }
-  Block state = source_->fetch(rank_key(rank, "state"), sizeof(RankState), deadline);
+  Block state = source_->fetch(rank, rank_key(rank, "state"), sizeof(RankState), deadline);
   return std::make_shared<Peer>(rank, host.bytes, std::atoi(life.bytes.c_str()), std::move(state),
                                 std::move(bell), std::move(life.fd), std::move(host.fd));
 }
 
 std::unique_ptr<Offer> LocalTransport::offer(const std::string& group,
                                              const std::vector<int>& ranks, Room room) {
-  return std::make_unique<LocalOffer>(LocalOffer::Host{*source_, store_, peers_}, rank_, group,
-                                      ranks, room);
+  return std::make_unique<LocalOffer>(LocalOffer::Host{*source_, peers_}, rank_, group, ranks,
+                                      room);
 }
 
 void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexcept {

@@ -16,8 +16,8 @@ namespace ringsync {
 
 class LocalTransport final : public Transport {
  public:
-  /// Shows this rank to its peers and waits for theirs. `store` outlives it. Throws RendezvousError
-  /// at the deadline.
+  /// Shows this rank to its peers and waits for theirs; `store` is not asked later. Throws
+  /// RendezvousError at the deadline.
   LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank, int size,
                  Deadline deadline);
   LocalTransport(const LocalTransport&) = delete;
@@ -44,12 +44,12 @@ class LocalTransport final : public Transport {
   /// Known to nobody yet.
   LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank, int size);
 
-  void introduce(Store& store);
-  std::shared_ptr<Peer> meet(Store& store, int rank, Deadline deadline);
+  /// Returns the block that each peer is to see.
+  Block introduce(Store& store);
+  std::shared_ptr<Peer> meet(Store& store, int rank, const Block& own_state, Deadline deadline);
   const std::shared_ptr<Peer>& peer(int rank) const { return peers_[static_cast<size_t>(rank)]; }
 
   std::unique_ptr<BlockSource> source_;
-  Store& store_;
   const int rank_;
   const int pid_;                    // a forked child must not leave in the name of this process
   std::unique_ptr<uint64_t> token_;  // peers write it back where it lies, to try whether they can

@@ -9,12 +9,7 @@
 #include "transport/reach.h"
 
 namespace ringsync {
-namespace {
-
-/// Fetching a peer's block asks rank 0, which answers at once unless it is stopped.
-constexpr double kFetchSeconds = 60.0;
-
-}  // namespace
+namespace {}  // namespace
 
 LocalConnection::LocalConnection(std::shared_ptr<Peer> self, std::shared_ptr<Peer> peer,
                                  BlockSource& source, Block inbox, Block outbox,
@@ -40,8 +35,8 @@ void LocalConnection::release() {
 MutableByteSpan LocalConnection::window(uint64_t id) {
   const auto found = windows_.find(id);
   if (found != windows_.end()) return found->second.bytes;
-  const std::string key = memory_key(peer_->rank(), id);
-  Block block = source_.fetch(key, 1, deadline_after(kFetchSeconds));
+  // A rank shares its memory before it speaks of it: there is nothing to wait for.
+  Block block = source_.fetch(peer_->rank(), memory_key(peer_->rank(), id), 1, Clock::now());
   return windows_.emplace(id, std::move(block)).first->second.bytes;
 }
 

@@ -32,11 +32,8 @@ LocalOffer::LocalOffer(Host host, int rank, std::string group, std::vector<int> 
       board_layout_(board_layout(ranks_.size(), room.board_bytes)),
       has_board_(room.board_bytes > 0) {
   try {
-    inbox_ = host_.source.create(inbox_bytes_);
-    host_.source.share(key(kInbox, rank), inbox_);
-    if (!has_board_) return;
-    board_ = host_.source.create(LocalBoard::block_bytes(board_layout_));
-    host_.source.share(key(kBoard, rank), board_);
+    inbox_ = make(kInbox, inbox_bytes_);
+    if (has_board_) board_ = make(kBoard, LocalBoard::block_bytes(board_layout_));
   } catch (...) {
     withdraw();
     throw;
@@ -50,17 +47,22 @@ Ways LocalOffer::connect(Deadline deadline) {
 }
 
 void LocalOffer::withdraw() noexcept {
-  for (const char* const what : {kInbox, kBoard}) {
-    try {
-      host_.store.remove(key(what, ranks_[self_]));
-    } catch (const std::exception&) {
-      return;  // rank 0 has ended, and what it held with it
-    }
+  for (const int rank : ranks_) {
+    for (const char* const what : {kInbox, kBoard}) host_.source.forget(rank, key(what, rank));
   }
 }
 
 std::string LocalOffer::key(const char* what, int rank) const {
   return std::string(what) + "/" + std::to_string(rank) + "/" + group_;
+}
+
+Block LocalOffer::make(const char* what, size_t bytes) {
+  Block block = host_.source.create(bytes);
+  for (const int rank : ranks_) {
+    if (rank != ranks_[self_]) host_.source.share(rank, key(what, ranks_[self_]), block);
+  }
+  block.fd.reset();
+  return block;
 }
 
 std::vector<std::unique_ptr<Connection>> LocalOffer::connect_each(Deadline deadline) {
@@ -72,7 +74,7 @@ std::vector<std::unique_ptr<Connection>> LocalOffer::connect_each(Deadline deadl
   std::vector<std::unique_ptr<Connection>> connections(ranks_.size());
   for (size_t i = 0; i < ranks_.size(); ++i) {
     if (i == self_) continue;
-    Block outbox = host_.source.fetch(key(kInbox, ranks_[i]), inbox_bytes_, deadline);
+    Block outbox = host_.source.fetch(ranks_[i], key(kInbox, ranks_[i]), inbox_bytes_, deadline);
     const MailboxReader reader(mailbox(inbox_, self_, i), inbox_layout_);
     const MailboxWriter writer(mailbox(outbox, i, self_), inbox_layout_);
     connections[i] = std::make_unique<LocalConnection>(peer(self_), peer(i), host_.source, inbox_,
@@ -84,9 +86,10 @@ std::vector<std::unique_ptr<Connection>> LocalOffer::connect_each(Deadline deadl
 std::unique_ptr<Board> LocalOffer::make_board(Deadline deadline) {
   std::vector<LocalBoard::Queue> queues;
   for (size_t i = 0; i < ranks_.size(); ++i) {
-    Block block = i == self_ ? board_
-                             : host_.source.fetch(key(kBoard, ranks_[i]),
-                                                  LocalBoard::block_bytes(board_layout_), deadline);
+    const size_t bytes = LocalBoard::block_bytes(board_layout_);
+    Block block = i == self_
+                      ? board_
+                      : host_.source.fetch(ranks_[i], key(kBoard, ranks_[i]), bytes, deadline);
     queues.push_back({peer(i), std::move(block)});
   }
   return std::make_unique<LocalBoard>(self_, std::move(queues), board_layout_);

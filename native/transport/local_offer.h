@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "rendezvous/store.h"
 #include "transport/block.h"
 #include "transport/mailbox.h"
 #include "transport/transport.h"
@@ -20,7 +19,6 @@ class LocalOffer final : public Offer {
   /// What makes memory and hands it over, and who is there, by world rank. All outlives the offer.
   struct Host {
     BlockSource& source;
-    Store& store;
     const std::vector<std::shared_ptr<Peer>>& peers;
   };
 
@@ -32,6 +30,8 @@ class LocalOffer final : public Offer {
 
  private:
   std::string key(const char* what, int rank) const;
+  /// A block of this rank's, which all other members see.
+  Block make(const char* what, size_t bytes);
   std::vector<std::unique_ptr<Connection>> connect_each(Deadline deadline);
   std::unique_ptr<Board> make_board(Deadline deadline);
   const std::shared_ptr<Peer>& peer(size_t position) const {

@@ -8,8 +8,8 @@
 namespace ringsync {
 namespace {
 
-/// Each slab costs every rank of the host a mapping, and rank 0 a descriptor; with slabs this large
-/// a process's usual 1024 descriptors last for a gigabyte of small arrays.
+/// Each slab costs every rank of the host a mapping, of which the kernel allows 65,530 a process;
+/// with slabs this large they last for 64 GiB of small arrays.
 constexpr size_t kSlabBytes = 1024 * 1024;
 
 /// Where a rank's slabs begin to be used: at a cache line of the page that is far from those of the
@@ -29,7 +29,8 @@ std::string memory_key(int rank, uint64_t id) {
   return "memory/" + std::to_string(rank) + "/" + std::to_string(id);
 }
 
-Pool::Pool(BlockSource& source, int rank) : source_(source), rank_(rank), pid_(::getpid()) {}
+Pool::Pool(BlockSource& source, int rank, int size)
+    : source_(source), rank_(rank), size_(size), pid_(::getpid()) {}
 
 std::shared_ptr<std::byte> Pool::allocate(size_t bytes) {
   const size_t length = padded(bytes);
@@ -76,7 +77,10 @@ Pool::Slab& Pool::add_slab(size_t bytes) {
   const size_t first = stagger(rank_);
   Block block = source_.create(std::max(first + bytes, kSlabBytes));
   const uint64_t id = ++last_id_;
-  source_.share(memory_key(rank_, id), block);
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer != rank_) source_.share(peer, memory_key(rank_, id), block);
+  }
+  block.fd.reset();
   const std::byte* const address = block.bytes.data();
   const size_t size = block.bytes.size();
   return slabs_[address] = Slab{id, std::move(block), {{first, size - first}}};

@@ -21,7 +21,8 @@ std::string memory_key(int rank, uint64_t id);
 /// Any thread.
 class Pool : public std::enable_shared_from_this<Pool> {
  public:
-  Pool(BlockSource& source, int rank);
+  /// Of `rank` among `size`, all of which can see what is in it.
+  Pool(BlockSource& source, int rank, int size);
 
   /// Zeroed memory, shared before it is returned; goes back to the pool with the last pointer.
   std::shared_ptr<std::byte> allocate(size_t bytes);
@@ -43,6 +44,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   BlockSource& source_;
   const int rank_;
+  const int size_;
   const int pid_;  // of the process whose memory it is; a forked child gives nothing back
   std::atomic<bool> is_retired_{false};
   mutable std::mutex mutex_;

@@ -8,7 +8,7 @@ namespace {
 
 struct Entry {
   std::string name;
-  std::unique_ptr<BlockSource> (*make_source)(Store&);
+  std::unique_ptr<BlockSource> (*make_source)(Store&, int rank, int size);
 };
 
 const std::vector<Entry>& entries() {
@@ -31,7 +31,8 @@ std::unique_ptr<Transport> make_transport(const std::string& name, Store& store,
                                           Deadline deadline) {
   for (const Entry& entry : entries()) {
     if (entry.name != name) continue;
-    return std::make_unique<LocalTransport>(entry.make_source(store), store, rank, size, deadline);
+    return std::make_unique<LocalTransport>(entry.make_source(store, rank, size), store, rank, size,
+                                            deadline);
   }
   throw ConfigError("[transport] '" + name + "' is unknown; one of inproc, shm is expected.");
 }

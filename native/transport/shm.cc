@@ -7,43 +7,53 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "transport/block.h"
+#include "transport/handover.h"
 
 namespace ringsync {
 namespace {
 
-/// Blocks between processes of one host: memfds, handed over through the rendezvous store, so that
-/// nothing has a name in the file system and nothing outlives the processes.
+std::string entrance_key(int rank) { return "rank/" + std::to_string(rank) + "/entrance"; }
+
+/// Blocks between processes of one host: memfds, so that nothing has a name in the file system and
+/// nothing outlives the processes.
 class ShmSource final : public BlockSource {
  public:
-  explicit ShmSource(Store& store) : store_(store) {}
+  ShmSource(Store& store, int rank, int size) : store_(store), handover_(size) {
+    store_.set(entrance_key(rank), {"socket", handover_.entrance(), {}});
+  }
 
   std::string_view name() const override { return "shm"; }
 
   Block create(size_t bytes) override {
     const size_t size = round_up(bytes, kPageBytes);
     auto fd = std::make_shared<const Fd>(make_memfd(size));
-    return map(std::move(fd), size);
+    auto mapping = std::make_shared<Mapping>(*fd, size);
+    return {mapping->bytes(), mapping, std::move(fd)};
   }
 
-  void share(const std::string& key, Block& block) override {
-    store_.set(key, {"memfd", std::exchange(block.fd, {}), {}});
-  }
-
-  Block fetch(const std::string& key, size_t at_least_bytes, Deadline deadline) override {
-    StoreValue value = store_.get(key, deadline);
-    if (!value.fd) {
-      throw RendezvousError("[shm] '" + key +
-                            "' came without a descriptor. Raise the limit of open files.");
+  void meet(int rank, SharedFd life, Deadline deadline) override {
+    SharedFd entrance = store_.get(entrance_key(rank), deadline).fd;
+    if (!entrance || !life) {
+      throw RendezvousError("[shm] rank " + std::to_string(rank) +
+                            " shared no descriptors. Use one kind of store on all ranks.");
     }
-    const size_t size = file_bytes(*value.fd);
-    if (size < at_least_bytes) {
+    handover_.meet(rank, std::move(entrance), std::move(life));
+  }
+
+  void share(int rank, const std::string& key, const Block& block) override {
+    handover_.give(rank, key, block.fd);
+  }
+
+  Block fetch(int rank, const std::string& key, size_t at_least_bytes, Deadline deadline) override {
+    Block block = handover_.take(rank, key, deadline);
+    if (block.bytes.size() < at_least_bytes) {
       throw RendezvousError("[shm] block '" + key +
                             "' is too small. Run the same ringsync version on all ranks.");
     }
-    Block block = map(std::move(value.fd), size);
-    block.fd.reset();
     return block;
   }
+
+  void forget(int, const std::string& key) noexcept override { handover_.forget(key); }
 
   /// Kernels and containers may forbid it, and a pid may mean another process elsewhere: it is
   /// tried.
@@ -93,18 +103,14 @@ class ShmSource final : public BlockSource {
     return true;
   }
 
-  static Block map(SharedFd fd, size_t size) {
-    auto mapping = std::make_shared<Mapping>(*fd, size);
-    return {mapping->bytes(), mapping, std::move(fd)};
-  }
-
   Store& store_;
+  Handover handover_;
 };
 
 }  // namespace
 
-std::unique_ptr<BlockSource> make_shm_source(Store& store) {
-  return std::make_unique<ShmSource>(store);
+std::unique_ptr<BlockSource> make_shm_source(Store& store, int rank, int size) {
+  return std::make_unique<ShmSource>(store, rank, size);
 }
 
 }  // namespace ringsync

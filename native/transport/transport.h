@@ -26,8 +26,8 @@ class PeerMemory {
  public:
   virtual ~PeerMemory() = default;
 
-  /// The peer's registered memory `id` as a whole; empty when it cannot be seen from here. The
-  /// first call for an id asks the store. Throws RendezvousError.
+  /// The peer's registered memory `id` as a whole; empty when it cannot be seen from here. Throws
+  /// RendezvousError where the peer has shared none, and Error where there was no room for it.
   virtual MutableByteSpan window(uint64_t id) = 0;
   /// Copies the peer's private memory at `address`, as the peer itself names it; false when the
   /// peer takes no further part. Only where Transport::can_reach(). Throws Error.
@@ -101,8 +101,7 @@ class Offer {
 
   /// Waits for the others' offers. Once. Throws RendezvousError.
   virtual Ways connect(Deadline deadline) = 0;
-  /// Nobody finds it any more: for when all are connected, because rank 0 holds a descriptor of
-  /// every offer as long as it can be found.
+  /// What has been offered is kept no more, unless it is connected: for when all are.
   virtual void withdraw() noexcept = 0;
 };
 

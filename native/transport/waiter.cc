@@ -34,15 +34,16 @@ Peer::Peer(int rank, std::string host, int pid, Block state, SharedFd bell, Shar
       block_(std::move(state)),
       bell_(std::move(bell)),
       life_(std::move(life)),
-      stacks_(std::move(stacks)) {}
+      stacks_(std::move(stacks)) {
+  block_.fd.reset();
+}
 
 void Peer::ring() const noexcept {
   // Pairs with the fence in Waiter::prepare: either this load sees the sleeper, or the sleeper's
   // last look sees what was written before this call.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (state().is_asleep.load(std::memory_order_relaxed) == 0) return;
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(bell_->get(), &one, sizeof(one));
+  ringsync::ring(*bell_);
 }
 
 Waiter::Waiter(std::shared_ptr<Peer> self, SharedFd bell)

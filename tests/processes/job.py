@@ -63,6 +63,11 @@ class Ended:
         return self.out.splitlines()
 
 
+def require_ended(ended: list[Ended]) -> None:
+    """All ended, and well."""
+    assert [one.code for one in ended] == [0] * len(ended), [one.err for one in ended]
+
+
 class Job:
     """Processes that run one script as ranks of one world."""
 

@@ -2,9 +2,7 @@
 
 import pytest
 
-
-def require_ended(ended):
-    assert [one.code for one in ended] == [0] * len(ended), [one.err for one in ended]
+from .job import require_ended
 
 
 def test_every_collective_of_a_group_counts_its_ranks_alone(jobs):
