@@ -97,7 +97,12 @@ Progress Group::agree() {
   operations_.front().set_agreed(now_ns());
   if (const auto mismatch = announcement_.find_mismatch()) {
     announcement_.end();
-    refuse(*mismatch);
+    refuse(std::make_exception_ptr(MismatchError(*mismatch)));
+    return Progress::kDone;
+  }
+  if (lacks_rows(announcement_.call())) {
+    announcement_.end();
+    refuse(rows_error(operations_.front()));
     return Progress::kDone;
   }
   if (const size_t count = announcement_.count_carried(); count > 0) return finish_carried(count);
@@ -121,7 +126,7 @@ Progress Group::take_part() {
   join.renew();
   const Header& call = announcement_.call();
   // What is carried the others do without this rank.
-  const bool is_over = call.is_carried || announcement_.find_mismatch();
+  const bool is_over = call.is_carried || announcement_.find_mismatch() || lacks_rows(call);
   announcement_.end();
   if (is_over) order_.remove(call);
   if (!is_over) stand_in_.emplace(view_, announcement_.headers(), call);
@@ -156,8 +161,7 @@ Progress Group::finish_carried(size_t count) {
 }
 
 /// Ends what ranks disagree on, on every rank and before any data has moved: the group goes on.
-void Group::refuse(const std::string& mismatch) {
-  const std::exception_ptr error = std::make_exception_ptr(MismatchError(mismatch));
+void Group::refuse(const std::exception_ptr& error) {
   const Request& own = operations_.front().request();
   const auto has_equal_length = [&own](const Header& header) {
     return header.group_count == own.group_count;

@@ -87,7 +87,7 @@ class Group {
   Progress agree();
   Progress take_part();
   Progress advance_stand_in();
-  void refuse(const std::string& mismatch);
+  void refuse(const std::exception_ptr& error);
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
   bool end_where_closed();

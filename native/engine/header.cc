@@ -210,6 +210,13 @@ bool is_one_call(const std::vector<Header>& headers) {
   });
 }
 
+bool lacks_rows(const Header& header) {
+  const bool needs_rows = header.collective == Collective::kAllgather ||
+                          header.collective == Collective::kReduceScatter ||
+                          header.collective == Collective::kAlltoall;
+  return needs_rows && header.dimensions == 0;
+}
+
 std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
                                          const std::vector<int>& ranks, size_t reference) {
   const Header& expected = headers[reference];

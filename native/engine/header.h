@@ -102,6 +102,10 @@ inline bool is_join(const Header& header) { return header.collective == Collecti
 /// All but those of ranks that have joined are of one call, whatever they disagree on, or damaged.
 bool is_one_call(const std::vector<Header>& headers);
 
+/// What is gathered or cut by rows is a scalar. Found out by all ranks together, because one that
+/// passes a scalar cannot know whether the others do.
+bool lacks_rows(const Header& header);
+
 /// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers`, of
 /// one call, by rank of the group; `ranks` are the same ranks' numbers in the world. `reference` is
 /// the rank that the others are compared with.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ringsync.arrays import Array, as_source
 from ringsync.collectives.call import run, start
-from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle
 from ringsync.kinds import Collective
@@ -30,14 +29,14 @@ def allgather(
         A new array, equal on every rank.
 
     Raises:
-        ConfigError: `x` or `group` cannot be used.
-        MismatchError: Ranks disagree on dtype or trailing dimensions.
+        ConfigError: `x` or `group` cannot be used; `x` is a scalar on all ranks.
+        MismatchError: Ranks disagree on dtype or trailing dimensions, or some pass a scalar.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
     Cost: (n-1) * x.nbytes sent per rank.
     """
-    rows = rows_of("allgather", x)
+    rows = as_source(x, "allgather")
     return run("allgather", Collective.ALLGATHER, rows, name, timeout_s, group=group)
 
 
@@ -63,24 +62,5 @@ def allgather_async(
         ConfigError: `x` or `group` cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
-    rows = rows_of("allgather_async", x)
+    rows = as_source(x, "allgather_async")
     return start("allgather_async", Collective.ALLGATHER, rows, name, timeout_s, group=group)
-
-
-def rows_of(place: str, x: object) -> Array:
-    """View `x` as rows.
-
-    Args:
-        place: The public function's name, for messages.
-        x: As for `allgather`.
-
-    Returns:
-        A C-contiguous array of one dimension or more.
-
-    Raises:
-        ConfigError: `x` cannot be used.
-    """
-    array = as_source(x, place)
-    if array.ndim == 0:
-        raise ConfigError(f"[{place}] a scalar has no first dimension. Pass x.reshape(1).")
-    return array

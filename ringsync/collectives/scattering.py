@@ -6,9 +6,8 @@ import operator
 from collections.abc import Sequence
 
 from ringsync._native import Terms
-from ringsync.arrays import Array
+from ringsync.arrays import Array, as_source
 from ringsync.collectives.call import run, start
-from ringsync.collectives.gathering import rows_of
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
 from ringsync.errors import ConfigError
@@ -45,7 +44,7 @@ def reduce_scatter(
         do not depend on timing.
 
     Raises:
-        ConfigError: `x`, `op` or `group` cannot be used.
+        ConfigError: `x`, `op` or `group` cannot be used; `x` is a scalar on all ranks.
         MismatchError: Ranks disagree on shape, dtype, op or order; no data has moved.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
@@ -55,7 +54,7 @@ def reduce_scatter(
     Example:
         >>> mine = reduce_scatter(gradients)  # the rows of this rank
     """
-    rows = rows_of("reduce_scatter", x)
+    rows = as_source(x, "reduce_scatter")
     terms = reduction("reduce_scatter", op, None, 1.0, 1.0)
     return run("reduce_scatter", Collective.REDUCE_SCATTER, rows, name, timeout_s, terms, group)
 
@@ -84,7 +83,7 @@ def reduce_scatter_async(
         ConfigError: `x`, `op` or `group` cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
-    rows = rows_of("reduce_scatter_async", x)
+    rows = as_source(x, "reduce_scatter_async")
     terms = reduction("reduce_scatter_async", op, None, 1.0, 1.0)
     return start(
         "reduce_scatter_async", Collective.REDUCE_SCATTER, rows, name, timeout_s, terms, group
@@ -114,8 +113,8 @@ def alltoall(
         A new array: the rows from rank 0, then those from rank 1 and so on.
 
     Raises:
-        ConfigError: `x`, `splits` or `group` cannot be used, or `splits` is None and the ranks do
-            not divide the rows.
+        ConfigError: `x`, `splits` or `group` cannot be used, `splits` is None and the ranks do not
+            divide the rows, or `x` is a scalar on all ranks.
         MismatchError: Ranks disagree on dtype, trailing dimensions or order; no data has moved.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
@@ -125,7 +124,7 @@ def alltoall(
     Example:
         >>> mine = alltoall(rows, splits=[3, 0, 1])  # 3 to rank 0, 1 to rank 2
     """
-    rows = rows_of("alltoall", x)
+    rows = as_source(x, "alltoall")
     terms = _cut("alltoall", rows, splits, group)
     return run("alltoall", Collective.ALLTOALL, rows, name, timeout_s, terms, group)
 
@@ -155,7 +154,7 @@ def alltoall_async(
         ConfigError: `x`, `splits` or `group` cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
-    rows = rows_of("alltoall_async", x)
+    rows = as_source(x, "alltoall_async")
     terms = _cut("alltoall_async", rows, splits, group)
     return start("alltoall_async", Collective.ALLTOALL, rows, name, timeout_s, terms, group)
 
@@ -164,6 +163,8 @@ def _cut(
     place: str, rows: Array, splits: Sequence[int] | None, group: ProcessGroup | None
 ) -> Terms:
     size = len(ranks_of(place, group))
+    if rows.ndim == 0:
+        return Terms(splits=(0,) * size)  # refused on all ranks at once
     cut = _even(place, len(rows), size) if splits is None else _checked(place, splits)
     if len(cut) != size or min(cut) < 0 or sum(cut) != len(rows):
         raise ConfigError(
