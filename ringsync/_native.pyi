@@ -12,6 +12,7 @@ from ringsync.errors import ConfigError
 _H = TypeVar("_H", bound="Handle")
 
 STACKS_SIGNAL: int
+GAVE_UP: str
 
 class Store:
     def set(self, key: str, value: bytes) -> None: ...
@@ -46,7 +47,7 @@ class Terms:
     ) -> None: ...
 
 class Offer:
-    def connect(self, timeout_s: float) -> int: ...
+    def connect(self) -> int: ...
     def withdraw(self) -> None: ...
 
 class ProcessGroup:

@@ -12,8 +12,8 @@ import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ringsync._native import STACKS_SIGNAL
-from ringsync.errors import StallError
+from ringsync._native import GAVE_UP, STACKS_SIGNAL
+from ringsync.errors import PeerLostError, StallError
 
 if TYPE_CHECKING:
     from ringsync._native import Engine
@@ -59,7 +59,7 @@ class Endings:
     ) -> None:
         self._engine.say_last_words(_words(error))
         self._before(kind, error, trace)
-        if isinstance(error, StallError):
+        if _is_stall(error):
             # The interpreter exits with the code of a SystemExit that a hook raises.
             raise SystemExit(STALL_CODE)
 
@@ -68,6 +68,13 @@ class Endings:
         if args.exc_value is not None:
             self._engine.say_last_words(_words(args.exc_value) + " in a thread")
         self._before_in_thread(args)
+
+
+def _is_stall(error: BaseException) -> bool:
+    """Tell whether a job stood still, whoever's patience ended first."""
+    return isinstance(error, StallError) or (
+        isinstance(error, PeerLostError) and error.cause.startswith(GAVE_UP)
+    )
 
 
 def _words(error: BaseException) -> str:

@@ -74,11 +74,27 @@ def values_of(outcomes: list[Any]) -> list[Any]:
 class Rank:
     """One engine and the few words in which tests speak to it."""
 
-    def __init__(self, store: Any, rank: int, size: int, transport: str, algorithm: str = ""):
+    def __init__(
+        self,
+        store: Any,
+        rank: int,
+        size: int,
+        transport: str,
+        algorithm: str = "",
+        stall_warn_s: float = 2 * DEADLINE_S,  # finite, as in a job, and never reached
+        stall_abort_s: float = 3 * DEADLINE_S,
+    ):
         self.rank = rank
         self.size = size
         self.engine = _native.Engine(
-            store, rank, size, transport, algorithm=algorithm, timeout_s=DEADLINE_S
+            store,
+            rank,
+            size,
+            transport,
+            algorithm=algorithm,
+            timeout_s=DEADLINE_S,
+            stall_warn_s=stall_warn_s,
+            stall_abort_s=stall_abort_s,
         )
 
     def submit(self, collective, array=None, **how):
@@ -155,7 +171,7 @@ class Group:
         engines = {member: ranks[member].engine for member in members}
         offers = {member: engines[member].offer_group(name, members) for member in members}
         # By rank, because each counts the groups that it is in.
-        self.number = {member: offers[member].connect(DEADLINE_S) for member in members}
+        self.number = {member: offers[member].connect() for member in members}
         self.members = members
         for offer in offers.values():
             offer.withdraw()
@@ -186,11 +202,17 @@ def finish(handle) -> None:
 class World:
     """All ranks of one world, in this process."""
 
-    def __init__(self, size: int, transport: str = "inproc", algorithm: str | list[str] = ""):
+    def __init__(
+        self,
+        size: int,
+        transport: str = "inproc",
+        algorithm: str | list[str] = "",
+        **stall_limits: float,
+    ):
         store = _native.memory_store()
         names = [algorithm] * size if isinstance(algorithm, str) else algorithm
         self.ranks: list[Rank] = values_of(
-            side_by_side(size, lambda i: Rank(store, i, size, transport, names[i]))
+            side_by_side(size, lambda i: Rank(store, i, size, transport, names[i], **stall_limits))
         )
         self._groups = itertools.count()
 
@@ -227,8 +249,13 @@ class World:
 
 
 @contextlib.contextmanager
-def world(size: int, transport: str = "inproc", algorithm: str | list[str] = "") -> Iterator[World]:
-    made = World(size, transport, algorithm)
+def world(
+    size: int,
+    transport: str = "inproc",
+    algorithm: str | list[str] = "",
+    **stall_limits: float,
+) -> Iterator[World]:
+    made = World(size, transport, algorithm, **stall_limits)
     try:
         yield made
     finally:

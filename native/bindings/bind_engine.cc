@@ -13,6 +13,7 @@
 #include "bindings/bind_array.h"
 #include "bindings/bindings.h"
 #include "bindings/bound_engine.h"
+#include "engine/failures.h"
 #include "transport/registry.h"
 #include "transport/stacks.h"
 
@@ -102,6 +103,7 @@ void bind_engine(nb::module_& module) {
   bind_groups(module, engine);
   bind_calls(module, engine);
   module.attr("STACKS_SIGNAL") = stacks_signal();
+  module.attr("GAVE_UP") = kGaveUp;
   module.def("transport_names", &transport_names);
 }
 

@@ -32,9 +32,9 @@ BoundOffer make_offer(BoundEngine& engine, const std::string& name, std::vector<
   return {&engine.get(), std::move(ranks), std::move(offer)};
 }
 
-size_t connect(BoundOffer& bound, double timeout_s) {
+size_t connect(BoundOffer& bound) {
   const GilRelease release;
-  return bound.engine->add_group(*bound.offer, bound.ranks, deadline_after(timeout_s));
+  return bound.engine->add_group(*bound.offer, bound.ranks);
 }
 
 void withdraw(BoundOffer& bound) {
@@ -63,7 +63,7 @@ void BoundGroup::close() {
 
 void bind_groups(nb::module_& module, nb::class_<BoundEngine>& engine) {
   nb::class_<BoundOffer>(module, "Offer", "A rank's part of a group that is being made.")
-      .def("connect", &connect, "timeout_s"_a,
+      .def("connect", &connect,
            "Once all members have made theirs: connect to them, and return the group's number.")
       .def("withdraw", &withdraw, "Let nobody find it any more.");
   engine.def("offer_group", &make_offer, "name"_a, "ranks"_a, nb::keep_alive<0, 1>(),

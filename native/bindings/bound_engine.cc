@@ -17,7 +17,7 @@ BoundEngine::BoundEngine(std::shared_ptr<Store> store, int rank, int size,
   engine_ = std::make_unique<Engine>(
       EngineConfig{std::move(algorithm), caller_spin_us, engine_spin_us, stall_limits},
       make_transport(transport, *store_, rank, size, deadline), rank, size, deadline);
-  keeper_ = std::make_shared<Keeper>(*engine_);
+  keeper_ = std::make_shared<Keeper>(engine_);
 }
 
 BoundEngine::~BoundEngine() { engine_->shutdown("its engine was released"); }

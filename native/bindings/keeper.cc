@@ -6,7 +6,7 @@
 namespace ringsync {
 
 Keeper::~Keeper() {
-  if (!engine_.is_exposed()) return;
+  if (!engine_->is_exposed()) return;
   never_freed_.splice(never_freed_.end(), kept_);
   // Nobody can tell when that memory will have seen its last writer.
   static_cast<void>(std::make_unique<std::list<Kept>>(std::move(never_freed_)).release());
@@ -40,7 +40,7 @@ void Keeper::sweep() {
 /// Last of all: to let go of an owner may run Python, which may come back here.
 void Keeper::let_go(std::list<Kept> done) {
   // Looked at after the operations: what fails because of it fails later.
-  if (!engine_.is_exposed()) return;
+  if (!engine_->is_exposed()) return;
   for (auto at = done.begin(); at != done.end();) {
     const auto next = std::next(at);
     // No peer has heard of what was never announced, and a barrier has nothing to write to.

@@ -6,6 +6,7 @@
 
 #include <list>
 #include <memory>
+#include <utility>
 
 #include "engine/engine.h"
 
@@ -14,8 +15,7 @@ namespace ringsync {
 /// With the interpreter held.
 class Keeper {
  public:
-  /// `engine` is asked as long as there is something to hold.
-  explicit Keeper(Engine& engine) : engine_(engine) {}
+  explicit Keeper(std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {}
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
   /// The engine has shut down.
@@ -40,7 +40,7 @@ class Keeper {
 
   static constexpr size_t kFewKept = 16;  // not worth a look at each
 
-  Engine& engine_;
+  const std::shared_ptr<Engine> engine_;
   std::list<Kept> kept_;
   std::list<Kept> never_freed_;  // once the engine is exposed
   size_t look_at_ = kFewKept;

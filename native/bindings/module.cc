@@ -36,6 +36,9 @@ GilRelease::~GilRelease() { restore(state_); }
 }  // namespace ringsync
 
 NB_MODULE(_native, module) {
+  // What an exception's traceback holds lives until the interpreter ends, and is no leak; told at
+  // exit, it would bury that exception.
+  nanobind::set_leak_warnings(false);
   module.doc() = "The native core of ringsync: engine, transports, schedules.";
   ringsync::bind_errors(module);
   ringsync::bind_store(module);

@@ -249,7 +249,15 @@ size_t Announcement::count_carried() {
       if (signature != chosen_[k]->signature()) agreed = k;
     }
   }
-  return own.is_carried ? agreed : 0;
+  return own.is_carried ? whole_calls(agreed) : 0;
+}
+
+/// Another call than the first one's is agreed on as it was chosen, as a whole or not at all: no
+/// rank may be left with the rest of one amid other calls.
+size_t Announcement::whole_calls(size_t agreed) const {
+  size_t whole = agreed;
+  while (whole > 0 && whole < chosen_.size() && request(whole).group_index > 0) --whole;
+  return whole == 0 ? agreed : whole;
 }
 
 std::span<const ByteSpan> Announcement::take_carried(size_t index) {

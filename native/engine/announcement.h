@@ -68,6 +68,7 @@ class Announcement {
   void write(MutableByteSpan room) const;
   void choose();
   void stand_in();
+  size_t whole_calls(size_t agreed) const;
   bool shares_memory(MutableByteSpan data) const;
   ByteSpan next_message(int rank);
   const Request& request(size_t index) const { return chosen_[index]->request(); }

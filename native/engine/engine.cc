@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/signals.h"
+#include "base/tell.h"
 #include "collective/registry.h"
 #include "engine/patience.h"
 
@@ -21,6 +22,11 @@ constexpr auto kSettle = std::chrono::microseconds(200);
 constexpr size_t kFewestQueued = 2;
 constexpr size_t kMostQueued = 256;  // as many as an announcement carries
 
+/// While one group moves, so many turns pass before another one is asked whether it has to give up:
+/// of a microsecond or more each, so that the clock and the peers' states are looked at once in
+/// some milliseconds.
+constexpr uint32_t kTurnsPerQuestion = 1024;
+
 EngineConfig checked(EngineConfig config, int rank, int size) {
   if (size < 1 || rank < 0 || rank >= size) {
     throw ConfigError("[engine] rank " + std::to_string(rank) + " of " + std::to_string(size) +
@@ -28,11 +34,6 @@ EngineConfig checked(EngineConfig config, int rank, int size) {
   }
   if (!config.algorithm.empty()) algorithm_named(config.algorithm);  // throws for an unknown one
   return config;
-}
-
-/// To whoever runs the job, at once: the interpreter may be what stands still.
-void tell(const std::string& text) {
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
 std::exception_ptr shut_down_error(const std::string& cause) {
@@ -57,7 +58,7 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
             config_.algorithm,
             reach_from_,
             config_.stall_limits,
-            &tell,
+            &tell,  // at once: the interpreter may be what stands still
             [this](const Request& request) { queue_.forget_name(request); },
             [this](const std::exception_ptr& error) { fail_all(error); }},
       world_(std::make_shared<Group>(connect_world(*transport_, rank, size, deadline), home_)) {
@@ -122,9 +123,9 @@ std::unique_ptr<Offer> Engine::offer_group(const std::string& name, const std::v
   return ringsync::offer_group(*transport_, name, ranks, rank_, size_);
 }
 
-size_t Engine::add_group(Offer& offer, const std::vector<int>& ranks, Deadline deadline) {
+size_t Engine::add_group(Offer& offer, const std::vector<int>& ranks) {
   return queue_.add_group(
-      std::make_shared<Group>(connect_group(offer, ranks, rank_, deadline), home_));
+      std::make_shared<Group>(connect_group(offer, ranks, rank_, Clock::now()), home_));
 }
 
 void Engine::close_group(size_t number) { queue_.remove_group(number)->close(); }
@@ -164,8 +165,29 @@ void Engine::serve() {
 }
 
 /// With the turn held: works until nothing is in flight, `until` is done or the engine stops
-/// (true), or a signal arrives (false).
-bool Engine::drive(const Handle* until, double spin_us) {
+/// (true), or a signal arrives (false). What goes wrong here ends all groups and is told by their
+/// handles.
+bool Engine::drive(const Handle* until, double spin_us) noexcept {
+  try {
+    return drive_on(until, spin_us);
+  } catch (const std::exception& error) {
+    transport_->leave(error.what(), nullptr);
+    fail_all(std::current_exception());
+    push_taken();
+    taken_.clear();
+    busy_.clear();
+    return true;
+  }
+}
+
+/// What holds while the engine's thread sleeps, as sleeps_until_ says it.
+Deadline Engine::world_sleeps_until() const {
+  if (world_->is_idle() || world_->is_asking()) return kNever;
+  // Without an end it is not never, which means that the engine is awake.
+  return std::min(world_->first_deadline(), kNever - Clock::duration(1));
+}
+
+bool Engine::drive_on(const Handle* until, double spin_us) {
   Waiter& waiter = transport_->waiter();
   Patience patience(spin_us);
   while (!queue_.is_stopping()) {
@@ -174,11 +196,12 @@ bool Engine::drive(const Handle* until, double spin_us) {
     if (progress == Progress::kDone || (until != nullptr && until->is_done())) return true;
     if (progress == Progress::kMoved) {
       patience.renew();
+      if (busy_.size() > 1 && ++turns_ % kTurnsPerQuestion == 0) give_up();
       continue;
     }
     if (patience.is_left()) continue;
     waiter.prepare();
-    sleeps_until_ = world_->is_asking() ? kNever : world_->deadline();
+    sleeps_until_ = world_sleeps_until();
     progress = advance();
     if (progress != Progress::kBlocked || queue_.is_stopping() || give_up()) {
       sleeps_until_ = kNever;
@@ -212,10 +235,10 @@ void Engine::settle() {
 Progress Engine::advance() {
   // Looked at in every turn, so without the lock: what is missed now is seen in the next turn.
   if (queue_.has_any()) queue_.take(taken_);
-  for (RequestQueue::Queued& item : taken_) {
-    item.group->push(std::move(item.request), std::move(item.handle));
+  push_taken();
+  for (const RequestQueue::Queued& item : taken_) {
     if (!item.group->is_idle() && !std::ranges::count(busy_, item.group)) {
-      busy_.push_back(std::move(item.group));
+      busy_.push_back(item.group);
     }
   }
   taken_.clear();
@@ -226,6 +249,13 @@ Progress Engine::advance() {
   }
   std::erase_if(busy_, [](const auto& group) { return group->is_idle(); });
   return progress;
+}
+
+/// Each once: those that were taken when something went wrong fail with the rest.
+void Engine::push_taken() {
+  for (RequestQueue::Queued& item : taken_) {
+    if (item.handle) item.group->push(std::move(item.request), std::move(item.handle));
+  }
 }
 
 bool Engine::give_up() {

@@ -82,12 +82,12 @@ class Engine {
   bool is_exposed() const { return transport_->is_exposed(); }
 
   /// Begins to make a group of some ranks, in ascending order and this one among them, under a name
-  /// that none has had: once all of them have, add_group() goes on. Any thread. Throws ConfigError,
-  /// RendezvousError, and Error where there is no room.
+  /// that none has had: once all of them have, add_group() goes on without waiting. Any thread.
+  /// Throws ConfigError, RendezvousError, and Error where there is no room.
   std::unique_ptr<Offer> offer_group(const std::string& name, const std::vector<int>& ranks);
   /// Returns the number that requests name the group by, which is this rank's alone. Any thread.
   /// Throws RendezvousError, and NotInitializedError after shutdown.
-  size_t add_group(Offer& offer, const std::vector<int>& ranks, Deadline deadline);
+  size_t add_group(Offer& offer, const std::vector<int>& ranks);
   /// Lets go of what an added group takes; ranks that still need this one in it are told so. Any
   /// thread. Throws ConfigError where it has operations in flight, or is none any more, and
   /// NotInitializedError after shutdown.
@@ -103,8 +103,11 @@ class Engine {
   void wake_for(Deadline deadline);
   void work_for(const Handle& until);
   void serve();
-  bool drive(const Handle* until, double spin_us);
+  bool drive(const Handle* until, double spin_us) noexcept;
+  bool drive_on(const Handle* until, double spin_us);
+  Deadline world_sleeps_until() const;
   Progress advance();
+  void push_taken();
   bool give_up();
   Deadline deadline() const;
   void fail_all(const std::exception_ptr& error);
@@ -134,6 +137,7 @@ class Engine {
   const GroupHome home_;
   const std::shared_ptr<Group> world_;        // guarded by turn_
   std::vector<std::shared_ptr<Group>> busy_;  // those with operations; guarded by turn_
+  uint32_t turns_ = 0;                        // in which something moved; guarded by turn_
   std::thread thread_;
 };
 

@@ -7,10 +7,6 @@
 namespace ringsync {
 namespace {
 
-std::string place_of(const Request& request) {
-  return "[" + to_string(request.collective) + "] '" + label_of(request) + "': ";
-}
-
 /// A cause may be a sentence of the other rank's.
 std::string without_stop(std::string text) {
   if (text.ends_with('.')) text.pop_back();

@@ -18,9 +18,12 @@ struct Missing {
   std::vector<std::string> submitted;
 };
 
+/// How the cause begins that a rank leaves when its time is up; then come those it waited for.
+inline constexpr char kGaveUp[] = "it gave up waiting for ranks ";
+
 std::string list_of(const std::vector<int>& ranks);
 
-/// `own`: the rank that tells, as "rank 1 of 4".
+/// `own`: the rank that tells, as "rank 1 of 4", and the group if there are several.
 std::exception_ptr lost_error(const Operation& operation, const std::string& own,
                               const LostPeer& lost);
 /// All ranks pass a scalar where there have to be rows.

@@ -17,7 +17,6 @@ Group::Group(Members members, const GroupHome& home)
     : members_(std::move(members)),
       home_(home),
       routes_(home.algorithm),
-      stall_(home.stall_limits),
       view_{members_.rank,
             static_cast<int>(members_.ranks.size()),
             members_.ranks,
@@ -29,7 +28,8 @@ Group::Group(Members members, const GroupHome& home)
             scratch_,
             [this](const Problem& problem) { return routes_.of(problem); }},
       order_(operations_, view_),
-      announcement_(operations_, view_, order_) {}
+      announcement_(operations_, view_, order_),
+      watch_(home.stall_limits, home.transport, place(), home.tell) {}
 
 void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
   if (failure_) {
@@ -51,13 +51,14 @@ Progress Group::advance() {
   while (!operations_.empty()) {
     const Progress current = advance_current();
     wake_sleepers();
-    if (current != Progress::kBlocked) stall_.note_progress();
+    if (current != Progress::kBlocked) watch_.note_progress();
     if (current == Progress::kDone) {
       progress = Progress::kMoved;
       continue;
     }
     return progress == Progress::kMoved ? progress : current;
   }
+  watch_.rest();
   return progress;
 }
 
@@ -176,19 +177,25 @@ void Group::refuse(const std::exception_ptr& error) {
 
 std::vector<int> Group::blocked_on() const {
   if (stand_in_) return stand_in_->operation().blocked_on();
-  if (order_.is_open()) return order_.blocked_on(operations_.front());
+  if (order_.is_open()) return order_.others();
   if (announcement_.is_open()) return announcement_.blocked_on();
   return operations_.front().is_started() ? operations_.front().blocked_on() : std::vector<int>{};
+}
+
+/// What a rank had sent before it went may have arrived since the last look: looks once more.
+bool Group::moves_after_all() {
+  const Progress progress = advance_current();
+  wake_sleepers();
+  if (progress == Progress::kBlocked) return false;
+  watch_.note_progress();
+  return true;
 }
 
 /// Fails what needs a rank that has closed the group, and all that will come; other groups go on.
 bool Group::end_where_closed() {
   for (const int rank : blocked_on()) {
     if (!members_.ways.board->is_closed(rank)) continue;
-    // What it had sent before it went may have arrived since the last look: look once more.
-    const Progress progress = advance_current();
-    wake_sleepers();
-    if (progress != Progress::kBlocked) return true;
+    if (moves_after_all()) return true;
     const int closer = members_.ranks[static_cast<size_t>(rank)];
     fail_all(closed_error(operations_.front(), own_name(), closer, name()));
     return true;
@@ -196,83 +203,56 @@ bool Group::end_where_closed() {
   return false;
 }
 
-bool Group::give_up() {
-  if (operations_.empty()) return false;
-  if (end_where_closed()) return true;
+bool Group::end_where_lost() {
   for (const int rank : blocked_on()) {
     const auto lost = members_.ways.connections[static_cast<size_t>(rank)]->lost();
     if (!lost) continue;
-    // What it had sent before it went may have arrived since the last look: look once more.
-    const Progress progress = advance_current();
-    wake_sleepers();
-    if (progress != Progress::kBlocked) return true;
-    const std::exception_ptr error = lost_error(operations_.front(), own_name(), *lost);
+    if (moves_after_all()) return true;
+    const std::exception_ptr error = lost_error(operations_.front(), place(), *lost);
     home_.transport.leave(lost->cause, &*lost);
     home_.fail_all(error);
     return true;
   }
+  return false;
+}
+
+bool Group::give_up() {
+  if (operations_.empty()) return false;
+  if (end_where_closed() || end_where_lost()) return true;
   const auto now = Clock::now();
-  if (watch_stall(now)) return true;
+  const Operation& front = operations_.front();
+  if (watch_.look(now, front, [&] { return missing_for(front); })) {
+    const Missing missing = missing_for(front);
+    end_for(stall_error(front, place(), missing, watch_.seconds_still(now)), missing);
+    return true;
+  }
   const auto late = std::ranges::find_if(
       operations_, [now](const Operation& one) { return one.request().deadline <= now; });
   if (late == operations_.end()) return false;
   const Missing missing = missing_for(*late);
-  end_for(late_error(*late, own_name(), missing), missing);
+  end_for(late_error(*late, place(), missing), missing);
   return true;
 }
 
-/// Asks and tells why nothing moves; true when that has lasted too long and all has failed.
-bool Group::watch_stall(Deadline now) {
-  const Operation& front = operations_.front();
-  switch (stall_.look(now)) {
-    case Stall::Due::kNothing:
-      return false;
-    case Stall::Due::kAsk:
-      for (const int rank : missing_for(front).ranks) {
-        if (home_.transport.ask_for_stacks(rank)) asked_.push_back(rank);
-      }
-      return false;
-    case Stall::Due::kTell: {
-      std::string stacks;
-      for (const int rank : asked_) stacks += home_.transport.stacks_of(rank) + "\n";
-      if (!asked_.empty()) {
-        home_.tell(stall_text(front, own_name(), missing_for(front), stall_.seconds_still(now)) +
-                   "\n" + stacks);
-      }
-      return false;
-    }
-    case Stall::Due::kResume:
-      for (const int rank : asked_) home_.transport.forget_stacks(rank);
-      asked_.clear();
-      return false;
-    case Stall::Due::kAbort: {
-      const Missing missing = missing_for(front);
-      end_for(stall_error(front, own_name(), missing, stall_.seconds_still(now)), missing);
-      return true;
-    }
-  }
-  __builtin_unreachable();
-}
-
 void Group::end_for(const std::exception_ptr& error, const Missing& missing) {
-  home_.transport.leave("it gave up waiting for ranks " + list_of(missing.ranks), nullptr);
+  home_.transport.leave(kGaveUp + list_of(missing.ranks), nullptr);
   home_.fail_all(error);
 }
 
 Missing Group::missing_for(const Operation& operation) const {
   Missing missing;
   const bool is_asking = order_.is_open();
-  for (const int rank : is_asking ? order_.blocked_on(operation) : blocked_on()) {
+  for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {
     missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
     if (is_asking) missing.submitted.push_back(order_.announced_by(rank));
   }
   return missing;
 }
 
-Deadline Group::deadline() const {
+Deadline Group::first_deadline() const {
   Deadline first = kNever;
   for (const Operation& one : operations_) first = std::min(first, one.request().deadline);
-  return std::min(first, stall_.next());
+  return first;
 }
 
 void Group::fail_all(const std::exception_ptr& error) {
@@ -281,6 +261,7 @@ void Group::fail_all(const std::exception_ptr& error) {
   order_.abandon();
   stand_in_.reset();
   while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());
+  watch_.rest();
   wake_sleepers();
 }
 
@@ -317,6 +298,10 @@ std::string Group::name() const { return "group " + list_of(members_.ranks); }
 std::string Group::own_name() const {
   return "rank " + std::to_string(members_.ranks[static_cast<size_t>(members_.rank)]) + " of " +
          std::to_string(home_.world_size);
+}
+
+std::string Group::place() const {
+  return members_.is_ordered ? own_name() + " in " + name() : own_name();
 }
 
 }  // namespace ringsync

@@ -5,6 +5,7 @@
 // none waits for another: all ranks of the world are one group, every two ranks are one for what
 // they send each other, and others are made of some ranks.
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -19,7 +20,7 @@
 #include "engine/members.h"
 #include "engine/order.h"
 #include "engine/routes.h"
-#include "engine/stall.h"
+#include "engine/watch.h"
 
 namespace ringsync {
 
@@ -71,7 +72,9 @@ class Group {
   /// operation is up. True when it did.
   bool give_up();
   /// When give_up() has to be asked next.
-  Deadline deadline() const;
+  Deadline deadline() const { return std::min(first_deadline(), watch_.next()); }
+  /// When the time of the first of its operations is up.
+  Deadline first_deadline() const;
   bool is_idle() const { return operations_.empty(); }
   /// Its ranks have not submitted alike, and look for what all have.
   bool is_asking() const { return order_.is_open(); }
@@ -91,15 +94,18 @@ class Group {
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
   bool end_where_closed();
+  bool end_where_lost();
+  bool moves_after_all();
   void count_finished() { finished_.store(finished_ + 1, std::memory_order_release); }
   Progress finish_carried(size_t count);
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
   void wake_sleepers();
   void record(const Operation& operation) const;
-  bool watch_stall(Deadline now);
   void end_for(const std::exception_ptr& error, const Missing& missing);
   Missing missing_for(const Operation& operation) const;
   std::string own_name() const;
+  /// That rank in this group.
+  std::string place() const;
 
   const Members members_;
   const GroupHome& home_;
@@ -116,8 +122,7 @@ class Group {
   /// Handles whose waiters are woken once all that is complete with them is: one who waits for many
   /// would otherwise take the core after each.
   std::vector<std::shared_ptr<Handle>> sleepers_;
-  Stall stall_;
-  std::vector<int> asked_;      // for their stacks, because they keep this rank waiting
+  Watch watch_;
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
 };
 

@@ -182,6 +182,10 @@ std::string label_of(const Header& header) {
                          : unnamed_label(header.number, header.group_index, header.group_count);
 }
 
+std::string place_of(const Header& header) {
+  return "[" + to_string(header.collective) + "] '" + label_of(header) + "': ";
+}
+
 uint64_t key_of(const Request& request) {
   if (request.collective == Collective::kJoin) return kJoinKey;
   return request.name ? hash_of(*request.name) : (request.number + 1) * kHashPrime;
@@ -223,9 +227,9 @@ std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
   for (size_t rank = 0; rank < headers.size(); ++rank) {
     const std::optional<Difference> found = difference(headers[rank], expected, ranks);
     if (!found) continue;
-    return "[" + to_string(expected.collective) + "] '" + label_of(expected) + "': rank " +
-           std::to_string(ranks[rank]) + " " + found->mine + ", rank " +
-           std::to_string(ranks[reference]) + " " + found->reference + ". " + found->advice;
+    return place_of(expected) + "rank " + std::to_string(ranks[rank]) + " " + found->mine +
+           ", rank " + std::to_string(ranks[reference]) + " " + found->reference + ". " +
+           found->advice;
   }
   return std::nullopt;
 }

@@ -95,6 +95,8 @@ uint64_t signature_of(const Request& request);
 
 /// What messages call the operation.
 std::string label_of(const Header& header);
+/// How messages about it begin.
+std::string place_of(const Header& header);
 
 /// Of a rank that has joined.
 inline bool is_join(const Header& header) { return header.collective == Collective::kJoin; }

@@ -84,8 +84,7 @@ std::optional<std::string> find_need_of(const JoinedRanks& joined, const Header&
       call.collective == Collective::kAllreduce || call.collective == Collective::kReduceScatter
           ? std::string(name_of(call.op))
           : to_string(call.collective);
-  return "[" + to_string(call.collective) + "] '" + label_of(call) + "': " + text +
-         " joined, with nothing to contribute to " + what +
+  return place_of(call) + text + " joined, with nothing to contribute to " + what +
          "; Sum, Average and barrier go on without. Call it before the first rank joins, or after "
          "join() has returned.";
 }

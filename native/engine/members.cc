@@ -33,7 +33,7 @@ int position_of(int rank, const std::vector<int>& ranks) {
 
 Members connect_world(Transport& transport, int rank, int size, Deadline deadline) {
   const std::vector<int> ranks = all_ranks(size);
-  return {ranks, rank, transport.offer("world", ranks, kWorldRoom)->connect(deadline)};
+  return {ranks, rank, transport.offer("world", ranks, kWorldRoom)->connect(deadline), false};
 }
 
 size_t pair_index(int rank, int sender, int receiver) {
@@ -78,7 +78,7 @@ std::unique_ptr<Offer> offer_group(Transport& transport, const std::string& name
 }
 
 Members connect_group(Offer& offer, const std::vector<int>& ranks, int rank, Deadline deadline) {
-  return {ranks, position_of(rank, ranks), offer.connect(deadline)};
+  return {ranks, position_of(rank, ranks), offer.connect(deadline), true};
 }
 
 }  // namespace ringsync

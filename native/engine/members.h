@@ -16,6 +16,8 @@ struct Members {
   std::vector<int> ranks;
   int rank = 0;
   Ways ways;
+  /// On somebody's order, so that messages have to tell it from others.
+  bool is_ordered = false;
 };
 
 /// All ranks of a world. Throws RendezvousError.

@@ -172,8 +172,7 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
       const size_t bytes = headers[i].count * size_bytes(request_.dtype);
       const MutableByteSpan window = group.connections[i]->memory().window(place.id);
       if (place.offset > window.size() || bytes > window.size() - place.offset) {
-        throw Error("[" + to_string(request_.collective) + "] '" + label_of(request_) + "': rank " +
-                    std::to_string(group.ranks[i]) +
+        throw Error(place_of(request_) + "rank " + std::to_string(group.ranks[i]) +
                     " names memory beyond its registration. Run the same ringsync version on "
                     "all ranks.");
       }

@@ -16,6 +16,13 @@ constexpr int kFirst = 0;
 /// So few that are done are not worth a sweep.
 constexpr size_t kFewUntold = 64;
 
+/// Some 3 MB; programs that use the same names again have fewer.
+constexpr size_t kMostSuccessors = 64 * 1024;
+
+bool is_barrier(const Operation& operation) {
+  return operation.request().collective == Collective::kBarrier;
+}
+
 bool is_head(const Operation& operation) { return operation.request().group_index == 0; }
 
 /// A join is no call that others could have too.
@@ -42,16 +49,30 @@ Order::Order(Operations& operations, const GroupView& group)
       joined_(told_.size()) {}
 
 void Order::add() {
-  const auto head = std::prev(operations_.end());
-  if (!has_begun_ || !is_told(*head)) return;
-  own_[head->key()] = {head, ++number_};
-  untold_.push_back({head->key(), number_});
+  if (!has_begun_) return;
+  note_own(std::prev(operations_.end()));
   if (untold_.size() < 2 * own_.size() + kFewUntold) return;
   std::erase_if(untold_, [this](const Untold& one) { return !is_untold(one); });
 }
 
+void Order::note_own(Head operation) {
+  const bool has_room = footprint_.add(operation->request().data);
+  const bool is_free = has_room && barriers_ == 0;
+  if (is_barrier(*operation)) ++barriers_;
+  if (is_told(*operation)) {
+    newest_ = operation->key();
+    own_[newest_] = {operation, ++number_, is_free};
+    untold_.push_back({newest_, number_});
+  } else if (!is_head(*operation) && !is_free) {
+    own_[newest_].is_free = false;
+  }
+}
+
 void Order::remove(const Operation& operation) {
-  if (!has_begun_ || !is_told(operation)) return;
+  if (!has_begun_) return;
+  footprint_.remove(operation.request().data);
+  if (is_barrier(operation)) --barriers_;
+  if (!is_told(operation)) return;
   own_.erase(operation.key());
   forget(operation.key(), operation.request().name.has_value());
 }
@@ -64,6 +85,8 @@ void Order::forget(uint64_t key, bool is_named) {
   agreed_.erase(key);
   for (auto& keys : told_) keys.erase(key);
   if (!is_named) return;
+  // Of names that are used once nothing is learnt.
+  if (successors_.size() >= kMostSuccessors) successors_.clear();
   successors_[last_] = key;
   last_ = key;
 }
@@ -85,7 +108,9 @@ void Order::foresee() {
     const auto next = successors_.find(last_);
     if (next != successors_.end()) key = next->second;
   }
-  if (key != front.key() && own_.contains(key)) put_before(operations_.begin(), key);
+  if (key == front.key()) return;
+  const auto own = own_.find(key);
+  if (own != own_.end() && own->second.is_free) put_before(operations_.begin(), key);
 }
 
 bool Order::is_waiting() const {
@@ -103,11 +128,7 @@ void Order::begin(uint64_t sequence, const std::vector<Header>& headers) {
   std::ranges::transform(headers, joined_.begin(), &is_join);
   if (group_.rank == kFirst) look_again();
   if (std::exchange(has_begun_, true)) return;
-  for (auto at = operations_.begin(); at != operations_.end(); ++at) {
-    if (!is_told(*at)) continue;
-    own_[at->key()] = {at, ++number_};
-    untold_.push_back({at->key(), number_});
-  }
+  for (auto at = operations_.begin(); at != operations_.end(); ++at) note_own(at);
 }
 
 /// On the first rank: what was told before may be common now that others have joined.
@@ -248,15 +269,24 @@ bool Order::write(Notice notice, const Keys& keys) {
   return true;
 }
 
-std::vector<int> Order::blocked_on(const Operation& operation) const {
-  std::vector<int> missing;
+std::vector<int> Order::others() const {
   std::vector<int> others;
   for (int rank = 0; rank < group_.size; ++rank) {
-    if (rank == group_.rank || joined_[static_cast<size_t>(rank)]) continue;
-    others.push_back(rank);
-    if (!told_[static_cast<size_t>(rank)].contains(operation.key())) missing.push_back(rank);
+    if (rank != group_.rank) others.push_back(rank);
   }
-  return missing.empty() ? others : missing;
+  return others;
+}
+
+std::vector<int> Order::missing_for(const Operation& operation) const {
+  std::vector<int> missing;
+  for (int rank = 0; rank < group_.size; ++rank) {
+    const auto place = static_cast<size_t>(rank);
+    if (rank == group_.rank || joined_[place]) continue;
+    if (!told_[place].contains(operation.key())) missing.push_back(rank);
+  }
+  if (!missing.empty()) return missing;
+  // The first rank itself only waits for room to say it.
+  return group_.rank == kFirst ? others() : std::vector<int>{kFirst};
 }
 
 }  // namespace ringsync

@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "engine/footprint.h"
 #include "engine/operation.h"
 
 namespace ringsync {
@@ -50,9 +51,11 @@ class Order {
 
   // Only while it is open.
 
-  /// Ranks that have not told that they have `operation`; if all have, those who have to say what
+  /// All but this one: any of them may have to tell what it has, or to say what comes next.
+  std::vector<int> others() const;
+  /// Ranks that have not told that they have `operation`; if all have, the one who has to say what
   /// comes next.
-  std::vector<int> blocked_on(const Operation& operation) const;
+  std::vector<int> missing_for(const Operation& operation) const;
   /// What `rank` announced instead.
   const std::string& announced_by(int rank) const { return announced_[static_cast<size_t>(rank)]; }
   int64_t began_ns() const { return began_ns_; }
@@ -65,6 +68,9 @@ class Order {
   struct Own {
     Head head;
     uint64_t number = 0;
+    /// May go before what was submitted earlier: it shares no memory with that, and there was no
+    /// barrier among it.
+    bool is_free = true;
   };
   struct Untold {
     uint64_t key = 0;
@@ -78,6 +84,7 @@ class Order {
   bool is_common(uint64_t key) const;
   void look_again();
   void forget(uint64_t key, bool is_named);
+  void note_own(Head operation);
   Head put_before(Head place, uint64_t key);
   bool write(Notice notice, const Keys& keys);
   bool is_untold(const Untold& one) const;
@@ -94,6 +101,9 @@ class Order {
   bool has_begun_ = false;
   uint64_t number_ = 0;
   std::unordered_map<uint64_t, Own> own_;           // by key
+  uint64_t newest_ = 0;                             // key of the call that was submitted last
+  Footprint footprint_;                             // of all that is in flight
+  size_t barriers_ = 0;                             // of that
   std::deque<Untold> untold_;                       // in order of submission; some are done
   std::vector<std::unordered_set<uint64_t>> told_;  // by rank: keys of calls that are not done
   std::vector<char> joined_;  // by rank, since it is open: they have whatever others have

@@ -86,6 +86,10 @@ std::string label_of(const Request& request) {
   return unnamed_label(request.number, request.group_index, request.group_count);
 }
 
+std::string place_of(const Request& request) {
+  return "[" + to_string(request.collective) + "] '" + label_of(request) + "': ";
+}
+
 std::string unnamed_label(uint64_t number, uint32_t group_index, uint32_t group_count) {
   const std::string label = "unnamed " + std::to_string(number);
   return group_count > 1 ? label + "." + std::to_string(group_index) : label;

@@ -63,6 +63,8 @@ std::string_view name_of(ReduceOp op);
 
 /// What messages and the timeline call the request.
 std::string label_of(const Request& request);
+/// How messages about it begin.
+std::string place_of(const Request& request);
 /// The same where the caller chose no name: operations of one call differ by their place in it.
 std::string unnamed_label(uint64_t number, uint32_t group_index, uint32_t group_count);
 

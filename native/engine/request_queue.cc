@@ -1,5 +1,6 @@
 #include "engine/request_queue.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -20,6 +21,7 @@ std::shared_ptr<Handle> RequestQueue::add(Request&& request) {
   const std::lock_guard lock(mutex_);
   Groups::Entry& entry = groups_.admit(request);
   if (is_stopping_) refuse("engine", to_string(request.collective));
+  reserve(1);
   groups_.claim(entry, request);
   push(entry, std::move(request), handle);
   return handle;
@@ -32,6 +34,7 @@ std::shared_ptr<Handle> RequestQueue::add_all(std::vector<Request> requests) {
   const std::lock_guard lock(mutex_);
   for (Request& request : requests) entry = &groups_.admit(request);
   if (is_stopping_) refuse("engine", to_string(requests[0].collective));
+  reserve(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     try {
       groups_.claim(*entry, requests[i]);
@@ -91,6 +94,12 @@ std::vector<std::shared_ptr<Group>> RequestQueue::fail(const std::exception_ptr&
 bool RequestQueue::stop() {
   const std::lock_guard lock(mutex_);
   return !is_stopping_.exchange(true);
+}
+
+/// Before anything is claimed: what has a name must not fail to be queued.
+void RequestQueue::reserve(size_t more) {
+  const size_t needed = queue_.size() + more;
+  if (needed > queue_.capacity()) queue_.reserve(std::max(needed, 2 * queue_.capacity()));
 }
 
 void RequestQueue::push(Groups::Entry& entry, Request&& request,

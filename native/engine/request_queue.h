@@ -53,6 +53,7 @@ class RequestQueue {
   bool is_stopping() const { return is_stopping_; }
 
  private:
+  void reserve(size_t more);  // mutex_ held
   void push(Groups::Entry& entry, Request&& request,
             const std::shared_ptr<Handle>& handle);  // mutex_ held
 

@@ -17,7 +17,8 @@ Deadline after(Deadline from, double seconds) {
 
 }  // namespace
 
-Stall::Due Stall::look(Deadline now) {
+Stall::Due Stall::look(Deadline now, bool may_abort) {
+  may_abort_ = may_abort;
   if (has_moved_) {
     has_moved_ = false;
     since_ = now;
@@ -25,7 +26,7 @@ Stall::Due Stall::look(Deadline now) {
     stage_ = Stage::kQuiet;
     return was_told ? Due::kResume : Due::kNothing;
   }
-  if (now >= after(since_, limits_.abort_s)) return Due::kAbort;
+  if (now >= abort_at()) return Due::kAbort;
   if (stage_ == Stage::kQuiet && now >= after(since_, limits_.warn_s)) {
     stage_ = Stage::kAsked;
     told_at_ = now + kAnswerTime;
@@ -39,10 +40,11 @@ Stall::Due Stall::look(Deadline now) {
 }
 
 Deadline Stall::next() const {
-  const Deadline abort_at = after(since_, limits_.abort_s);
-  if (stage_ == Stage::kQuiet) return std::min(abort_at, after(since_, limits_.warn_s));
-  return stage_ == Stage::kAsked ? std::min(abort_at, told_at_) : abort_at;
+  if (stage_ == Stage::kQuiet) return std::min(abort_at(), after(since_, limits_.warn_s));
+  return stage_ == Stage::kAsked ? std::min(abort_at(), told_at_) : abort_at();
 }
+
+Deadline Stall::abort_at() const { return may_abort_ ? after(since_, limits_.abort_s) : kNever; }
 
 double Stall::seconds_still(Deadline now) const {
   return std::chrono::duration<double>(now - since_).count();

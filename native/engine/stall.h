@@ -31,8 +31,9 @@ class Stall {
 
   /// Something has moved.
   void note_progress() { has_moved_ = true; }
-  /// What there is to do now that nothing moves, once each.
-  Due look(Deadline now);
+  /// What there is to do now that nothing moves, once each. It never has stood still too long
+  /// unless `may_abort`.
+  Due look(Deadline now, bool may_abort);
   /// When to look next, after a look.
   Deadline next() const;
   double seconds_still(Deadline now) const;
@@ -41,7 +42,10 @@ class Stall {
   enum class Stage { kQuiet, kAsked, kTold };
 
   const StallLimits limits_;
+  Deadline abort_at() const;
+
   bool has_moved_ = true;
+  bool may_abort_ = true;
   Deadline since_{};
   Deadline told_at_{};  // once asked
   Stage stage_ = Stage::kQuiet;

@@ -23,6 +23,11 @@ Block map_block(const SharedFd& memfd) {
   return {mapping->bytes(), mapping, {}};
 }
 
+RendezvousError missing_error(int rank, const std::string& key) {
+  return RendezvousError("[rendezvous] rank " + std::to_string(rank) + " did not share '" + key +
+                         "' in time. Run the same ringsync version on all ranks.");
+}
+
 }  // namespace
 
 Handover::Handover(int size)
@@ -67,20 +72,17 @@ void Handover::give(int rank, const std::string& key, const SharedFd& memfd) {
 }
 
 Block Handover::take(int rank, const std::string& key, Deadline deadline) {
+  if (auto block = find(rank, key)) return std::move(*block);
+  if (Clock::now() >= deadline) throw missing_error(rank, key);
   const std::lock_guard only_one(waiting_);
   const Receiver& giver = receivers_[static_cast<size_t>(rank)];
   for (;;) {
-    if (auto block = find(key)) {
-      if (block->owner) return std::move(*block);
-      throw Error("[shm] '" + key + "' of rank " + std::to_string(rank) +
-                  " could not be mapped. Raise the limit of open files, or vm.max_map_count.");
-    }
+    if (auto block = find(rank, key)) return std::move(*block);
     std::array<pollfd, 3> entries{
         {{exit_.get(), POLLIN, 0}, {news_.get(), POLLIN, 0}, {giver.life->get(), POLLIN, 0}}};
     const int ready = ::poll(entries.data(), entries.size(), poll_timeout_ms(deadline));
     if (ready == 0 && Clock::now() >= deadline) {
-      throw RendezvousError("[rendezvous] rank " + std::to_string(rank) + " did not share '" + key +
-                            "' in time. Run the same ringsync version on all ranks.");
+      throw missing_error(rank, key);
     }
     if (ready <= 0) continue;
     uint64_t count = 0;
@@ -94,12 +96,14 @@ Block Handover::take(int rank, const std::string& key, Deadline deadline) {
   }
 }
 
-std::optional<Block> Handover::find(const std::string& key) {
+std::optional<Block> Handover::find(int rank, const std::string& key) {
   collect();
   const std::lock_guard lock(mutex_);
   const auto found = blocks_.find(key);
   if (found == blocks_.end()) return std::nullopt;
-  return found->second;
+  if (found->second.owner) return found->second;
+  throw Error("[shm] '" + key + "' of rank " + std::to_string(rank) +
+              " could not be mapped. Raise the limit of open files, or vm.max_map_count.");
 }
 
 void Handover::collect() noexcept {

@@ -51,7 +51,8 @@ class Handover {
   void serve();
   /// Takes in all that has come.
   void collect() noexcept;
-  std::optional<Block> find(const std::string& key);
+  /// Throws Error where it came and could not be mapped.
+  std::optional<Block> find(int rank, const std::string& key);
 
   std::vector<Receiver> receivers_;  // by rank; not changed once all are met
   SharedFd entrance_;

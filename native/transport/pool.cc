@@ -34,11 +34,8 @@ Pool::Pool(BlockSource& source, int rank, int size)
 
 std::shared_ptr<std::byte> Pool::allocate(size_t bytes) {
   const size_t length = padded(bytes);
-  std::byte* address = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    address = take(length);
-  }
+  std::byte* address = take(length);
+  if (address == nullptr) address = take_new(length);
   std::fill_n(address, length, std::byte{0});
   // The pool lives at least as long as any memory of it.
   return {address, [pool = shared_from_this(), length](std::byte* memory) {
@@ -57,23 +54,26 @@ Registration Pool::locate(ByteSpan bytes) const {
   return {slab.id, offset};
 }
 
-std::byte* Pool::take(size_t bytes) {
-  const auto take_from = [bytes](Slab& slab) -> std::byte* {
-    const auto fit =
-        std::ranges::find_if(slab.free, [bytes](const auto& gap) { return gap.second >= bytes; });
-    if (fit == slab.free.end()) return nullptr;
-    const auto [offset, length] = *fit;
-    slab.free.erase(fit);
-    if (length > bytes) slab.free[offset + bytes] = length - bytes;
-    return slab.block.bytes.data() + offset;
-  };
-  for (auto& [address, slab] : slabs_) {
-    if (std::byte* const found = take_from(slab)) return found;
-  }
-  return take_from(add_slab(bytes));
+std::byte* Pool::take_from(Slab& slab, size_t bytes) {
+  const auto fit =
+      std::ranges::find_if(slab.free, [bytes](const auto& gap) { return gap.second >= bytes; });
+  if (fit == slab.free.end()) return nullptr;
+  const auto [offset, length] = *fit;
+  slab.free.erase(fit);
+  if (length > bytes) slab.free[offset + bytes] = length - bytes;
+  return slab.block.bytes.data() + offset;
 }
 
-Pool::Slab& Pool::add_slab(size_t bytes) {
+std::byte* Pool::take(size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [address, slab] : slabs_) {
+    if (std::byte* const found = take_from(slab, bytes)) return found;
+  }
+  return nullptr;
+}
+
+/// Without the lock as long as peers may have to make room for what is shared.
+std::byte* Pool::take_new(size_t bytes) {
   const size_t first = stagger(rank_);
   Block block = source_.create(std::max(first + bytes, kSlabBytes));
   const uint64_t id = ++last_id_;
@@ -83,7 +83,9 @@ Pool::Slab& Pool::add_slab(size_t bytes) {
   block.fd.reset();
   const std::byte* const address = block.bytes.data();
   const size_t size = block.bytes.size();
-  return slabs_[address] = Slab{id, std::move(block), {{first, size - first}}};
+  const std::lock_guard lock(mutex_);
+  Slab& slab = slabs_[address] = Slab{id, std::move(block), {{first, size - first}}};
+  return take_from(slab, bytes);
 }
 
 void Pool::give_back(const std::byte* address, size_t bytes) {

@@ -38,8 +38,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
     std::map<size_t, size_t> free;  // offset to length; neighbours are merged
   };
 
-  std::byte* take(size_t bytes);  // mutex_ held
-  Slab& add_slab(size_t bytes);   // mutex_ held
+  static std::byte* take_from(Slab& slab, size_t bytes);
+  std::byte* take(size_t bytes);  // null where there is no room
+  std::byte* take_new(size_t bytes);
   void give_back(const std::byte* address, size_t bytes);
 
   BlockSource& source_;
@@ -49,7 +50,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::atomic<bool> is_retired_{false};
   mutable std::mutex mutex_;
   std::map<const std::byte*, Slab> slabs_;  // by address; guarded by mutex_
-  uint64_t last_id_ = 0;                    // guarded by mutex_
+  std::atomic<uint64_t> last_id_{0};
 };
 
 }  // namespace ringsync

@@ -112,7 +112,7 @@ class _Meeting:
             self.compare(_Stand(members, "", _short(failure)), failure)
             if offer is not None:
                 try:
-                    number = offer.connect(self._left_s())
+                    number = offer.connect()
                 except RingsyncError as error:
                     failure = error
             self.compare(_Stand(members, "", _short(failure)), failure)

@@ -82,7 +82,7 @@ def test_a_scalar_on_one_rank_is_told_on_all(ranks, call, odd):
 def test_a_scalar_on_all_ranks_is_refused_on_all(ranks, call):
     def work(rank):
         splits = {"splits": (0,) * N} if call == "alltoall" else {}
-        with pytest.raises(ConfigError, match=rf"^\[{call}\] 'w': a scalar .* reshape\(1\) on"):
+        with pytest.raises(ConfigError, match=rf"^\[{call}\] 'w': a scalar .*reshape\(1\) on"):
             getattr(rank, call)(np.ones((), F32), name="w", **splits)
 
     ranks.each(work)

@@ -238,3 +238,68 @@ def test_equal_orders_are_never_asked_for():
             return times_asked(rank)
 
         assert ranks.each(work) == [0] * 3
+
+
+@both
+def test_a_group_that_is_told_apart_in_its_middle_is_not_parted(transport):
+    # Ranks would be left with its second array at unlike places, and wait for each other for ever.
+    with world(2, transport) as ranks:
+        large = [np.ones(1 << 16) for _ in range(4)]
+        waiting = [np.ones(1 << 21) for _ in range(2)]
+
+        def work(rank):
+            def one(name, array):
+                return rank.submit(Collective.ALLREDUCE, array, name=name, op=Op.SUM)
+
+            def group():
+                arrays = [np.ones(3), np.ones(3 + rank.rank)]
+                return rank.submit_all(arrays, name="B", op=Op.SUM)
+
+            array = large[2 * rank.rank : 2 * rank.rank + 2]
+            handles = [one("W", waiting[rank.rank]), one("X", np.ones(2))]
+            if rank.rank == 0:
+                handles += [one("L", array[0]), group()]
+            else:
+                handles += [group(), one("L", array[0])]
+            handles.append(one("M", array[1]))
+            differs = handles[3 - rank.rank]
+            for handle in handles:
+                if handle is differs:
+                    with pytest.raises(MismatchError, match=r"'B\.1': rank 1 sent shape \(4,\)"):
+                        finish(handle)
+                else:
+                    finish(handle)
+            return [values[0] for values in array]
+
+        assert ranks.each(work) == [[2.0, 2.0]] * 2
+        ranks.require_usable()
+
+
+@both
+def test_what_usually_comes_next_waits_for_what_works_on_the_same_memory(transport):
+    with world(2, transport) as ranks:
+        sum_of = [
+            lambda name, rank=rank: rank.submit(Collective.ALLREDUCE, np.ones(4), name=name)
+            for rank in ranks.ranks
+        ]
+
+        def both_ranks(name):
+            for handle in [submit(name) for submit in sum_of]:
+                finish(handle)
+
+        handles = [sum_of[0]("p"), sum_of[1]("q"), sum_of[0]("q"), sum_of[1]("p")]
+        for handle in handles:
+            finish(handle)
+        for name in ("e", "b", "x", "e"):  # b has followed e
+            both_ranks(name)
+        arrays, large = np.ones((2, 4)), np.ones((2, 1 << 21))
+        handles = []
+        for rank, array, before in zip(ranks.ranks, arrays, large, strict=True):
+            handles += [
+                rank.submit(Collective.ALLREDUCE, before),
+                rank.submit(Collective.ALLREDUCE, array, name="g", op=Op.SUM),
+                rank.submit(Collective.ALLREDUCE, array, name="b", op=Op.PRODUCT),
+            ]
+        for handle in handles:
+            finish(handle)
+        assert (arrays == 4).all()  # (1 + 1) * (1 + 1)

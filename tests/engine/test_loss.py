@@ -216,3 +216,32 @@ def test_any_cause_can_be_told(cause):
             ranks.ranks[0].barrier()
         assert caught.value.cause
         assert cause.startswith(caught.value.cause.rstrip("\ufffd"))
+
+
+def test_who_dies_while_ranks_look_for_an_order_is_named_though_nobody_lacks_a_call_of_its():
+    with world(3) as ranks:
+
+        def submit(number, name):
+            return ranks.ranks[number].submit(Collective.ALLREDUCE, np.ones(4), name=name)
+
+        handles = [submit(0, name) for name in "YXZ"]
+        handles += [submit(1, "X"), submit(2, "Z")]
+        ranks.ranks[0].engine.shutdown("boom")
+        handles += [submit(1, "Y"), submit(2, "Y")]
+        for handle in handles[3:]:
+            with pytest.raises(PeerLostError, match=r"lost rank 0 .*boom"):
+                finish(handle)
+
+
+def test_the_death_of_a_rank_that_has_joined_is_seen_while_others_look_for_an_order():
+    with world(3) as ranks:
+        joined = ranks.ranks[0].submit(Collective.JOIN, np.zeros(1, np.int64))
+        handles = [
+            ranks.ranks[number].submit(Collective.ALLREDUCE, np.ones(4), name=name)
+            for number, name in ((1, "A"), (2, "B"))
+        ]
+        ranks.ranks[0].engine.shutdown("boom")
+        for handle in handles:
+            with pytest.raises(PeerLostError, match=r"lost rank 0 .*boom"):
+                finish(handle)
+        del joined

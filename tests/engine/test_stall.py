@@ -1,0 +1,99 @@
+"""What stands still delays nothing else, and whoever waits for it is told, each time."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from ringsync.errors import StallError, TimedOutError
+
+from ..ranks import DEADLINE_S, Collective, finish, until, world
+
+SUM, SEND = Collective.ALLREDUCE, Collective.SEND
+
+
+def listen(rank, source, **how):
+    """A message that rank `source` has not sent yet."""
+    return rank.submit(SEND, np.zeros(4), root=source, peer=source, **how)
+
+
+def fall_asleep():
+    """Let time pass in which engines find nothing to do."""
+    threading.Event().wait(0.2)
+
+
+def say(rank, to):
+    finish(rank.submit(SEND, np.ones(4), root=rank.rank, peer=to))
+
+
+def test_a_call_to_an_idle_world_wakes_an_engine_that_listens():
+    with world(2) as ranks:
+        first, second = ranks.ranks
+        heard = listen(first, 1)
+        theirs = second.submit(SUM, np.ones(4), name="x")
+        fall_asleep()  # the engine of rank 0, with nothing of its world in hand
+        own = first.submit(SUM, np.ones(4), name="x")
+        own.wait(1.0)
+        finish(theirs)
+        say(second, 0)
+        finish(heard)
+
+
+def test_the_time_of_a_second_call_ends_where_the_first_has_no_end():
+    with world(2) as ranks:
+        rank = ranks.ranks[0]
+        blocked = rank.submit(SUM, np.ones(4), name="y", timeout_s=float("inf"))
+        fall_asleep()
+        late = rank.submit(SUM, np.ones(4), name="z", timeout_s=0.3)
+        with pytest.raises(TimedOutError, match=r"'z': not complete after 0\.3 s"):
+            late.wait(2.0)
+        del blocked
+
+
+def test_a_time_is_up_also_while_another_group_never_rests():
+    with world(3) as ranks:
+        first, second, _ = ranks.ranks
+        late = listen(first, 2, timeout_s=0.3)
+        until_s = time.monotonic() + 2
+        while not late.done():
+            assert time.monotonic() < until_s
+            for handle in [listen(first, 1), second.submit(SEND, np.ones(4), root=1, peer=0)]:
+                until(handle.done)
+        with pytest.raises(TimedOutError, match="not complete after"):
+            finish(late)
+
+
+def test_a_peer_that_one_group_has_asked_may_be_asked_by_another_once_that_is_over(capfd):
+    with world(2, stall_warn_s=0.2) as ranks:
+        first, second = ranks.ranks
+        heard = listen(first, 1)
+        until(lambda: "in send 'unnamed 0'" in capfd.readouterr().err)
+        say(second, 0)
+        finish(heard)
+        own = first.submit(SUM, np.ones(4), name="w")
+        until(lambda: "in allreduce 'w'" in capfd.readouterr().err)
+        finish(second.submit(SUM, np.ones(4), name="w"))
+        finish(own)
+
+
+def test_who_listens_with_a_time_of_its_own_ends_no_world_that_goes_on():
+    with world(2, stall_warn_s=0.1, stall_abort_s=0.4) as ranks:
+        first, second = ranks.ranks
+        heard = listen(first, 1, timeout_s=DEADLINE_S)
+        until_s = time.monotonic() + 1.0
+        while time.monotonic() < until_s:
+            handles = [rank.submit(SUM, np.ones(4)) for rank in ranks.ranks]
+            for handle in handles:
+                finish(handle)
+        say(second, 0)
+        finish(heard)
+
+
+def test_what_has_no_end_of_its_own_is_ended_after_the_limit():
+    told = r"'y': nothing has moved for 0\.\d s on rank 0 of 2"
+    with (
+        world(2, stall_warn_s=0.1, stall_abort_s=0.4) as ranks,
+        pytest.raises(StallError, match=told),
+    ):
+        ranks.ranks[0].allreduce(np.ones(4), name="y", timeout_s=float("inf"))
