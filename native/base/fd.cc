@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -33,6 +34,9 @@ void Fd::reset() noexcept {
 
 namespace {
 
+/// What is left to the rest of the machine: at the very end the kernel ends some process.
+constexpr size_t kReserveShare = 32;
+
 /// What the kernel estimates that can be allocated without pushing others out; without an estimate
 /// there is no limit.
 size_t available_bytes() {
@@ -40,9 +44,11 @@ size_t available_bytes() {
   std::string key;
   size_t kib = 0;
   std::string unit;
+  size_t reserve = 0;
   while (file >> key >> kib) {
     std::getline(file, unit);
-    if (key == "MemAvailable:") return kib * 1024;
+    if (key == "MemTotal:") reserve = kib * 1024 / kReserveShare;
+    if (key == "MemAvailable:") return kib * 1024 - std::min(kib * 1024, reserve);
   }
   return std::numeric_limits<size_t>::max();
 }

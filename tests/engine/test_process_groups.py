@@ -233,7 +233,8 @@ def test_the_loss_of_a_rank_ends_what_needs_it_and_with_it_all_of_that_engine(tr
     with world(4, transport) as ranks:
         safe, lost = ranks.group(0, 1), ranks.group(2, 3)
         ranks.ranks[3].engine.shutdown("it had enough")
-        with pytest.raises(PeerLostError, match=r"rank 2 of 4 in group \{2, 3\} lost rank 3") as caught:
+        told = r"rank 2 of 4 in group \{2, 3\} lost rank 3"
+        with pytest.raises(PeerLostError, match=told) as caught:
             ranks.ranks[2].allreduce(np.ones(3), name="t", group=lost.number[2])
         assert (caught.value.rank, caught.value.tensor) == (3, "t")
         with pytest.raises(PeerLostError) as again:
