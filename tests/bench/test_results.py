@@ -112,6 +112,21 @@ def test_idle_tells_every_ranks_share_and_the_largest(benches, tmp_path):
     assert [f"{one['cpu_percent']:.4f}" for one in shares] == [share for _, _, share, _ in found]
 
 
+def test_steady_tells_what_cycles_names_and_groups_take(benches):
+    words = ("--np", "4", "--seconds", "0.2")
+    done = benches.run("bench.steady", *words)
+    assert done.returncode == 0, done.stderr
+    time = r"[\d.]+"
+    for line in (
+        rf"cycles: 105 of init and shutdown in {time} s, median {time} ms",
+        rf"names: 10000; an operation takes {time} us in the first tenth, {time} us in the last: ",
+        r"groups: 100 operations of ranks \[0, 1\] while one of ranks \[0, 1\] waits 0.2 s: med",
+        r"groups: 100 operations of ranks \[2, 3\] while one of ranks \[0, 1\] waits 0.2 s: med",
+    ):
+        assert re.search(line, done.stdout), done.stdout
+    assert benches.leftovers() == []
+
+
 def test_overlap_compares_each_bucket_size_with_the_plain_step(benches, tmp_path):
     file = tmp_path / "overlap.json"
     words = ("--np", "2", "--steps", "3", "--bucket-mib", "0.25,8", "--json", str(file))
