@@ -47,9 +47,10 @@ void bind_engine(nb::module_& module) {
              const std::string& transport, std::string algorithm, double caller_spin_us,
              double engine_spin_us, double timeout_s, double call_timeout_s, double stall_warn_s,
              double stall_abort_s) {
-            std::construct_at(engine, std::move(store), rank, size, transport, std::move(algorithm),
-                              caller_spin_us, engine_spin_us, timeout_s, call_timeout_s,
-                              StallLimits{stall_warn_s, stall_abort_s});
+            EngineConfig config{std::move(algorithm), caller_spin_us, engine_spin_us,
+                                StallLimits{stall_warn_s, stall_abort_s}};
+            std::construct_at(engine, std::move(store), rank, size, transport, std::move(config),
+                              timeout_s, call_timeout_s);
           },
           "store"_a, "rank"_a, "size"_a, "transport"_a, "algorithm"_a = "",
           "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0,

@@ -8,15 +8,14 @@
 namespace ringsync {
 
 BoundEngine::BoundEngine(std::shared_ptr<Store> store, int rank, int size,
-                         const std::string& transport, std::string algorithm, double caller_spin_us,
-                         double engine_spin_us, double timeout_s, double call_timeout_s,
-                         StallLimits stall_limits)
+                         const std::string& transport, EngineConfig config, double timeout_s,
+                         double call_timeout_s)
     : store_(std::move(store)), call_timeout_s_(call_timeout_s) {
   const GilRelease release;
   const Deadline deadline = deadline_after(timeout_s);
-  engine_ = std::make_unique<Engine>(
-      EngineConfig{std::move(algorithm), caller_spin_us, engine_spin_us, stall_limits},
-      make_transport(transport, *store_, rank, size, deadline), rank, size, deadline);
+  engine_ = std::make_unique<Engine>(std::move(config),
+                                     make_transport(transport, *store_, rank, size, deadline), rank,
+                                     size, deadline);
   keeper_ = std::make_shared<Keeper>(engine_);
 }
 

@@ -11,13 +11,12 @@
 
 namespace ringsync {
 
-/// An engine and the store it met through, which its transport goes on using. With the interpreter
+/// An engine and the store it met through, which peers may still be asking. With the interpreter
 /// held.
 class BoundEngine {
  public:
   BoundEngine(std::shared_ptr<Store> store, int rank, int size, const std::string& transport,
-              std::string algorithm, double caller_spin_us, double engine_spin_us, double timeout_s,
-              double call_timeout_s, StallLimits stall_limits);
+              EngineConfig config, double timeout_s, double call_timeout_s);
   BoundEngine(const BoundEngine&) = delete;
   BoundEngine& operator=(const BoundEngine&) = delete;
   ~BoundEngine();

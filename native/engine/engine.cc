@@ -116,7 +116,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
 }
 
 void Engine::say_last_words(const std::string& words) noexcept {
-  if (::getpid() == pid_) transport_->say_last_words(words);
+  if (::getpid() == pid_) transport_->testimony().say_last_words(words);
 }
 
 std::unique_ptr<Offer> Engine::offer_group(const std::string& name, const std::vector<int>& ranks) {

@@ -73,7 +73,7 @@ class Engine {
   std::shared_ptr<std::byte> allocate(size_t bytes) { return transport_->allocate(bytes); }
 
   /// Where this process has to write its stacks when stacks_signal() comes; -1 if nobody asks.
-  int stacks_fd() const { return transport_->stacks_fd(); }
+  int stacks_fd() const { return transport_->testimony().stacks_fd(); }
   /// Says to all peers what ends this rank's program, before it ends. Any thread.
   /// In a forked child it does nothing.
   void say_last_words(const std::string& words) noexcept;

@@ -29,7 +29,7 @@ Group::Group(Members members, const GroupHome& home)
             [this](const Problem& problem) { return routes_.of(problem); }},
       order_(operations_, view_),
       announcement_(operations_, view_, order_),
-      watch_(home.stall_limits, home.transport, place(), home.tell) {}
+      watch_(home.stall_limits, home.transport.testimony(), place(), home.tell) {}
 
 void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
   if (failure_) {

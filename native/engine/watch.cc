@@ -4,12 +4,12 @@
 
 namespace ringsync {
 
-Watch::Watch(StallLimits limits, Transport& transport, std::string own,
+Watch::Watch(StallLimits limits, Testimony& testimony, std::string own,
              const std::function<void(const std::string&)>& tell)
-    : transport_(transport), own_(std::move(own)), tell_(tell), stall_(limits) {}
+    : testimony_(testimony), own_(std::move(own)), tell_(tell), stall_(limits) {}
 
 void Watch::rest() {
-  for (const int rank : asked_) transport_.forget_stacks(rank);
+  for (const int rank : asked_) testimony_.forget(rank);
   asked_.clear();
 }
 
@@ -19,7 +19,7 @@ bool Watch::look(Deadline now, const Operation& front, const std::function<Missi
       return false;
     case Stall::Due::kAsk:
       for (const int rank : missing().ranks) {
-        if (transport_.ask_for_stacks(rank)) asked_.push_back(rank);
+        if (testimony_.ask(rank)) asked_.push_back(rank);
       }
       return false;
     case Stall::Due::kTell:
@@ -38,7 +38,7 @@ bool Watch::look(Deadline now, const Operation& front, const std::function<Missi
 void Watch::tell(const Operation& front, const Missing& missing, Deadline now) const {
   if (asked_.empty()) return;
   std::string text = stall_text(front, own_, missing, stall_.seconds_still(now)) + "\n";
-  for (const int rank : asked_) text += transport_.stacks_of(rank) + "\n";
+  for (const int rank : asked_) text += testimony_.answer_of(rank) + "\n";
   tell_(text);
 }
 

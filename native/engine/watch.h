@@ -18,7 +18,7 @@ class Watch {
  public:
   /// `own`: the rank that watches, as "rank 1 of 4", and the group if there are several; `tell`
   /// reaches the person who runs the job. All outlive it.
-  Watch(StallLimits limits, Transport& transport, std::string own,
+  Watch(StallLimits limits, Testimony& testimony, std::string own,
         const std::function<void(const std::string&)>& tell);
 
   void note_progress() { stall_.note_progress(); }
@@ -34,7 +34,7 @@ class Watch {
  private:
   void tell(const Operation& front, const Missing& missing, Deadline now) const;
 
-  Transport& transport_;
+  Testimony& testimony_;
   const std::string own_;
   const std::function<void(const std::string&)>& tell_;
   Stall stall_;

@@ -28,7 +28,6 @@ class BlockSource {
  public:
   virtual ~BlockSource() = default;
 
-  virtual std::string_view name() const = 0;
   /// Zeroed memory of at least `bytes`. Throws Error when there is no room.
   virtual Block create(size_t bytes) = 0;
   /// Learns how to hand blocks to `rank`, whose process has `life`. Throws RendezvousError.

@@ -13,8 +13,6 @@ class InprocSource final : public BlockSource {
  public:
   InprocSource(Store& store, int rank) : store_(store), rank_(rank) {}
 
-  std::string_view name() const override { return "inproc"; }
-
   Block create(size_t bytes) override {
     const size_t size = round_up(bytes, kCacheLineBytes);
     auto memory = std::make_shared<Memory>(size);

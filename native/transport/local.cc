@@ -12,7 +12,6 @@
 #include "base/text.h"
 #include "transport/local_offer.h"
 #include "transport/reach.h"
-#include "transport/stacks.h"
 
 namespace ringsync {
 namespace {
@@ -42,7 +41,8 @@ LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store
       token_(std::make_unique<uint64_t>(draw_token())),
       pool_(std::make_shared<Pool>(*source_, rank, size)),
       bell_(std::make_shared<const Fd>(make_eventfd())),
-      peers_(static_cast<size_t>(size)) {}
+      peers_(static_cast<size_t>(size)),
+      stacks_(rank, peers_) {}
 
 // Delegates, so that it leaves also where a peer is missing: others have met it and may be trying
 // to reach it.
@@ -92,7 +92,7 @@ std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, const Block& 
   StoreValue host = store.get(rank_key(rank, "host"), deadline);
   SharedFd bell = store.get(rank_key(rank, "bell"), deadline).fd;
   if (!bell) {
-    throw RendezvousError("[" + std::string(name()) + "] rank " + std::to_string(rank) +
+    throw RendezvousError("[rendezvous] rank " + std::to_string(rank) +
                           " shared no bell. Use one kind of store on all ranks.");
   }
   Block state = source_->fetch(rank, rank_key(rank, "state"), sizeof(RankState), deadline);
@@ -121,30 +121,6 @@ void LocalTransport::leave(const std::string& cause, const LostPeer* lost) noexc
     if (peer) peer->ring();
   }
   if (!await_writers(*self, peers_)) is_exposed_ = true;
-}
-
-bool LocalTransport::ask_for_stacks(int rank) {
-  return ringsync::ask_for_stacks(rank_, *peer(rank));
-}
-
-std::string LocalTransport::stacks_of(int rank) const {
-  return "Rank " + std::to_string(rank) + " is process " + std::to_string(peer(rank)->pid()) +
-         " on " + peer(rank)->host() + ". " + ringsync::stacks_of(*peer(rank));
-}
-
-void LocalTransport::forget_stacks(int rank) { ringsync::forget_stacks(rank_, *peer(rank)); }
-
-int LocalTransport::stacks_fd() const {
-  const Fd* const file = peer(rank_)->stacks();
-  return file == nullptr ? -1 : file->get();
-}
-
-void LocalTransport::say_last_words(const std::string& words) noexcept {
-  RankState& state = peer(rank_)->state();
-  const std::string_view text = fitting_prefix(words, sizeof(state.last_words) - 1);
-  std::memcpy(state.last_words, text.data(), text.size());
-  state.last_words[text.size()] = '\0';
-  state.has_last_words.store(1, std::memory_order_release);
 }
 
 }  // namespace ringsync

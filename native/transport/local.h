@@ -10,6 +10,7 @@
 
 #include "rendezvous/store.h"
 #include "transport/pool.h"
+#include "transport/stacks.h"
 #include "transport/transport.h"
 
 namespace ringsync {
@@ -25,7 +26,6 @@ class LocalTransport final : public Transport {
   /// Leaves without a word, if it has not left.
   ~LocalTransport() override;
 
-  std::string_view name() const override { return source_->name(); }
   std::unique_ptr<Offer> offer(const std::string& group, const std::vector<int>& ranks,
                                Room room) override;
   std::shared_ptr<std::byte> allocate(size_t bytes) override { return pool_->allocate(bytes); }
@@ -34,11 +34,7 @@ class LocalTransport final : public Transport {
   Waiter& waiter() override { return *waiter_; }
   void leave(const std::string& cause, const LostPeer* lost) noexcept override;
   bool is_exposed() const override { return is_exposed_; }
-  bool ask_for_stacks(int rank) override;
-  std::string stacks_of(int rank) const override;
-  void forget_stacks(int rank) override;
-  int stacks_fd() const override;
-  void say_last_words(const std::string& words) noexcept override;
+  Testimony& testimony() override { return stacks_; }
 
  private:
   /// Known to nobody yet.
@@ -56,6 +52,7 @@ class LocalTransport final : public Transport {
   std::shared_ptr<Pool> pool_;
   SharedFd bell_;
   std::vector<std::shared_ptr<Peer>> peers_;  // by world rank; this rank's own entry included
+  Stacks stacks_;
   std::unique_ptr<Waiter> waiter_;
   bool can_reach_ = true;
   std::atomic<bool> is_leaving_{false};

@@ -22,8 +22,6 @@ class ShmSource final : public BlockSource {
     store_.set(entrance_key(rank), {"socket", handover_.entrance(), {}});
   }
 
-  std::string_view name() const override { return "shm"; }
-
   Block create(size_t bytes) override {
     const size_t size = round_up(bytes, kPageBytes);
     auto fd = std::make_shared<const Fd>(make_memfd(size));

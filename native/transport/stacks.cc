@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
-#include <vector>
+
+#include "base/text.h"
 
 namespace ringsync {
 namespace {
@@ -53,23 +55,6 @@ off_t size_of(const Fd& file) {
   return ::fstat(file.get(), &found) == 0 ? found.st_size : 0;
 }
 
-}  // namespace
-
-int stacks_signal() { return SIGRTMAX - 2; }
-
-bool ask_for_stacks(int self, Peer& peer) {
-  uint32_t nobody = 0;
-  if (!peer.state().asked_by.compare_exchange_strong(nobody, 1 + static_cast<uint32_t>(self))) {
-    return false;
-  }
-  if (peer.stacks() == nullptr) return true;
-  peer.set_stacks_begin(size_of(*peer.stacks()));
-  if (is_listening(peer)) {
-    ::syscall(SYS_pidfd_send_signal, peer.life()->get(), stacks_signal(), nullptr, 0);
-  }
-  return true;
-}
-
 std::string stacks_of(const Peer& peer) {
   if (peer.stacks() == nullptr) return "It is a thread of this process.";
   const off_t begin = peer.stacks_begin();
@@ -82,9 +67,45 @@ std::string stacks_of(const Peer& peer) {
   return "Its stacks cannot be had: its process does not answer.";
 }
 
-void forget_stacks(int self, Peer& peer) {
-  uint32_t own = 1 + static_cast<uint32_t>(self);
-  peer.state().asked_by.compare_exchange_strong(own, 0);
+}  // namespace
+
+int stacks_signal() { return SIGRTMAX - 2; }
+
+bool Stacks::ask(int rank) {
+  Peer& asked = peer(rank);
+  uint32_t nobody = 0;
+  if (!asked.state().asked_by.compare_exchange_strong(nobody, 1 + static_cast<uint32_t>(rank_))) {
+    return false;
+  }
+  if (asked.stacks() == nullptr) return true;
+  asked.set_stacks_begin(size_of(*asked.stacks()));
+  if (is_listening(asked)) {
+    ::syscall(SYS_pidfd_send_signal, asked.life()->get(), stacks_signal(), nullptr, 0);
+  }
+  return true;
+}
+
+std::string Stacks::answer_of(int rank) const {
+  return "Rank " + std::to_string(rank) + " is process " + std::to_string(peer(rank).pid()) +
+         " on " + peer(rank).host() + ". " + stacks_of(peer(rank));
+}
+
+void Stacks::forget(int rank) {
+  uint32_t own = 1 + static_cast<uint32_t>(rank_);
+  peer(rank).state().asked_by.compare_exchange_strong(own, 0);
+}
+
+int Stacks::stacks_fd() const {
+  const Fd* const file = peer(rank_).stacks();
+  return file == nullptr ? -1 : file->get();
+}
+
+void Stacks::say_last_words(const std::string& words) noexcept {
+  RankState& state = peer(rank_).state();
+  const std::string_view text = fitting_prefix(words, sizeof(state.last_words) - 1);
+  std::memcpy(state.last_words, text.data(), text.size());
+  state.last_words[text.size()] = '\0';
+  state.has_last_words.store(1, std::memory_order_release);
 }
 
 }  // namespace ringsync

@@ -105,12 +105,30 @@ class Offer {
   virtual void withdraw() noexcept = 0;
 };
 
+/// What a rank tells of itself, and what others do, when something goes wrong.
+class Testimony {
+ public:
+  virtual ~Testimony() = default;
+
+  /// Has the process of `rank` write down its Python stacks. False where another rank has asked
+  /// already, and will tell.
+  virtual bool ask(int rank) = 0;
+  /// Who `rank` is, and what it has written since it was asked, some tenths of a second ago, or why
+  /// it has not.
+  virtual std::string answer_of(int rank) const = 0;
+  /// `rank` has gone on: others may ask.
+  virtual void forget(int rank) = 0;
+  /// Where this rank's process has to write when it is asked; -1 for a thread.
+  virtual int stacks_fd() const = 0;
+  /// Says to all what ends this rank's program, before it ends. Any thread.
+  virtual void say_last_words(const std::string& words) noexcept = 0;
+};
+
 /// How ranks meet and what they share. Owned by an engine and outliving its connections.
 class Transport {
  public:
   virtual ~Transport() = default;
 
-  virtual std::string_view name() const = 0;
   /// Makes this rank's queues of a new group of `ranks`, itself among them. All of `ranks` call
   /// this with the same `room` and `group`, a name that no other group has had. Any thread. Throws
   /// Error where there is no room, and RendezvousError.
@@ -125,18 +143,8 @@ class Transport {
   /// What this rank's threads sleep on.
   virtual Waiter& waiter() = 0;
 
-  /// Has the process of `rank` write down its Python stacks. False where another rank has asked
-  /// already, and will tell.
-  virtual bool ask_for_stacks(int rank) = 0;
-  /// Who `rank` is, and what it has written since it was asked, some tenths of a second ago, or why
-  /// it has not.
-  virtual std::string stacks_of(int rank) const = 0;
-  /// `rank` has gone on: others may ask.
-  virtual void forget_stacks(int rank) = 0;
-  /// Where this rank's process has to write when it is asked; -1 for a thread.
-  virtual int stacks_fd() const = 0;
-  /// Says to all what ends this rank's program, before it ends. Any thread.
-  virtual void say_last_words(const std::string& words) noexcept = 0;
+  /// What ranks tell when something goes wrong.
+  virtual Testimony& testimony() = 0;
   /// Takes no further part: tells all peers why, unless `cause` is empty, and waits, a second at
   /// most, until none of them writes into this rank's private memory; none will any more, unless
   /// is_exposed(). Registered memory peers may go on writing to; what is given back from now on is
