@@ -22,10 +22,9 @@ constexpr auto kSettle = std::chrono::microseconds(200);
 constexpr size_t kFewestQueued = 2;
 constexpr size_t kMostQueued = 256;  // as many as an announcement carries
 
-/// While one group moves, so many turns pass before another one is asked whether it has to give up:
-/// of a microsecond or more each, so that the clock and the peers' states are looked at once in
-/// some milliseconds.
-constexpr uint32_t kTurnsPerQuestion = 1024;
+/// While one group moves, others are asked this often whether they have to give up: late by less
+/// than anybody notices, and a hundredth of a percent of the time.
+constexpr auto kQuestionPeriod = std::chrono::milliseconds(10);
 
 EngineConfig checked(EngineConfig config, int rank, int size) {
   if (size < 1 || rank < 0 || rank >= size) {
@@ -196,7 +195,7 @@ bool Engine::drive_on(const Handle* until, double spin_us) {
     if (progress == Progress::kDone || (until != nullptr && until->is_done())) return true;
     if (progress == Progress::kMoved) {
       patience.renew();
-      if (busy_.size() > 1 && ++turns_ % kTurnsPerQuestion == 0) give_up();
+      ask_others();
       continue;
     }
     if (patience.is_left()) continue;
@@ -249,6 +248,15 @@ Progress Engine::advance() {
   }
   std::erase_if(busy_, [](const auto& group) { return group->is_idle(); });
   return progress;
+}
+
+/// One group moves all the time, and no other one would be asked whether it has to give up.
+void Engine::ask_others() {
+  if (busy_.size() < 2) return;
+  const Deadline now = Clock::now();
+  if (now < ask_at_) return;
+  ask_at_ = now + kQuestionPeriod;
+  give_up();
 }
 
 /// Each once: those that were taken when something went wrong fail with the rest.

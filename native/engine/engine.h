@@ -108,6 +108,7 @@ class Engine {
   Deadline world_sleeps_until() const;
   Progress advance();
   void push_taken();
+  void ask_others();
   bool give_up();
   Deadline deadline() const;
   void fail_all(const std::exception_ptr& error);
@@ -137,7 +138,7 @@ class Engine {
   const GroupHome home_;
   const std::shared_ptr<Group> world_;        // guarded by turn_
   std::vector<std::shared_ptr<Group>> busy_;  // those with operations; guarded by turn_
-  uint32_t turns_ = 0;                        // in which something moved; guarded by turn_
+  Deadline ask_at_{};                         // of ask_others(); guarded by turn_
   std::thread thread_;
 };
 

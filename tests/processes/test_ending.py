@@ -1,6 +1,5 @@
 """What still calls when the interpreter ends gets an answer, or stays where it is."""
 
-import signal
 
 import pytest
 
@@ -70,31 +69,3 @@ print("trained", flush=True)
         )
         assert ended[0].code == 0, ended[0].err
         assert ended[0].said == ["trained"]
-
-
-def test_memory_that_a_stopped_rank_0_has_to_hand_on_is_waited_for_as_long_as_any_call(jobs):
-    job = jobs.start(
-        2,
-        """
-rs.init()
-rs.barrier()
-tell(f"ready{RANK}")
-await_word("stopped")
-if RANK == 1:
-    begin_s = time.monotonic()
-    try:
-        rs.empty(1 << 22)
-    except errors.RendezvousError:
-        print("in time", time.monotonic() - begin_s < 10)
-    tell("told")
-""",
-        RINGSYNC_TIMEOUT_S="1",
-    )
-    job.word("ready0")
-    job.word("ready1")
-    job.kill(0, signal.SIGSTOP)
-    job.tell("stopped")
-    job.word("told")
-    job.kill(0, signal.SIGCONT)
-    ended = job.end()
-    assert ended[1].said == ["in time True"], ended[1].err
