@@ -21,8 +21,9 @@ from typing import Protocol
 import numpy as np
 
 from ringsync import version
-from ringsync.config import Settings, World
+from ringsync.config import Settings
 from ringsync.errors import RendezvousError
+from ringsync.world import World
 
 _LOGGER = logging.getLogger("ringsync")
 _SCRIPT_BYTES = 2**20  # scripts are shorter; what a packer makes of one is known by its beginning

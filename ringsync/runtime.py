@@ -20,13 +20,14 @@ from ringsync._native import (
     transport_names,
 )
 from ringsync._native import assign_buckets as native_assign_buckets
-from ringsync.config import Settings, World, read_settings, read_world
+from ringsync.config import Settings, read_settings, read_world
 from ringsync.endings import Endings
 from ringsync.errors import NotInitializedError
 from ringsync.preflight import compare_ranks, gather_facts
 from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
 from ringsync.trial import choose_way
+from ringsync.world import World
 
 # One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
 # going to sleep cannot pay.

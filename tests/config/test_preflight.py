@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ringsync import preflight, version
 from ringsync._native import memory_store
-from ringsync.config import Settings, World
+from ringsync.config import Settings
 from ringsync.errors import RendezvousError
 from ringsync.preflight import (
     compare_ranks,
@@ -18,6 +18,7 @@ from ringsync.preflight import (
     find_refusal,
     gather_facts,
 )
+from ringsync.world import World
 
 from ..ranks import DEADLINE_S, side_by_side
 
