@@ -1,6 +1,6 @@
 """The engine of this process: made by `init`, ended by `shutdown`, found here by everyone above.
 
-It knows where this rank stands; it performs no collective and makes no array.
+It performs no collective and makes no array.
 """
 
 from __future__ import annotations
@@ -183,78 +183,6 @@ def is_initialized() -> bool:
         True between `init` and `shutdown`.
     """
     return _current is not None
-
-
-def rank() -> int:
-    """Return the number of this process among all.
-
-    Returns:
-        0 <= rank < size().
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.rank
-
-
-def size() -> int:
-    """Return the number of processes.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.size
-
-
-def local_rank() -> int:
-    """Return the number of this process among those of its host.
-
-    Returns:
-        0 <= local_rank < local_size().
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.local_rank
-
-
-def local_size() -> int:
-    """Return the number of processes on this host.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.local_size
-
-
-def node_rank() -> int:
-    """Return the number of this host.
-
-    Returns:
-        0 <= node_rank < num_nodes().
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.node_rank
-
-
-def num_nodes() -> int:
-    """Return the number of hosts.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.num_nodes
 
 
 def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> list[list[int]]:
