@@ -96,6 +96,14 @@ class Runtime:
         if self.settings.timeline:
             self.recorder.start(self.settings.timeline)
 
+    def give_up(self, error: BaseException) -> None:
+        """Let go of an engine that could not start.
+
+        Args:
+            error: Why. Peers learn of it, from the process's end or else soon.
+        """
+        self._endings.give_up(error, f"rank {self.world.rank} could not start")
+
     def next_number(self, kind: str) -> int:
         """Number the next thing of a kind; ranks that run one script count alike.
 
@@ -162,7 +170,11 @@ def init() -> None:
     world, settings = read_world(), read_settings()
     limit_threads(world, settings)
     runtime = Runtime(world, settings)
-    runtime.meet()
+    try:
+        runtime.meet()
+    except BaseException as error:  # whatever it is, peers must not wait for a rank without runtime
+        runtime.give_up(error)
+        raise
     _current = runtime
     engine_cell.cell_contents = runtime.engine
 
