@@ -38,7 +38,8 @@ def new_group(ranks: Iterable[int], *, timeout_s: float | None = None) -> Proces
     Args:
         ranks: One rank or more, by their numbers in the world, each once and in any order; in the
             group they stand in ascending order.
-        timeout_s: Seconds from this call; None means RINGSYNC_TIMEOUT_S (600).
+        timeout_s: Seconds from this call; None means RINGSYNC_TIMEOUT_S, without which only a
+            stall ends it.
 
     Returns:
         The group. Ranks that are not in it get one too, which they can only close.
