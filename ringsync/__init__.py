@@ -53,17 +53,8 @@ from ringsync.parallel import (
     broadcast_parameters,
     reduce_metric,
 )
-from ringsync.runtime import (
-    init,
-    is_initialized,
-    local_rank,
-    local_size,
-    node_rank,
-    num_nodes,
-    rank,
-    shutdown,
-    size,
-)
+from ringsync.position import local_rank, local_size, node_rank, num_nodes, rank, size
+from ringsync.runtime import init, is_initialized, shutdown
 from ringsync.timeline import start_timeline, stop_timeline
 from ringsync.version import __version__
 

@@ -5,6 +5,7 @@ Its last words, if an exception ends it; its stacks, when it keeps others waitin
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import sys
 import threading
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 # EX_TEMPFAIL of sysexits.h: a job that stood still may be tried again.
 STALL_CODE = 75
+
+# An exception that nobody catches ends a process in some 50 ms; a busy machine takes longer.
+_UNCAUGHT_S = 1.0
 
 
 class Endings:
@@ -51,6 +55,22 @@ class Endings:
         if threading.excepthook == self._on_exception_in_thread:
             threading.excepthook = self._before_in_thread
 
+    def give_up(self, error: BaseException, cause: str) -> None:
+        """Remove the hooks, and end the engine of a rank that could not start.
+
+        Its peers are told if this process lives on, but not before it has had the time to end: they
+        could end first, and whoever watches the job would take the wrong one for the first to fail.
+
+        Args:
+            error: What is being raised.
+            cause: What peers that still need this rank are told besides.
+        """
+        words = _words(error)
+        self._engine.say_last_words(words)
+        if not _is_stall(error):  # if nobody catches it, the exit code is the hook's
+            self.remove()
+        _end_unless_uncaught(self._engine, f"{cause}: {words}")
+
     def _on_exception(
         self,
         kind: type[BaseException],
@@ -75,6 +95,22 @@ def _is_stall(error: BaseException) -> bool:
     return isinstance(error, StallError) or (
         isinstance(error, PeerLostError) and error.cause.startswith(GAVE_UP)
     )
+
+
+def _end_unless_uncaught(engine: Engine, cause: str) -> None:
+    def tell() -> None:
+        atexit.unregister(leave)
+        engine.shutdown(cause)
+
+    def leave() -> None:
+        timer.cancel()
+        timer.join(_UNCAUGHT_S)  # or it would hold the engine while the interpreter ends
+        engine.shutdown("")  # peers see the process end
+
+    timer = threading.Timer(_UNCAUGHT_S, tell)
+    timer.daemon = True
+    atexit.register(leave)
+    timer.start()
 
 
 def _words(error: BaseException) -> str:

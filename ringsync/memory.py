@@ -38,11 +38,10 @@ def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float3
     Raises:
         ConfigError: There is no such shape or dtype.
         NotInitializedError: Before `init`.
-        RingsyncError: There is no room.
-        RendezvousError: Rank 0, which hands memory on, has ended, or has not answered within
-            RINGSYNC_TIMEOUT_S.
+        RingsyncError: There is no room, or a rank that is stopped has taken none for a minute.
 
-    Cost: One request to rank 0 per new block; freed blocks are handed out again.
+    Cost: One message to each other rank of the host per new block of 1 MiB or more; freed memory is
+    handed out again.
     """
     engine = current().engine
     if isinstance(shape, _BYTES):

@@ -12,8 +12,7 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from ringsync.collectives import allgather
-from ringsync.collectives.call import rooted, run
+from ringsync.collectives.call import rooted, run, told_as
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup, ranks_of
 from ringsync.kinds import Collective
@@ -38,7 +37,7 @@ def broadcast_object(
 
     Raises:
         ConfigError: `root` does not take part, or its object cannot be pickled (on every rank).
-        MismatchError: Ranks named different roots.
+        MismatchError: Ranks named different roots or made other calls, or one has joined.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
@@ -49,7 +48,8 @@ def broadcast_object(
     payload, failure = _pickled(obj) if is_root else (b"", None)
     # The others contribute nothing, so what is gathered is the root's bytes, whatever their number.
     source = np.frombuffer(payload, np.uint8)
-    data = run("broadcast_object", Collective.ALLGATHER, source, name, None, terms, group)
+    with told_as("broadcast_object"):
+        data = run("broadcast_object", Collective.ALLGATHER, source, name, None, terms, group)
     if data.size == 0:
         raise ConfigError(
             f"[broadcast_object] the object of rank {root} cannot be pickled. Send its parts."
@@ -72,6 +72,7 @@ def allgather_object(
 
     Raises:
         ConfigError: A rank's object cannot be pickled (on every rank).
+        MismatchError: Ranks made other calls, or one has joined.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
@@ -80,12 +81,11 @@ def allgather_object(
     ranks = ranks_of("allgather_object", group)
     # Who has nothing to send takes part all the same, or ranks would be an operation apart.
     payload, failure = _pickled(obj)
-    sizes = allgather(
-        np.array([len(payload)], np.int64),
-        name=None if name is None else f"{name}.size",
-        group=group,
-    )
-    data = allgather(np.frombuffer(payload, np.uint8), name=name, group=group)
+    size, source = np.array([len(payload)], np.int64), np.frombuffer(payload, np.uint8)
+    size_name = None if name is None else f"{name}.size"
+    with told_as("allgather_object"):
+        sizes = run("allgather_object", Collective.ALLGATHER, size, size_name, None, group=group)
+        data = run("allgather_object", Collective.ALLGATHER, source, name, None, group=group)
     if not sizes.all():
         raise ConfigError(
             f"[allgather_object] the object of rank {ranks[int(np.argmin(sizes))]} cannot be "

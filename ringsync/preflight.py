@@ -21,8 +21,9 @@ from typing import Protocol
 import numpy as np
 
 from ringsync import version
-from ringsync.config import Settings, World
+from ringsync.config import Settings
 from ringsync.errors import RendezvousError
+from ringsync.world import World
 
 _LOGGER = logging.getLogger("ringsync")
 _SCRIPT_BYTES = 2**20  # scripts are shorter; what a packer makes of one is known by its beginning
@@ -30,7 +31,7 @@ _FAREWELL_S = 5.0  # a reply takes microseconds; whoever needs longer has been s
 _MOST_VALUES = 4  # of one fact in one line
 
 # What is compared, and behind it what people are shown.
-Facts = Mapping[str, tuple[str, str]]
+Facts = Mapping[str, Sequence[str]]
 
 
 class Store(Protocol):
@@ -41,6 +42,9 @@ class Store(Protocol):
 
     def get(self, key: str, timeout_s: float) -> bytes:
         """Wait for a value."""
+
+    def add(self, key: str, amount: int) -> int:
+        """Count from 0, and return the sum."""
 
 
 def gather_facts(settings: Settings) -> Facts:
@@ -71,33 +75,27 @@ def compare_ranks(store: Store, world: World, facts: Facts, timeout_s: float) ->
         store: Of this job.
         world: Place of this rank.
         facts: Of this rank.
-        timeout_s: Seconds to wait for each other rank.
+        timeout_s: Seconds to wait for all other ranks.
 
     Raises:
-        RendezvousError: Versions of ringsync cannot talk to each other; on every rank.
+        RendezvousError: Versions of ringsync cannot talk to each other, or ranks have told nothing
+            in time, or one of them has ended; on every rank.
     """
-    own = json.dumps(facts).encode()
-    if world.rank == 0:
-        told = [own, *(store.get(_key(rank), timeout_s) for rank in range(1, world.size))]
-        every = [] if told.count(own) == world.size else [_decode(each) for each in told]
-        refusal = find_refusal([each["ringsync"][0] for each in every])
-        store.set(_key(0), refusal.encode())
-        differences = "" if refusal else describe_differences(every)
-        if differences:
-            _LOGGER.warning("[preflight] ranks differ: %s. Start all ranks alike.", differences)
-    else:
-        store.set(_key(world.rank), own)
-        refusal = store.get(_key(0), timeout_s).decode()
+    every = _exchange(store, world, facts, timeout_s)
+    refusal = find_refusal([each["ringsync"][0] for each in every])
     if refusal:
         _part(store, world)
         raise RendezvousError(refusal)
+    differences = describe_differences(every) if world.rank == 0 else ""
+    if differences:
+        _LOGGER.warning("[preflight] ranks differ: %s. Start all ranks alike.", differences)
 
 
 def find_refusal(versions: Sequence[str]) -> str:
     """Find ranks whose version of ringsync cannot talk to rank 0's.
 
     Args:
-        versions: By rank, or nothing where all are equal.
+        versions: By rank.
 
     Returns:
         The error's text; "" if all can talk.
@@ -119,13 +117,13 @@ def describe_differences(every: Sequence[Facts]) -> str:
     """Say which facts differ, on which ranks, with all values.
 
     Args:
-        every: Facts by rank, or nothing where all are equal.
+        every: Facts by rank.
 
     Returns:
         One line, the odd ranks first; "" if all are equal.
     """
     parts = []
-    for name in every[0] if every else ():
+    for name in every[0]:
         ranks: dict[str, list[int]] = {}
         shown: dict[str, str] = {}
         for rank, facts in enumerate(every):
@@ -143,24 +141,53 @@ def describe_differences(every: Sequence[Facts]) -> str:
     return "; ".join(parts)
 
 
+def _exchange(store: Store, world: World, own: Facts, timeout_s: float) -> list[Facts]:
+    """Tell this rank's facts, and hear those of all, by rank.
+
+    Ranks are heard in the order in which they come. So whoever has not been heard at the deadline
+    has not come, and the store, which cannot be asked again after a wait in vain, need not be.
+    """
+    # Rank 0 serves the store, so it gives up last.
+    until_s = time.monotonic() + timeout_s + (_FAREWELL_S if world.rank == 0 else 0.0)
+    text = json.dumps([world.rank, own]).encode()
+    turn = store.add("preflight.turns", 1)
+    for awaited in range(world.rank + 1):  # the lowest rank not heard is none above this one
+        store.set(_key(awaited, turn), text)
+    told: dict[int, Facts] = {}
+    while len(told) < world.size:
+        missing = sorted(set(range(world.size)) - told.keys())
+        left_s = max(0.0, until_s - time.monotonic())
+        try:
+            rank, facts = json.loads(store.get(_key(missing[0], len(told) + 1), left_s))
+        except RendezvousError as error:
+            if time.monotonic() < until_s:
+                raise  # a rank has ended, and the store says which
+            raise RendezvousError(
+                f"[rendezvous] ranks {{{', '.join(map(str, missing))}}} of {world.size} missing "
+                f"after {timeout_s:.1f} s: they have met the others and not told what they run. "
+                "See what stops them."
+            ) from error
+        told[rank] = facts
+    return [told[rank] for rank in range(world.size)]
+
+
+def _key(awaited: int, turn: int) -> str:
+    """Where all hear the rank that comes as number `turn` while they wait for rank `awaited`.
+
+    The store knows a rank by this form, and tells those who wait for one that it is gone.
+    """
+    return f"preflight/{awaited}/{turn}"
+
+
 def _part(store: Store, world: World) -> None:
     """Rank 0 serves the store, so it ends last."""
     if world.rank != 0:
-        store.set(f"{_key(world.rank)}/read", b"")
+        store.set(f"preflight/{world.rank}/read", b"")
         return
     deadline_s = time.monotonic() + _FAREWELL_S
     for rank in range(1, world.size):
-        with contextlib.suppress(RendezvousError):
-            store.get(f"{_key(rank)}/read", max(0.0, deadline_s - time.monotonic()))
-
-
-def _key(rank: int) -> str:
-    # The store tells who waits for a rank that is gone; it knows the rank by this form.
-    return f"preflight/{rank}"
-
-
-def _decode(text: bytes) -> dict[str, tuple[str, str]]:
-    return {name: (key, shown) for name, (key, shown) in json.loads(text).items()}
+        with contextlib.suppress(RendezvousError):  # it has ended, or been stopped: no matter
+            store.get(f"preflight/{rank}/read", max(0.0, deadline_s - time.monotonic()))
 
 
 def _script() -> tuple[str, str]:

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from ringsync.config import World
 from ringsync.errors import ConfigError, RingsyncError
+from ringsync.world import World
 
 # Version of the rank files' form.
 SCHEMA = 1

@@ -1,6 +1,6 @@
 """The engine of this process: made by `init`, ended by `shutdown`, found here by everyone above.
 
-It knows where this rank stands; it performs no collective and makes no array.
+It performs no collective and makes no array.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from ringsync._native import (
     transport_names,
 )
 from ringsync._native import assign_buckets as native_assign_buckets
-from ringsync.config import Settings, World, read_settings, read_world
+from ringsync.config import Settings, read_settings, read_world
 from ringsync.endings import Endings
 from ringsync.errors import NotInitializedError
 from ringsync.preflight import compare_ranks, gather_facts
 from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
 from ringsync.trial import choose_way
+from ringsync.world import World
 
 # One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
 # going to sleep cannot pay.
@@ -95,6 +96,14 @@ class Runtime:
         if self.settings.timeline:
             self.recorder.start(self.settings.timeline)
 
+    def give_up(self, error: BaseException) -> None:
+        """Let go of an engine that could not start.
+
+        Args:
+            error: Why. Peers learn of it, from the process's end or else soon.
+        """
+        self._endings.give_up(error, f"rank {self.world.rank} could not start")
+
     def next_number(self, kind: str) -> int:
         """Number the next thing of a kind; ranks that run one script count alike.
 
@@ -161,7 +170,11 @@ def init() -> None:
     world, settings = read_world(), read_settings()
     limit_threads(world, settings)
     runtime = Runtime(world, settings)
-    runtime.meet()
+    try:
+        runtime.meet()
+    except BaseException as error:  # whatever it is, peers must not wait for a rank without runtime
+        runtime.give_up(error)
+        raise
     _current = runtime
     engine_cell.cell_contents = runtime.engine
 
@@ -182,78 +195,6 @@ def is_initialized() -> bool:
         True between `init` and `shutdown`.
     """
     return _current is not None
-
-
-def rank() -> int:
-    """Return the number of this process among all.
-
-    Returns:
-        0 <= rank < size().
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.rank
-
-
-def size() -> int:
-    """Return the number of processes.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.size
-
-
-def local_rank() -> int:
-    """Return the number of this process among those of its host.
-
-    Returns:
-        0 <= local_rank < local_size().
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.local_rank
-
-
-def local_size() -> int:
-    """Return the number of processes on this host.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.local_size
-
-
-def node_rank() -> int:
-    """Return the number of this host.
-
-    Returns:
-        0 <= node_rank < num_nodes().
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.node_rank
-
-
-def num_nodes() -> int:
-    """Return the number of hosts.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        NotInitializedError: Before `init`.
-    """
-    return current().world.num_nodes
 
 
 def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> list[list[int]]:

@@ -11,7 +11,8 @@ import os
 
 import threadpoolctl  # type: ignore[import-untyped]  # it ships no annotations
 
-from ringsync.config import Settings, World
+from ringsync.config import Settings
+from ringsync.world import World
 
 _LOGGER = logging.getLogger("ringsync")
 

@@ -7,11 +7,13 @@ wrong with it. What each collective asks of its arrays is its own file's matter.
 
 from __future__ import annotations
 
+import contextlib
 import operator
+from collections.abc import Iterator
 
 from ringsync._native import RefusedError, Terms
 from ringsync.arrays import Array, as_native, as_source, as_target
-from ringsync.errors import ConfigError
+from ringsync.errors import ConfigError, MismatchError
 from ringsync.group import ProcessGroup, number_of, ranks_of
 from ringsync.handle import GroupedHandle, Handle
 from ringsync.kinds import Collective
@@ -194,6 +196,25 @@ def rooted(place: str, root: int, group: ProcessGroup | None) -> Terms:
         )
         raise ConfigError(f"[{place}] root={root!r} is {some if group else whole}")
     return Terms(root=number) if number else PLAIN
+
+
+@contextlib.contextmanager
+def told_as(place: str) -> Iterator[None]:
+    """Let what ranks disagree on in here bear the name of the call that the user made.
+
+    The engine compares collectives, and knows no function that is made of several.
+
+    Args:
+        place: The public function's name, for messages.
+
+    Raises:
+        MismatchError: The one that was raised, under this name.
+    """
+    try:
+        yield
+    except MismatchError as error:
+        text = str(error).partition("] ")[2]
+        raise MismatchError(f"[{place}] {text}").with_traceback(error.__traceback__) from None
 
 
 def _array(place: str, collective: int, x: object) -> object:

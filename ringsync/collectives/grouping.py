@@ -39,7 +39,8 @@ def grouped_allreduce(
         codec: As for `allreduce`.
         prescale: As for `allreduce`.
         postscale: As for `allreduce`.
-        timeout_s: Seconds from this call for all of them; None means RINGSYNC_TIMEOUT_S (600).
+        timeout_s: Seconds from this call for all of them; None means RINGSYNC_TIMEOUT_S, without
+            which only a stall ends them.
 
     Returns:
         New arrays, in the order of `xs`.

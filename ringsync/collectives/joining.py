@@ -25,7 +25,7 @@ def join(*, timeout_s: float | None = None) -> int:
 
     Args:
         timeout_s: Seconds from this call, or from the last operation in which this rank took part;
-            None means RINGSYNC_TIMEOUT_S (600).
+            None means RINGSYNC_TIMEOUT_S, without which only a stall ends the call.
 
     Returns:
         The number of the rank that joined last, equal on every rank: its parameters have seen most.

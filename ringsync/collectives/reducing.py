@@ -42,7 +42,8 @@ def allreduce(
             result (its n-th power to a product; below 0, `Min` and `Max` change places). Integers
             are multiplied in float64, truncated toward zero and kept in range. Not for bool.
         postscale: What the result is multiplied by, as `prescale`.
-        timeout_s: Seconds from this call; None means RINGSYNC_TIMEOUT_S (600).
+        timeout_s: Seconds from this call; None means RINGSYNC_TIMEOUT_S, without which only a
+            stall ends it.
 
     Returns:
         A new array of `x`'s shape and dtype.

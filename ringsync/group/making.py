@@ -38,7 +38,8 @@ def new_group(ranks: Iterable[int], *, timeout_s: float | None = None) -> Proces
     Args:
         ranks: One rank or more, by their numbers in the world, each once and in any order; in the
             group they stand in ascending order.
-        timeout_s: Seconds from this call; None means RINGSYNC_TIMEOUT_S (600).
+        timeout_s: Seconds from this call; None means RINGSYNC_TIMEOUT_S, without which only a
+            stall ends it.
 
     Returns:
         The group. Ranks that are not in it get one too, which they can only close.
@@ -67,7 +68,9 @@ def new_group(ranks: Iterable[int], *, timeout_s: float | None = None) -> Proces
         members = _members(ranks, runtime.world.size)
     except ConfigError as error:
         # The others are told, or they would wait for this rank.
-        meeting.compare(_Stand(None, ascii(ranks)[:_MOST_TEXT], ""), error)
+        cause = error.__cause__
+        given = ascii(ranks) if cause is None else f"ranks that raise {cause!a}"
+        meeting.compare(_Stand(None, given[:_MOST_TEXT], ""), error)
         raise
     return meeting.make(members)
 
@@ -116,7 +119,7 @@ class _Meeting:
                 except RingsyncError as error:
                     failure = error
             self.compare(_Stand(members, "", _short(failure)), failure)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody gets this group, so nobody else closes it
             if number is not None:
                 with contextlib.suppress(RingsyncError):
                     ProcessGroup(self._runtime, number, members).close()
@@ -171,10 +174,15 @@ def _members(ranks: Iterable[int], size: int) -> tuple[int, ...]:
         members = tuple(sorted(operator.index(rank) for rank in ranks))
     except TypeError:
         members = ()
+    except Exception as error:  # whatever the caller's own iterable raises
+        raise ConfigError(
+            f"[new_group] ranks={ranks!r} raise {error!r}; {_wanted(size)} Pass, for example, [0]."
+        ) from error
     is_each_once = len(set(members)) == len(members)
     if not members or not is_each_once or members[0] < 0 or members[-1] >= size:
-        raise ConfigError(
-            f"[new_group] ranks={ranks!r}; one rank or more, each once, 0 <= rank < {size}, are "
-            "expected. Pass, for example, [0]."
-        )
+        raise ConfigError(f"[new_group] ranks={ranks!r}; {_wanted(size)} Pass, for example, [0].")
     return members
+
+
+def _wanted(size: int) -> str:
+    return f"one rank or more, each once, 0 <= rank < {size}, are expected."

@@ -8,6 +8,7 @@ from typing import Protocol
 from ringsync.arrays import Array
 from ringsync.autograd import Parameter
 from ringsync.collectives import broadcast_async_
+from ringsync.collectives.call import told_as
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import wait_all
@@ -42,7 +43,8 @@ def broadcast_parameters(
 
     Raises:
         ConfigError: `parameters` is none of these, or `root` does not take part.
-        MismatchError: Ranks hold different parameters; the first difference is named.
+        MismatchError: Ranks hold different parameters, and the first difference is named; or they
+            named different roots, or one has joined.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
@@ -51,12 +53,13 @@ def broadcast_parameters(
     named = _named_arrays(parameters)
     specs = [TensorSpec(name, array.shape, array.dtype.name) for name, array in named]
     check_equal_layout(specs, "broadcast_parameters", group)
-    wait_all(
-        [
-            broadcast_async_(array, root, name=f"parameter.{name}", group=group)
-            for name, array in named
-        ]
-    )
+    with told_as("broadcast_parameters"):
+        wait_all(
+            [
+                broadcast_async_(array, root, name=f"parameter.{name}", group=group)
+                for name, array in named
+            ]
+        )
 
 
 def broadcast_optimizer_state(
@@ -71,12 +74,15 @@ def broadcast_optimizer_state(
 
     Raises:
         ConfigError: `root` does not take part.
+        MismatchError: Ranks named different roots, or one has joined.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
     Cost: (n-1) * the state's pickled size sent by `root`.
     """
-    optimizer.load_state_dict(broadcast_object(optimizer.state_dict(), root, group=group))
+    with told_as("broadcast_optimizer_state"):
+        state = broadcast_object(optimizer.state_dict(), root, group=group)
+    optimizer.load_state_dict(state)
 
 
 def _named_arrays(

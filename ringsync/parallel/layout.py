@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ringsync.arrays import Array
+from ringsync.collectives.call import told_as
 from ringsync.errors import MismatchError
 from ringsync.group import ProcessGroup
 from ringsync.objects import allgather_object
@@ -77,7 +78,8 @@ def _compare(
     specs: Sequence[TensorSpec], digests: Sequence[bytes], name: str, group: ProcessGroup | None
 ) -> None:
     own = list(zip(specs, digests, strict=True))
-    tables = allgather_object(own, name=f"{name}.start", group=group)
+    with told_as(name):
+        tables = allgather_object(own, name=f"{name}.start", group=group)
     ranks = range(len(tables)) if group is None else group.ranks
     for rank, table in zip(ranks, tables, strict=True):
         difference = _find_difference(table, tables[0], rank, ranks[0])

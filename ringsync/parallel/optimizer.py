@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-import weakref
-from collections.abc import Sequence
 from typing import NoReturn, SupportsIndex
 
 from ringsync.arrays import Array
-from ringsync.autograd import Parameter, Tensor
+from ringsync.autograd import Parameter
 from ringsync.collectives import ReduceOp
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup, ranks_of
 from ringsync.optim import Optimizer
-from ringsync.parallel.layout import TensorSpec
 from ringsync.parallel.reducer import GradientReducer
 from ringsync.parallel.stats import ExchangeStats
+from ringsync.parallel.watching import Observer, Parameters, check_unwatched
 from ringsync.parallel.weights import exchange_share
-from ringsync.runtime import Runtime, current, is_initialized
+from ringsync.runtime import current
 from ringsync.timeline import mark
 
 # Beyond any memory; the native core counts in 64 bits.
@@ -84,9 +82,9 @@ class DistributedOptimizer:
         self._reducer: GradientReducer | None = None
         ranks = ranks_of("DistributedOptimizer", group)
         if len(ranks) > 1:
-            _check_unwatched(optimizer.parameters)
+            check_unwatched(optimizer.parameters)
             mib = runtime.settings.bucket_mib if bucket_mib is None else bucket_mib
-            source = _Parameters(optimizer.parameters)
+            source = Parameters(optimizer.parameters)
             self._reducer = GradientReducer(
                 source,
                 op=op,
@@ -97,7 +95,7 @@ class DistributedOptimizer:
                 group=group,
                 is_weighted=weighted,
             )
-            observer = _Observer(self._reducer, optimizer.parameters, runtime)
+            observer = Observer(self._reducer, optimizer.parameters, runtime)
             for parameter, view in zip(optimizer.parameters, self._reducer.views, strict=True):
                 parameter.grad_buffer = view
                 parameter.observer = observer
@@ -204,68 +202,6 @@ class DistributedOptimizer:
             Sums over the steps; all zero in a world of size 1.
         """
         return ExchangeStats() if self._reducer is None else self._reducer.take_stats()
-
-
-class _Parameters:
-    """The learning library's parameters as the reducer sees them."""
-
-    def __init__(self, parameters: list[Parameter]) -> None:
-        self._parameters = parameters
-
-    def specs(self) -> Sequence[TensorSpec]:
-        return [
-            TensorSpec(parameter.name or f"parameter {i}", parameter.shape, parameter.dtype.name)
-            for i, parameter in enumerate(self._parameters)
-        ]
-
-    def values(self) -> Sequence[Array]:
-        return [parameter.data for parameter in self._parameters]
-
-    def gradient(self, index: int) -> Array | None:
-        return self._parameters[index].grad
-
-    def adopt(self, index: int, gradient: Array | None) -> None:
-        self._parameters[index].grad = gradient
-
-
-class _Observer:
-    """Passes what the tape says on to the reducer, parameters by index.
-
-    It holds the reducer weakly: with its optimizer gone, or the engine ended, nobody watches.
-    """
-
-    def __init__(
-        self, reducer: GradientReducer, parameters: list[Parameter], runtime: Runtime
-    ) -> None:
-        self._reducer = weakref.ref(reducer)
-        self._runtime = weakref.ref(runtime)
-        self._index = {id(parameter): i for i, parameter in enumerate(parameters)}
-
-    def live_reducer(self) -> GradientReducer | None:
-        is_current = is_initialized() and self._runtime() is current()
-        return self._reducer() if is_current else None
-
-    def backward_began(self) -> None:
-        if reducer := self.live_reducer():
-            reducer.began()
-
-    def gradient_final(self, tensor: Tensor) -> None:
-        if reducer := self.live_reducer():
-            reducer.final(self._index[id(tensor)])
-
-    def backward_ended(self) -> None:
-        if reducer := self.live_reducer():
-            reducer.ended()
-
-
-def _check_unwatched(parameters: list[Parameter]) -> None:
-    for parameter in parameters:
-        observer = parameter.observer
-        if isinstance(observer, _Observer) and observer.live_reducer() is not None:
-            raise ConfigError(
-                f"[DistributedOptimizer] '{parameter.name}' is watched by another "
-                "DistributedOptimizer. Wrap each parameter's optimizer once."
-            )
 
 
 def _check(

@@ -5,12 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringsync import preflight, version
 from ringsync._native import memory_store
-from ringsync.config import Settings, World
+from ringsync.config import Settings
 from ringsync.errors import RendezvousError
 from ringsync.preflight import (
     compare_ranks,
@@ -18,6 +18,7 @@ from ringsync.preflight import (
     find_refusal,
     gather_facts,
 )
+from ringsync.world import World
 
 from ..ranks import DEADLINE_S, side_by_side
 
@@ -28,13 +29,14 @@ def having(**values):
     return EQUAL | {name: (value, value) for name, value in values.items()}
 
 
-def meet(every):
-    """What each rank's comparison raises, or None."""
+def meet(every, timeout_s=DEADLINE_S):
+    """What each rank's comparison raises, or None; one whose facts are None does not come."""
     store = memory_store()
 
     def compare(rank):
         world = World(rank=rank, size=len(every), local_size=len(every))
-        compare_ranks(store, world, every[rank], DEADLINE_S)
+        if every[rank] is not None:
+            compare_ranks(store, world, every[rank], timeout_s)
 
     return side_by_side(len(every), compare)
 
@@ -155,7 +157,26 @@ def test_what_is_no_script_does_not_matter(argv, monkeypatch):
 
 def test_a_rank_that_does_not_read_the_refusal_is_not_waited_for_long(monkeypatch):
     monkeypatch.setattr(preflight, "_FAREWELL_S", 0.1)
-    store = memory_store()
-    store.set("preflight/1", b'{"ringsync": ["7.0", "7.0"]}')
-    with pytest.raises(RendezvousError, match=r"rank 1 of 2 runs ringsync 7\.0"):
-        compare_ranks(store, World(rank=0, size=2), EQUAL, DEADLINE_S)
+    monkeypatch.setattr(preflight, "_part", _part_of_rank_0_alone)
+    outcomes = meet([EQUAL, having(ringsync="7.0")])
+    assert ["rank 1 of 2 runs ringsync 7.0" in str(outcome) for outcome in outcomes] == [True] * 2
+
+
+_part = preflight._part
+
+
+def _part_of_rank_0_alone(store, world):
+    if world.rank == 0:
+        _part(store, world)
+
+
+@given(size=st.integers(2, 8), data=st.data())
+@settings(max_examples=3)  # each waits
+def test_all_ranks_that_do_not_come_are_named_by_all_that_do(size, data):
+    late = data.draw(st.sets(st.integers(0, size - 1), min_size=1, max_size=size - 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preflight, "_FAREWELL_S", 0.0)
+        outcomes = meet([None if rank in late else EQUAL for rank in range(size)], timeout_s=0.3)
+    told = f"[rendezvous] ranks {{{', '.join(map(str, sorted(late)))}}} of {size} missing after 0.3"
+    for rank, outcome in enumerate(outcomes):
+        assert (outcome is None) if rank in late else str(outcome).startswith(told)

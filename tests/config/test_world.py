@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringsync.config import World, read_world
+from ringsync.config import read_world
 from ringsync.errors import ConfigError
+from ringsync.world import World
 
 # Each family as its launcher sets it, for rank 1 of 4 on one host.
 FAMILIES = {

@@ -19,6 +19,7 @@ LEARNING = ("autograd", "graph", "nn", "optim", "data", "models")
 COMMUNICATING = (
     "runtime",
     "memory",
+    "position",
     "timeline",
     "group",
     "handle",

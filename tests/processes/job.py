@@ -41,6 +41,16 @@ def await_word(word, limit_s=20.0):
         if time.monotonic() > until:
             sys.exit(f"nobody told {word!r}")
         time.sleep(0.002)  # leaves the cores to the ranks under test
+
+def require_inert(*uses):
+    # In a forked child, which ends with 1 where one of its parent's things still works.
+    for use in uses:
+        try:
+            use()
+        except errors.NotInitializedError as error:
+            assert "forked child" in str(error)
+        else:
+            sys.exit(f"{use} works in a forked child")
 """
 
 # Whatever the test's own surroundings say of ranks must not reach the ranks under test.

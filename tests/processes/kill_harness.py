@@ -129,7 +129,9 @@ def play(seed: int, has_child: bool) -> dict:
             said["rank"] = rank
             found["survivors"].append(said)
         os.close(ear)
-        _, status = os.waitpid(pid, 0) if line or rank == victim else (os.kill(pid, 9), 9)
+        if not line and rank != victim:
+            os.kill(pid, signal.SIGKILL)  # it is late, and would be waited for
+        _, status = os.waitpid(pid, 0)
         found.setdefault("ends", []).append(os.waitstatus_to_exitcode(status))
         if has_child:
             os.killpg(pid, signal.SIGKILL)

@@ -20,17 +20,10 @@ for turn in range(50):
 """
 
 INERT = """
-    uses = [
+    require_inert(
         rs.rank, rs.size, rs.barrier, lambda: rs.empty(3), lambda: rs.allreduce(np.ones(3)),
         lambda: rs.allreduce_(shared), lambda: rs.broadcast_object(1), lambda: rs.stop_timeline(),
-    ]
-    for use in uses:
-        try:
-            use()
-        except errors.NotInitializedError as error:
-            assert "forked child" in str(error)
-        else:
-            os._exit(1)
+    )
     os._exit(1 if rs.is_initialized() else 0)
 """
 

@@ -98,7 +98,7 @@ if RANK == 1 and os.fork() == 0:
         (
             "raise ValueError('mine')",
             1,
-            "its process has ended with ValueError: mine (script.py:25)",
+            "its process has ended with ValueError: mine (script.py:35)",
         ),
         ("rs.shutdown(); await_word('over'); sys.exit(5)", 5, "rank 1 has shut down"),
     ],

@@ -6,6 +6,8 @@ import pytest
 
 from ringsync.version import __version__
 
+from .job import require_ended
+
 WORK = """
 import ringsync.version
 {before}
@@ -70,3 +72,38 @@ def test_versions_that_cannot_talk_end_every_rank_with_one_error(jobs):
 def test_equal_ranks_say_nothing(jobs, size):
     ended = jobs.run(size, WORK.format(before=""))
     assert [one.err for one in ended] == [""] * size
+
+
+NOT_TELLING = """
+from ringsync import preflight, runtime
+preflight._FAREWELL_S = 1.0  # by which rank 0 gives up later; its usual length would be waited for
+if RANK in {late}:
+    runtime.compare_ranks = lambda *_: {instead}
+try:
+    rs.init()
+except errors.RendezvousError as error:
+    print(error)
+if RANK == 0:
+    tell("over")
+"""
+
+
+def test_all_ranks_that_meet_and_tell_nothing_are_named_on_every_other(jobs):
+    late = "await_word('over') or sys.exit()"
+    script = NOT_TELLING.format(late="(2, 3)", instead=late)
+    ended = jobs.run(4, script, RINGSYNC_START_TIMEOUT_S="0.5")
+    require_ended(ended)
+    told = (
+        "[rendezvous] ranks {2, 3} of 4 missing after 0.5 s: they have met the others and not told "
+        "what they run. See what stops them."
+    )
+    assert [one.said for one in ended] == [[told], [told], [], []]
+
+
+def test_a_rank_that_ends_before_it_has_told_is_named_on_every_other_at_once(jobs):
+    ended = jobs.run(3, NOT_TELLING.format(late="(1,)", instead="os._exit(0)"), limit_s=20.0)
+    require_ended(ended)
+    told = (
+        "[rendezvous] rank 1 of 3 ended before all ranks were connected. Read rank 1's log first."
+    )
+    assert [one.said for one in ended] == [[told], [], [told]]

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from ringsync.config import World
 from ringsync.errors import ConfigError, RingsyncError
 from ringsync.recorder import Recorder
+from ringsync.world import World
 
 
 class Log:
