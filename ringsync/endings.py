@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ringsync._native import GAVE_UP, STACKS_SIGNAL
-from ringsync.errors import PeerLostError, StallError
+from ringsync.errors import PeerLostError, TimedOutError
 
 if TYPE_CHECKING:
     from ringsync._native import Engine
@@ -92,7 +92,7 @@ class Endings:
 
 def _is_stall(error: BaseException) -> bool:
     """Tell whether a job stood still, whoever's patience ended first."""
-    return isinstance(error, StallError) or (
+    return isinstance(error, TimedOutError) or (
         isinstance(error, PeerLostError) and error.cause.startswith(GAVE_UP)
     )
 

@@ -1,6 +1,5 @@
 """What still calls when the interpreter ends gets an answer, or stays where it is."""
 
-
 import pytest
 
 CALLS = [

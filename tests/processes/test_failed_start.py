@@ -78,7 +78,7 @@ def test_an_init_that_fails_leaves_no_hook_and_no_thread(jobs):
     assert [(one.code, one.said) for one in ended] == [(0, ["0", "0"])], ended[0].err
 
 
-def test_a_stall_in_init_that_nobody_catches_exits_as_every_stall(jobs):
+def test_a_time_out_in_init_that_nobody_catches_exits_as_every_one(jobs):
     job = jobs.start(
         2,
         """
@@ -87,11 +87,11 @@ def test_a_stall_in_init_that_nobody_catches_exits_as_every_stall(jobs):
             runtime.choose_way = lambda *_: await_word("over")
         try:
             rs.init()
-        except errors.StallError:
+        except errors.TimedOutError:
             tell("over")
             raise
         """,
-        RINGSYNC_STALL_ABORT_S="0.3",
+        RINGSYNC_START_TIMEOUT_S="1",
     )
     ended = job.end()
     assert ended[0].code == 75, job.errors()
