@@ -9,7 +9,8 @@ from __future__ import annotations
 import selectors
 from functools import partial
 
-from ringsync.launch.output import Sink, Stream
+from ringsync.launch.output import Stream
+from ringsync.launch.sink import Sink
 
 _STDOUT, _STDERR = 1, 2
 _BACKLOG_BYTES = 1024 * 1024  # past it the writers wait for our reader, as in any pipe
@@ -81,6 +82,11 @@ class Relay:
                     self._selector.unregister(stream.descriptor)
                 stream.drain()
                 stream.close()
+
+    def close(self) -> None:
+        """Let go of stdout and stderr; for when all is written, or nobody waits for it."""
+        for sink in self._sinks:
+            sink.close()
 
     def _register(self, stream: Stream) -> None:
         on_output = partial(self._on_output, stream)

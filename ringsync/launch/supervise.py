@@ -117,7 +117,10 @@ class Supervisor:
         if left:
             self._relay.tell(f"processes {sorted(left)} do not die; look at them with ps.")
         self._flush()
-        return self._conclude(time.monotonic() - started_s)
+        try:
+            return self._conclude(time.monotonic() - started_s)
+        finally:
+            self._relay.close()
 
     def _start_guards(self) -> None:
         for place in places(self._job.size):
