@@ -18,6 +18,7 @@ from ringsync.info.finding import Finding
 _PTRACE_SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 _CGROUP = Path("/sys/fs/cgroup")
+_LIST_OF_CHILDREN = Path("/proc/thread-self/children")  # CONFIG_PROC_CHILDREN
 _MIB = 2**20
 
 
@@ -43,6 +44,7 @@ def look_at_host() -> list[Finding]:
             "the end of a rank is seen at once",
             "Ranks cannot be watched without pidfd_open; allow it, or use Linux 5.3 or newer.",
         ),
+        _children(),
         _reach(),
         _open_files(),
     ]
@@ -97,6 +99,16 @@ def _tried(name: str, make: Callable[[], int], purpose: str, advice: str) -> Fin
     except (OSError, AttributeError) as error:
         return Finding(name, False, f"not permitted: {error}", advice)
     return Finding(name, True, purpose)
+
+
+def _children() -> Finding:
+    try:
+        _LIST_OF_CHILDREN.read_text()
+    except OSError as error:
+        return Finding(
+            "children", False, f"not listed: {error}; guards search all processes for them instead"
+        )
+    return Finding("children", True, "what ranks have started is found at once")
 
 
 def _reach() -> Finding:

@@ -47,7 +47,15 @@ def test_the_version_and_every_part_of_the_core_are_named(facts):
 
 def test_all_that_was_asked_for_is_looked_for(facts):
     wanted = {
-        "machine": {"cores", "memory", "huge pages", "memfd", "pidfd", "process_vm_readv"},
+        "machine": {
+            "cores",
+            "memory",
+            "huge pages",
+            "memfd",
+            "pidfd",
+            "children",
+            "process_vm_readv",
+        },
         "packages": {"numpy", "cloudpickle", "ml_dtypes", "mlxtend", "matplotlib"},
         "frameworks": {"PyTorch", "CuPy"},
         "mpi": {"mpi4py", "Open MPI", "MPICH", "Intel MPI"},
@@ -120,6 +128,14 @@ def test_reach_that_is_not_permitted_says_who_forbids_it(monkeypatch, tmp_path):
     scope.write_text("1\n")
     assert f"{scope} is 1" in host._reach().detail
     assert "ptrace_scope=0" in host._reach().advice
+
+
+def test_a_kernel_without_lists_of_children_says_what_is_done_instead(monkeypatch, tmp_path):
+    assert host._children().is_found
+    monkeypatch.setattr(host, "_LIST_OF_CHILDREN", tmp_path / "none")
+    found = host._children()
+    assert not found.is_found
+    assert "search all processes" in found.detail
 
 
 def test_reach_is_tried_and_leaves_no_child():

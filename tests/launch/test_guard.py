@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import ringsync.launch
+from ringsync.launch import descendants
 
 from .conftest import AS_A_COMMAND, children
 from .test_exit import DAEMON, SLEEP, job_directories
@@ -120,6 +121,59 @@ def test_a_guard_ends_its_rank_when_a_launcher_of_another_kind_dies(launcher):
     running.expect("ready")
     running.process.kill()
     running.wait_until_gone(5)
+
+
+# A guard that sees less of the system than usual.
+BARE = """
+import builtins, os, sys
+from ringsync.launch import descendants, guard
+
+def open_but_lists(path):
+    if path.endswith("/children"):
+        raise FileNotFoundError(path)
+    return builtins.open(path)
+
+{before}
+os._exit(guard.main(["--output=raw", "--grace-s=0.1", "--", *sys.argv[1:]]))
+"""
+NO_LISTS = (
+    "descendants.open = open_but_lists; descendants.has_lists_of_children.cache_clear(); "
+    "descendants.os.path.exists = lambda path: False"
+)
+NO_CHILDREN = "guard.children_of = descendants.children_of = lambda pid=None: frozenset()"
+# Asked for the first time, as a process is whose parent is outside its pid namespace.
+NO_PARENT = "first, ask = [0], os.getppid; os.getppid = lambda: first.pop() if first else ask()"
+
+
+def run_bare(before, *command):
+    return subprocess.run(
+        [sys.executable, "-c", BARE.format(before=before), *command],
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "before", [NO_CHILDREN, NO_LISTS, NO_PARENT], ids=["children", "lists", "parent"]
+)
+def test_a_guard_sees_the_end_of_its_rank_whatever_it_cannot_see(before):
+    done = run_bare(before, "sh", "-c", "exit 7")
+    assert (done.returncode, done.stderr) == (7, b"")
+
+
+def test_without_lists_of_children_a_rank_and_what_it_leaves_are_found_all_the_same():
+    done = run_bare(NO_LISTS, "sh", "-c", "setsid sleep 60 & echo $!; exit 7")
+    assert done.returncode == 7
+    assert not Path(f"/proc/{int(done.stdout)}").exists()
+
+
+def test_a_search_for_children_finds_what_the_lists_say():
+    with subprocess.Popen(["sleep", "60"]) as child:
+        found = descendants._children_by_search(os.getpid())
+        assert child.pid in found
+        assert found == descendants.children_of()
+        child.kill()
 
 
 def test_a_guard_says_how_it_is_used():
