@@ -44,15 +44,15 @@ class Cause(StrEnum):
     OUTPUT_CLOSED = "output closed"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True)  # not frozen: its guard's reports fill it in, one after the other
 class RankRecord:
-    """What is known of one rank; its guard's reports fill it in.
+    """What is known of one rank.
 
     Attributes:
         rank: Its number.
         pid: Its process id; 0 if it was never started.
-        started: Seconds since 1970; 0 if never.
-        ended: Likewise.
+        started_s: Seconds since 1970; 0 if never.
+        ended_s: Likewise.
         end: How it ended; None if it outlived SIGKILL.
         is_stopped: Whether it ended after the launcher had asked it to.
         stderr: The last lines on its stderr that were not blank.
@@ -61,8 +61,8 @@ class RankRecord:
 
     rank: int
     pid: int = 0
-    started: float = 0.0
-    ended: float = 0.0
+    started_s: float = 0.0
+    ended_s: float = 0.0
     end: ProcessEnd | None = None
     is_stopped: bool = False
     stderr: list[str] = field(default_factory=list)
@@ -194,7 +194,7 @@ def _failure_words(job: Job, outcome: Outcome, record: RankRecord) -> list[str]:
     logs = f"{log}/" if log else "not kept. Add --log-dir DIR to keep each rank's output"
     return [
         f"rank {record.rank} of {job.size} failed first, "
-        f"{record.ended - record.started:.1f} s after its start; others ended: {others}.",
+        f"{record.ended_s - record.started_s:.1f} s after its start; others ended: {others}.",
         f"  who: host {socket.gethostname()}, pid {record.pid}",
         f"  how: {_how(outcome)}; ringsyncrun exits with {outcome.ending.status}",
         f"  last stderr line: {last}",
@@ -221,8 +221,8 @@ def _rank_summary(record: RankRecord) -> dict[str, object]:
         "rank": record.rank,
         "host": socket.gethostname(),
         "pid": record.pid or None,
-        "started": _moment(record.started),
-        "ended": _moment(record.ended),
+        "started": _moment(record.started_s),
+        "ended": _moment(record.ended_s),
         "exit_code": end.status if end else None,
         "signal": signal_name(number) if number else None,
         "how": end.describe() if end else "outlived SIGKILL" if record.pid else "never started",

@@ -215,7 +215,7 @@ class GuardProcess:
     stderr: BinaryIO
 
 
-def start_guard(job: Job, place: Place) -> GuardProcess:
+def start_guard(job: Job, place: Place, files: int) -> GuardProcess:
     """Start the guard of one rank, in a session of its own; it starts the rank.
 
     Without the site packages and the user's `PYTHON*` variables a guard starts in a fraction of the
@@ -224,6 +224,7 @@ def start_guard(job: Job, place: Place) -> GuardProcess:
     Args:
         job: The job.
         place: The rank's place.
+        files: Soft limit of open files for the rank, or 0 for this process's own.
 
     Returns:
         The process.
@@ -239,11 +240,12 @@ def start_guard(job: Job, place: Place) -> GuardProcess:
         job.command,
         rank=place.rank,
         output="tagged" if job.is_tagged else "lines" if is_lines else "raw",
-        grace=job.grace_s,
+        grace_s=job.grace_s,
         logs="" if log_dir is None else str(log_dir),
         link=theirs.fileno(),
         remove=str(job.rendezvous),
         hold=held,
+        files=files,
     )
     inherited = job.descriptors[place.rank] if job.descriptors else ()
     with theirs, os.fdopen(held, "wb", buffering=0):

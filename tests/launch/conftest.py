@@ -162,11 +162,9 @@ class Launcher:
             [sys.executable, *by, *words],
             env=launcher_environment(mark),
             cwd=self.directory,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            **options,
+            **({"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options),
         )
-        running = Running(process, process.stdout.fileno(), mark)
+        running = Running(process, (process.stdout or process.stderr).fileno(), mark)
         self.running.append(running)
         return running
 
@@ -204,6 +202,7 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         running.process.wait(timeout=DEADLINE_S)
-        if running.process.stdout is not None:
-            running.process.stdout.close()
+        for pipe in (running.process.stdout, running.process.stderr):
+            if pipe is not None:
+                pipe.close()
     shutil.rmtree(temporary)

@@ -82,11 +82,19 @@ def test_what_cannot_be_set_up_is_refused_with_78(launcher, words, part):
 
 
 def test_more_ranks_than_there_is_room_for_are_refused_with_78(launcher):
-    inner = f"ulimit -n 20; exec {sys.executable} -m ringsync.launch -np 9 sleep 60"
+    inner = f"ulimit -n 38; exec {sys.executable} -m ringsync.launch -np 9 sleep 60"
     running = launcher.start("sh", "-c", inner, by=("-c", AS_A_COMMAND))
     assert running.finish() == 78
-    assert b"could not start: [Errno 24] Too many open files. Lower -np" in running.text
+    assert b"9 ranks need 5" in running.text
+    assert b" open files in the launcher, and 38 are permitted. Lower -np" in running.text
     assert running.members() == set()
+
+
+def test_a_soft_limit_of_open_files_is_raised_for_the_launcher_and_kept_for_the_ranks(launcher):
+    inner = f"ulimit -Sn 38; exec {sys.executable} -m ringsync.launch -np 9 sh -c 'ulimit -n'"
+    done = launcher.run("sh", "-c", inner, by=("-c", AS_A_COMMAND))
+    assert done.returncode == 0
+    assert sorted(done.stdout.splitlines()) == [f"[{rank}] 38" for rank in range(9)]
 
 
 def test_an_error_of_the_launcher_itself_is_told_in_full_with_70(launcher):

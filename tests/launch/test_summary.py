@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringsync.launch.link import Link, Message, link_pair
 from ringsync.launch.tail import Tail
 
 from .test_exit import STUBBORN_OTHERS
@@ -149,8 +150,40 @@ def test_of_chained_tracebacks_the_last_exception_counts():
     assert tail.exception == "package.Late: why"
 
 
-def test_a_line_of_a_megabyte_does_not_make_the_report_large():
+def report_of(tail):
+    facts = {"code": None, "signal": 15, "ended_s": 1e9 / 3}
+    return Message("ended", {**facts, "stderr": tail.lines, "exception": tail.exception})
+
+
+def sent_through(message, room_bytes=None):
+    ours, theirs = link_pair()
+    guard = Link(theirs)
+    if room_bytes is not None:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room_bytes)
+    guard.send(message)
+    (got,) = ours.receive()
+    for end in (ours, guard):
+        end.close()
+    return got
+
+
+@pytest.mark.parametrize("character", ["a", "é", "😀", "\0"])
+def test_the_largest_report_fits_into_a_packet(character):
     tail = Tail()
+    long = character.encode() * 500_000
     for _ in range(30):
-        tail.add("é".encode() * 500_000)
-    assert sum(len(line) for line in tail.lines) <= 20 * 500
+        for line in (b"Traceback (most recent call last):", b"ValueError: " + long, long):
+            tail.add(line)
+    assert (len(tail.lines), len(tail.exception)) == (20, 500)
+    report = report_of(tail)
+    assert sent_through(report) == report
+
+
+def test_a_report_that_the_system_finds_too_large_goes_without_the_lines():
+    tail = Tail()
+    for _ in range(20):
+        tail.add(b"x" * 500)
+    report = report_of(tail)
+    got = sent_through(report, room_bytes=0)  # the kernel gives its least, some 4 KiB
+    assert "net.core.wmem_default" in got.facts["stderr"][0]
+    assert got == report._replace(facts={**report.facts, "stderr": got.facts["stderr"]})
