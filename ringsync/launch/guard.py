@@ -246,6 +246,7 @@ class Guard:
             ended_s=time.time(),
             stderr=self._tail.lines,
             exception=self._tail.exception,
+            is_final=self._tail.is_final,
         )
         self._begin_ending(signal.SIGTERM)  # for what it has left running
 

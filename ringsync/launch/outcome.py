@@ -57,6 +57,7 @@ class RankRecord:
         is_stopped: Whether it ended after the launcher had asked it to.
         stderr: The last lines on its stderr that were not blank.
         exception: What the last traceback there ended with, or "".
+        is_final: Whether nothing followed that traceback.
     """
 
     rank: int
@@ -67,11 +68,12 @@ class RankRecord:
     is_stopped: bool = False
     stderr: list[str] = field(default_factory=list)
     exception: str = ""
+    is_final: bool = False
 
     def exit_code(self) -> int:
         """The launcher's exit code if this rank is the first to fail."""
         status = self.end.status if self.end else 128 + signal.SIGKILL
-        if status != _UNCAUGHT_EXCEPTION:
+        if status != _UNCAUGHT_EXCEPTION or not self.is_final:
             return status
         return _EXCEPTION_STATUS.get(self.exception.partition(":")[0], status)
 
@@ -210,7 +212,9 @@ def _how(outcome: Outcome) -> str:
     words = record.end.describe() if record.end else "outlived SIGKILL"
     codes = {_UNCAUGHT_EXCEPTION, *_EXCEPTION_STATUS.values()}  # a rank may choose these itself
     if record.end and record.end.code in codes and record.exception:
-        words += f" after {record.exception[:_LONGEST_QUOTE]}"
+        # What was caught and shown did not end the rank; to tell it is still better than nothing.
+        link = " after" if record.is_final else "; its last traceback ended with"
+        words += f"{link} {record.exception[:_LONGEST_QUOTE]}"
     return words
 
 
