@@ -78,7 +78,7 @@ def run_launcher(request: Request, descriptors: tuple[int, ...], timeout_s: floa
             _send(process, request)
             if output.carry(deadline_s):
                 return True
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, it leaves no process of the job behind
             is_interrupt = isinstance(error, KeyboardInterrupt)
             _end(process, output, signal.SIGINT if is_interrupt else signal.SIGTERM, is_interrupt)
             raise

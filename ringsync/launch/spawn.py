@@ -6,7 +6,6 @@ It does not watch what it started: that is supervise.py.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from ringsync.errors import ConfigError
+from ringsync.jobs.request import is_variable_name
 from ringsync.launch.guard import Charge
 from ringsync.launch.job import Job
 from ringsync.launch.link import Link, link_pair
@@ -71,7 +71,6 @@ _FOREIGN_NAMES = frozenset(
     }
 )
 _THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Below 32768, where Linux starts to hand out ports by itself, and above the registered services
 # that are in common use; 12000 numbers keep jobs of one host apart well enough, and nobody has to
 # open a port to find one.
@@ -98,10 +97,10 @@ def shared_environment(exports: Sequence[str]) -> dict[str, str]:
         environment.pop("RINGSYNC_TIMELINE", None)
     for export in exports:
         name, equals, value = export.partition("=")
-        if not _NAME.fullmatch(name):
+        if not is_variable_name(name):  # the message shows no value, which may be a secret
             raise ConfigError(
-                f"[ringsyncrun] -x {export!r} does not start with a variable's name. Write "
-                "-x NAME to pass a variable on, or -x NAME=VAL to set it."
+                f"[ringsyncrun] -x {name!r} is no variable's name; letters, digits and _ are "
+                "expected. Write -x NAME to pass a variable on, or -x NAME=VAL to set it."
             )
         if is_foreign(name):
             raise ConfigError(
