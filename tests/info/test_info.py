@@ -144,6 +144,36 @@ def test_reach_is_tried_and_leaves_no_child():
         os.waitpid(-1, os.WNOHANG)
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_room_for_a_child_is_a_finding_and_leaves_nothing(count, monkeypatch):
+    def refuse():
+        if len(forked) == count:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        forked.append(fork())
+        return forked[-1]
+
+    forked, fork = [], os.fork
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names of numbers, to compare
+    monkeypatch.setattr(os, "fork", refuse)
+    found = host._reach()
+    assert (found.is_found, len(forked)) == (False, count)
+    assert "could not be tried: [Errno 11]" in found.detail
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - likewise
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_gpu_that_cannot_be_looked_at_is_told(monkeypatch, tmp_path):
+    driver, gpu = tmp_path / "version", tmp_path / "gpu"
+    driver.write_text("NVIDIA UNIX x86_64 Kernel Module  550.54.15\n")
+    gpu.mkdir()  # cannot be read, whoever tries
+    monkeypatch.setattr(packages, "_DRIVER", driver)
+    monkeypatch.setattr(packages, "_GPUS", str(gpu))
+    found = packages.look_at_gpu()[0]
+    assert found.is_found
+    assert "550.54.15, a GPU that cannot be looked at: " in found.detail
+
+
 def test_a_call_that_the_system_forbids_says_so(monkeypatch):
     def refuse(*_):
         raise PermissionError(1, "Operation not permitted")
