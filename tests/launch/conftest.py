@@ -23,9 +23,10 @@ import pytest
 import ringsync
 from ringsync.launch.stacks import ask_for_stacks
 
+from ..marks import MARK, marked
+
 DEADLINE_S = 20.0
 STACKS_S = 2.0  # for all processes to show their stacks, once a test has failed
-MARK = "RINGSYNC_TEST_MARK"
 # A Python program that becomes another one, for `by`.
 AS_A_COMMAND = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
 
@@ -45,16 +46,6 @@ def launcher_environment(mark: str) -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:
         environment["PYTHONPATH"] = str(Path(ringsync.__file__).parents[1])
     return environment
-
-
-def marked(mark: str) -> set[int]:
-    wanted = f"{MARK}={mark}".encode()
-    found = set()
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if wanted in (directory / "environ").read_bytes().split(b"\0"):
-                found.add(int(directory.name))
-    return found
 
 
 def children(pid: int) -> list[int]:

@@ -217,15 +217,16 @@ def test_much_output_of_many_ranks_is_complete_and_not_mixed(launcher):
 @pytest.mark.parametrize(
     ("np", "options", "expected"),
     [
-        ("1", [], b"a\rb"),
-        ("1", ["--tag-output"], b"[0] a\r[0] b\n"),
-        ("2", ["--no-tag-output"], b"a\rb\na\rb\n"),
+        ("1", [], {b"a\rb"}),
+        ("1", ["--tag-output"], {b"[0] a\r[0] b\n"}),
+        # Lines of two ranks come as they come, but whole.
+        ("2", ["--no-tag-output"], {b"a\rb\na\rb\n", b"a\ra\rb\nb\n"}),
     ],
 )
 def test_tags_are_as_asked(launcher, np, options, expected):
     script = launcher.script("print('a\\rb', end='')")
     done = launcher.run("-np", np, *options, script, text=False)
-    assert sorted(done.stdout) == sorted(expected)
+    assert done.stdout in expected
 
 
 def test_log_files_hold_the_raw_bytes_of_each_rank(launcher):
