@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+from ringsync.launch.codes import CANNOT_EXECUTE, USAGE_ERROR
 from ringsync.launch.descendants import (
     ProcessEnd,
     adopt_orphans,
@@ -32,13 +33,13 @@ from ringsync.launch.link import Link, Message
 from ringsync.launch.output import Stream, open_log, open_missing_standard_streams, say
 from ringsync.launch.relay import Relay
 from ringsync.launch.signals import ASK_FOR_STACKS, SignalInbox
+from ringsync.launch.sink import LAUNCHER
 from ringsync.launch.stacks import ask_for_stacks, show_stacks_when_asked
 from ringsync.launch.tail import Tail
 from ringsync.seconds import seconds_until
 
+_SPEAKER = "[rank_guard]"  # where no launcher of ours speaks to people
 KILL_LIMIT_S = 1.5  # SIGKILL takes milliseconds; longer means a process stuck in the kernel
-_CANNOT_EXECUTE = 126  # as a shell says it
-_USAGE_ERROR = 2
 
 
 class Charge(NamedTuple):
@@ -92,8 +93,8 @@ def main(words: Sequence[str]) -> int:
     charge = _read(words)
     if charge is None:
         options = "[--rank=N] [--grace-s=S] [--logs=DIR]"
-        say(f"[rank_guard] usage: rank_guard.py {options} -- program args")
-        return _USAGE_ERROR
+        say(f"{_SPEAKER} usage: rank_guard.py {options} -- program args")
+        return USAGE_ERROR
     with (
         selectors.DefaultSelector() as selector,
         SignalInbox(signal.SIGCHLD, *ASK_FOR_STACKS) as inbox,
@@ -111,7 +112,7 @@ class Guard:
         self._charge = charge
         self._selector = selector
         self._inbox = inbox
-        self._relay = Relay(selector)
+        self._relay = Relay(selector, _SPEAKER if charge.link < 0 else LAUNCHER)
         self._tail = Tail()
         self._pid = 0
         self._end: ProcessEnd | None = None
@@ -137,7 +138,11 @@ class Guard:
             self._start()
         except OSError as error:
             self._report("unstarted", reason=str(error))
-            return _CANNOT_EXECUTE
+            if self._link is None:
+                rank, program = self._charge.rank, self._charge.command[0]
+                words = f"rank {rank} could not start {program!r}: {error}. Run it by itself."
+                say(f"{_SPEAKER} {words}")
+            return CANNOT_EXECUTE
         while not self._is_over():
             self._turn(self._kill_at_s)
         left = self._kill_rest()

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from ringsync.endings import STALL_CODE
 from ringsync.jobs.channels import write_message
+from ringsync.launch.codes import CONFIGURATION_ERROR, NO_PERMISSION
 from ringsync.launch.descendants import ProcessEnd, signal_name
 from ringsync.launch.job import Job
 
@@ -25,11 +27,11 @@ _LONGEST_QUOTE = 300  # characters of what a rank wrote that the last words repe
 # again later, no access, configuration.
 _UNCAUGHT_EXCEPTION = 1
 _EXCEPTION_STATUS = {
-    "ringsync.errors.StallError": 75,
-    "ringsync.errors.TimedOutError": 75,
-    "ringsync.errors.RendezvousError": 75,
-    "ringsync.errors.AuthenticationError": 77,
-    "ringsync.errors.ConfigError": 78,
+    "ringsync.errors.StallError": STALL_CODE,
+    "ringsync.errors.TimedOutError": STALL_CODE,
+    "ringsync.errors.RendezvousError": STALL_CODE,
+    "ringsync.errors.AuthenticationError": NO_PERMISSION,
+    "ringsync.errors.ConfigError": CONFIGURATION_ERROR,
 }
 
 

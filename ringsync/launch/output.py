@@ -12,10 +12,11 @@ import signal
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
+from ringsync.launch.codes import OUTPUT_ERROR
 from ringsync.launch.sink import Sink
 from ringsync.launch.tail import Tail
 
-READER_GONE, OUTPUT_ERROR = 128 + signal.SIGPIPE, 74  # 74: EX_IOERR of sysexits.h
+READER_GONE = 128 + signal.SIGPIPE
 
 _STDOUT = 1
 _STDERR = 2  # the highest standard descriptor; os.open always takes the lowest free number
@@ -185,7 +186,7 @@ class Stream:
         try:
             self._log.write(data)
         except OSError as error:
-            self._sink.write(f"[ringsyncrun] {error}; {self._log.name} ends here.\n".encode())
+            self._sink.tell(f"{error}; {self._log.name} ends here.")
             self._log.close()
             self._log = None
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, cast
 
+from ringsync.launch.codes import SOFTWARE_ERROR
 from ringsync.launch.descendants import ProcessEnd, await_end, children_of, kill_children
 from ringsync.launch.guard import KILL_LIMIT_S
 from ringsync.launch.link import Message
 from ringsync.launch.outcome import RankRecord
 from ringsync.launch.spawn import GuardProcess
 
-SOFTWARE_ERROR = 70  # of sysexits.h
 # A guard that is silent for so long after its rank's end is stopped or stuck: it tells of it within
 # 3 ms, 80 with 40 busy ranks on 2 cores. To be hasty would end a good job on a host under load, to
 # be slow costs time only where a guard has failed.

@@ -13,6 +13,7 @@ import selectors
 # A pipe that is ready takes this much at once (PIPE_BUF on Linux), unless another descriptor of
 # the same pipe has filled it since.
 _WRITE_BYTES = 4096
+LAUNCHER = "[ringsyncrun]"
 
 
 class Sink:
@@ -28,8 +29,17 @@ class Sink:
         error: Why nothing more can be written, or None.
     """
 
-    def __init__(self, descriptor: int, selector: selectors.BaseSelector) -> None:
-        """Find out whether `descriptor` can be waited for; the selector must outlive this."""
+    def __init__(
+        self, descriptor: int, selector: selectors.BaseSelector, speaker: str = LAUNCHER
+    ) -> None:
+        """Find out whether `descriptor` can be waited for.
+
+        Args:
+            descriptor: Of the stream.
+            selector: Of the owner; must outlive this.
+            speaker: Put before what the owner tells itself.
+        """
+        self._speaker = speaker
         self.error: OSError | None = None
         self._descriptor = descriptor
         self._selector = selector
@@ -62,6 +72,10 @@ class Sink:
         self._pending += data
         while not self._is_queued and self._pending:
             self._write_some()
+
+    def tell(self, text: str) -> None:
+        """Write a line of the owner itself."""
+        self.write(f"{self._speaker} {text}\n".encode(errors="surrogateescape"))
 
     def close(self) -> None:
         """Let go of the stream; what waits is lost."""

@@ -13,6 +13,7 @@ import signal
 import time
 
 from ringsync.errors import ConfigError
+from ringsync.launch.codes import OUTPUT_ERROR, SOFTWARE_ERROR
 from ringsync.launch.descendants import ProcessEnd, adopt_orphans, signal_name
 from ringsync.launch.guard import KILL_LIMIT_S
 from ringsync.launch.job import Job
@@ -27,9 +28,9 @@ from ringsync.launch.outcome import (
     write_report,
     write_summary,
 )
-from ringsync.launch.output import OUTPUT_ERROR, READER_GONE, Stream
+from ringsync.launch.output import READER_GONE, Stream
 from ringsync.launch.placement import places
-from ringsync.launch.ranks import SOFTWARE_ERROR, Ranks
+from ringsync.launch.ranks import Ranks
 from ringsync.launch.relay import Relay
 from ringsync.launch.signals import ASK_FOR_STACKS, SignalInbox
 from ringsync.launch.spawn import start_guard

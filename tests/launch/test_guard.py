@@ -176,6 +176,21 @@ def test_a_search_for_children_finds_what_the_lists_say():
         child.kill()
 
 
+def test_a_guard_without_a_launcher_says_what_it_says_in_its_own_name(tmp_path):
+    run = [sys.executable, str(GUARD), "--rank=3", f"--logs={tmp_path}", "--", "/no/such/program"]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 126
+    assert done.stderr.startswith("[rank_guard] rank 3 could not start '/no/such/program': [Errno")
+    script = "import os, signal; os.kill(os.getppid(), signal.SIGUSR1); signal.pause()"
+    with subprocess.Popen(
+        [*run[:2], "--grace-s=0.1", "--", sys.executable, "-S", "-c", script],
+        stderr=subprocess.PIPE,
+    ) as guard:
+        said = guard.stderr.readline()
+        guard.terminate()
+    assert said.startswith(b"[rank_guard] rank 0 (pid ")
+
+
 def test_a_guard_says_how_it_is_used():
     for words in (["sh"], ["--nonsense=1", "--", "sh"], ["--rank=x", "--", "sh"]):
         done = subprocess.run(
