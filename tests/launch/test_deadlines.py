@@ -1,17 +1,17 @@
 """Nothing is waited for without end: no paused reader, no silent guard, no ignored signal."""
 
+import itertools
 import os
 import select
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 import ringsync as rs
 from ringsync.errors import TimedOutError
-from ringsync.launch.descendants import kill_children
+from ringsync.launch.descendants import ProcessEnd, kill_children
 
 from .conftest import DEADLINE_S
 from .test_run_failures import SCRIPT, WAITING
@@ -167,16 +167,12 @@ def test_a_limit_of_months_is_one(launcher):  # noqa: ARG001 - whose temporary d
 
 
 def test_what_dies_and_is_born_again_and_again_is_not_killed_for_ever(monkeypatch):
-    def new_children():
-        born.append(subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"]))
-        return frozenset([born[-1].pid])
-
-    born = []
-    monkeypatch.setattr("ringsync.launch.descendants.children_of", new_children)
-    sweep = kill_children(time.monotonic() + 0.2)
-    for child in born:
-        child.returncode = 0  # reaped there, but for the last one
-    assert sweep.left == {born[-1].pid}
-    os.kill(born[-1].pid, signal.SIGKILL)
-    os.waitpid(born[-1].pid, 0)
-    assert len(sweep.ended) >= 1
+    numbers = itertools.count(1)
+    for name, stand_in in {
+        "children_of": lambda: frozenset([next(numbers)]),
+        "send_signal": lambda *_: None,
+        "reap": lambda _: ProcessEnd(None, signal.SIGKILL),
+    }.items():
+        monkeypatch.setattr(f"ringsync.launch.descendants.{name}", stand_in)
+    sweep = kill_children(time.monotonic() + 0.05)
+    assert sweep.left == {len(sweep.ended) + 1}
