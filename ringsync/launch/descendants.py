@@ -106,11 +106,14 @@ def children_of(pid: int | None = None) -> frozenset[int]:
         pid: The process; None means this one.
 
     Returns:
-        Process ids; empty if the process is gone.
+        Process ids; empty if the process is gone, or where /proc is missing or another pid
+        namespace's, whose numbers mean nothing here.
 
     Cost: A file per thread of the process; where the kernel has no such files, one per process of
         this host.
     """
+    if not _is_proc_ours():
+        return frozenset()
     found: set[int] = set()
     tasks = f"/proc/{'self' if pid is None else pid}/task"
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -222,6 +225,14 @@ def kill_children(deadline_s: float, spared: frozenset[int] = frozenset()) -> Sw
         if not ended and not _await_end_of_any(alive, deadline_s - time.monotonic()):
             return sweep._replace(left=alive)
     return sweep
+
+
+@functools.cache
+def _is_proc_ours() -> bool:
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115 - see the imports
+    except OSError:
+        return False
 
 
 def _children_by_search(parent: int) -> frozenset[int]:

@@ -140,6 +140,8 @@ NO_LISTS = (
     "descendants.open = open_but_lists; descendants.has_lists_of_children.cache_clear(); "
     "descendants.os.path.exists = lambda path: False"
 )
+# As in a new pid namespace with the /proc of the old one.
+ALIEN_PROC = "descendants.os.readlink = lambda path: '1'"
 NO_CHILDREN = "guard.children_of = descendants.children_of = lambda pid=None: frozenset()"
 # Asked for the first time, as a process is whose parent is outside its pid namespace.
 NO_PARENT = "first, ask = [0], os.getppid; os.getppid = lambda: first.pop() if first else ask()"
@@ -155,7 +157,9 @@ def run_bare(before, *command):
 
 
 @pytest.mark.parametrize(
-    "before", [NO_CHILDREN, NO_LISTS, NO_PARENT], ids=["children", "lists", "parent"]
+    "before",
+    [NO_CHILDREN, NO_LISTS, ALIEN_PROC, NO_PARENT],
+    ids=["children", "lists", "proc", "parent"],
 )
 def test_a_guard_sees_the_end_of_its_rank_whatever_it_cannot_see(before):
     done = run_bare(before, "sh", "-c", "exit 7")
