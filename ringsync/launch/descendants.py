@@ -217,13 +217,14 @@ def kill_children(deadline_s: float, spared: frozenset[int] = frozenset()) -> Sw
     """
     sweep = Sweep({}, frozenset())
     while alive := children_of() - spared:
-        if time.monotonic() >= deadline_s:  # also where something dies, and is born, in each turn
-            return sweep._replace(left=alive)
         send_signal(alive, signal.SIGKILL)
         ended = {pid: end for pid in alive if (end := reap(pid)) is not None}
         sweep.ended.update(ended)
-        if not ended and not _await_end_of_any(alive, deadline_s - time.monotonic()):
-            return sweep._replace(left=alive)
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:  # also where something dies, and something is born, in each turn
+            return sweep._replace(left=children_of() - spared)
+        if not ended:
+            _await_end_of_any(alive, left_s)
     return sweep
 
 
@@ -258,7 +259,7 @@ def _collect(pid: int, options: int) -> ProcessEnd | None:
     return ProcessEnd(None, result.si_status)
 
 
-def _await_end_of_any(children: Iterable[int], limit_s: float) -> bool:
+def _await_end_of_any(children: Iterable[int], limit_s: float) -> None:
     with contextlib.ExitStack() as stack:
         poll = select.poll()
         for pid in children:
@@ -267,10 +268,10 @@ def _await_end_of_any(children: Iterable[int], limit_s: float) -> bool:
             except OSError as error:
                 if error.errno not in _FULL:
                     raise
-                break  # the end of any other wakes us as well; all have been sent SIGKILL
+                break  # it wakes us later or not at all; it has been sent SIGKILL all the same
             stack.callback(os.close, descriptor)
             poll.register(descriptor, select.POLLIN)
-        return limit_s > 0 and bool(poll.poll(1000 * limit_s))
+        poll.poll(1000 * limit_s)
 
 
 def _load_prctl() -> Callable[..., int]:

@@ -1,5 +1,6 @@
 """Nothing is waited for without end: no paused reader, no silent guard, no ignored signal."""
 
+import errno
 import itertools
 import os
 import select
@@ -11,7 +12,7 @@ import pytest
 
 import ringsync as rs
 from ringsync.errors import TimedOutError
-from ringsync.launch.descendants import ProcessEnd, kill_children
+from ringsync.launch.descendants import ProcessEnd, Sweep, children_of, kill_children
 
 from .conftest import DEADLINE_S
 from .test_run_failures import SCRIPT, WAITING
@@ -31,11 +32,11 @@ FLOOD = """
         pipe.write(b"x")
     signal.pause()
 """
-# The launcher with a guard's time to report cut short.
+# The launcher with the times that it gives a guard cut short.
 IMPATIENT = (
     "-c",
-    "import sys; from ringsync.launch import cli, ranks; ranks.REPORT_LIMIT_S = 0.5; "
-    "sys.exit(cli.main())",
+    "import sys; from ringsync.launch import cli, ranks, supervise; "
+    "ranks.REPORT_LIMIT_S = 0.5; supervise.KILL_LIMIT_S = 0.1; sys.exit(cli.main())",
 )
 
 
@@ -53,7 +54,7 @@ def test_a_signal_ends_a_job_whose_reader_has_paused(launcher, paused):
     path = launcher.directory / "full"
     os.mkfifo(path)
     told = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    options = {"stdout": paused, "stderr": subprocess.PIPE}
+    options = {"by": IMPATIENT, "stdout": paused, "stderr": subprocess.PIPE}
     running = launcher.start("-np", "1", "--grace-period", "0", script, **options)
     assert select.select([told], [], [], DEADLINE_S)[0]
     os.close(told)
@@ -118,17 +119,25 @@ def test_a_guard_that_is_stopped_hides_no_later_end(launcher, then, code):
     assert running.members() == set()
 
 
-def test_an_end_of_which_no_guard_has_told_is_no_success(launcher):
+@pytest.mark.parametrize(
+    ("heard", "words"),
+    [
+        ("None if message.kind == 'ended' else message", "ended without a word of how its rank"),
+        ("message._replace(descriptor=None)", "no descriptor is left to watch rank 0 with"),
+    ],
+)
+def test_what_no_guard_has_told_in_full_is_no_success(launcher, heard, words):
     deaf = (
         "import sys; from ringsync.launch import cli, ranks; "
         "hear = ranks.Ranks._on_report; "
+        f"listen = lambda message: {heard}; "
         "ranks.Ranks._on_report = lambda self, rank, message: "
-        "None if message.kind == 'ended' else hear(self, rank, message); "
+        "(told := listen(message)) and hear(self, rank, told); "
         "sys.exit(cli.main())"
     )
-    done = launcher.run("-np", "2", "sh", "-c", "exit 7", by=("-c", deaf))
+    done = launcher.run("-np", "1", "sh", "-c", "exit 7", by=("-c", deaf))
     assert done.returncode == 70
-    assert "ended without a word of how its rank did" in done.stderr
+    assert words in done.stderr
 
 
 def test_times_of_months_are_no_error(launcher):
@@ -162,10 +171,6 @@ def test_ranks_do_not_outlive_a_killed_caller_that_ignored_sigterm(launcher):
     running.wait_until_gone(10)
 
 
-def test_a_limit_of_months_is_one(launcher):  # noqa: ARG001 - whose temporary directory it is
-    assert rs.run(lambda: 7, np=1, timeout_s=100 * 86_400) == [7]
-
-
 def test_what_dies_and_is_born_again_and_again_is_not_killed_for_ever(monkeypatch):
     numbers = itertools.count(1)
     for name, stand_in in {
@@ -176,3 +181,15 @@ def test_what_dies_and_is_born_again_and_again_is_not_killed_for_ever(monkeypatc
         monkeypatch.setattr(f"ringsync.launch.descendants.{name}", stand_in)
     sweep = kill_children(time.monotonic() + 0.05)
     assert sweep.left == {len(sweep.ended) + 1}
+
+
+def test_a_full_table_of_descriptors_keeps_nothing_from_being_killed(monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with subprocess.Popen(["sleep", "60"]) as child:
+        others = children_of() - {child.pid}
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+        sweep = kill_children(time.monotonic() + 0.5, others)
+        child.returncode = 0  # reaped there
+    assert sweep == Sweep({child.pid: ProcessEnd(None, signal.SIGKILL)}, frozenset())

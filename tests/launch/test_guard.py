@@ -125,7 +125,9 @@ def test_a_guard_ends_its_rank_when_a_launcher_of_another_kind_dies(launcher):
 
 # A guard that sees less of the system than usual.
 BARE = """
-import builtins, os, sys
+import builtins, os, sys, types
+sys.modules["ringsync"] = types.ModuleType("ringsync")  # in its root's place, as in rank_guard.py
+sys.modules["ringsync"].__path__ = [{root!r}]
 from ringsync.launch import descendants, guard
 
 def open_but_lists(path):
@@ -149,7 +151,7 @@ NO_PARENT = "first, ask = [0], os.getppid; os.getppid = lambda: first.pop() if f
 
 def run_bare(before, *command):
     return subprocess.run(
-        [sys.executable, "-c", BARE.format(before=before), *command],
+        [sys.executable, "-c", BARE.format(before=before, root=str(GUARD.parents[1])), *command],
         capture_output=True,
         timeout=20,
         check=False,
