@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import ringsync as rs
 import ringsync.launch
+from ringsync.errors import RingsyncError
 from ringsync.launch import descendants
 
 from .conftest import AS_A_COMMAND, children
@@ -41,6 +43,17 @@ def test_kill_9_of_a_guard_ends_its_rank_and_the_job(launcher):
     assert job_directories() == []
     words = f"guard lost (the guard of rank 1 (pid {guard}) killed by signal 9 (SIGKILL))"
     assert words in running.text.decode()
+
+
+@pytest.mark.usefixtures("launcher")
+def test_run_names_a_guard_that_is_killed_and_not_the_launcher():
+    def end_the_guard():
+        os.kill(os.getppid(), signal.SIGKILL)
+        signal.pause()
+
+    words = r"^\[run\] the guard of rank 0 \(pid \d+\) killed by signal 9 \(SIGKILL\); all ranks"
+    with pytest.raises(RingsyncError, match=words):
+        rs.run(end_the_guard, np=1)
 
 
 def test_kill_9_of_all_guards_ends_everything(launcher):

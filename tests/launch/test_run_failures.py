@@ -281,16 +281,6 @@ def test_a_launcher_that_is_killed_is_told_and_leaves_no_rank(launcher):
     running.wait_until_gone(5)
 
 
-def test_a_guard_that_is_killed_is_named_and_not_the_launcher():
-    def end_the_guard():
-        os.kill(os.getppid(), signal.SIGKILL)
-        signal.pause()
-
-    words = r"^\[run\] the guard of rank 0 \(pid \d+\) killed by signal 9 \(SIGKILL\); all ranks"
-    with pytest.raises(RingsyncError, match=words):
-        rs.run(end_the_guard, np=1)
-
-
 def test_a_stream_that_cannot_be_written_ends_the_ranks(monkeypatch):
     class Closed:
         def write(self, _):
