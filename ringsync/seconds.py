@@ -1,13 +1,15 @@
-"""How long a caller lets something take, as the engine is told it."""
+"""How long a caller lets something take, as the engine and a selector are told it."""
 
 from __future__ import annotations
 
+import time
 from numbers import Real
 
 from ringsync.errors import ConfigError
 
 # 30 years: an int beyond every float is as good.
 LONGEST_S = 1e9
+_LONGEST_WAIT_S = 86_400.0  # epoll counts milliseconds in an int, which ends at 24.8 days
 
 
 def checked_seconds(place: str, timeout_s: float) -> float:
@@ -29,3 +31,17 @@ def checked_seconds(place: str, timeout_s: float) -> float:
             "out to take RINGSYNC_TIMEOUT_S."
         )
     return float(min(timeout_s, LONGEST_S))
+
+
+def seconds_until(at_s: float | None) -> float | None:
+    """Settle how long a selector may wait for a moment; whoever waits looks at the clock again.
+
+    Args:
+        at_s: The moment, of `time.monotonic()`, or None if there is none.
+
+    Returns:
+        Seconds from now, 0 or more and a day at most; None for None.
+    """
+    if at_s is None:
+        return None
+    return min(max(0.0, at_s - time.monotonic()), _LONGEST_WAIT_S)

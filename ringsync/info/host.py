@@ -5,12 +5,13 @@ Each call is tried rather than looked up, because containers forbid some for rea
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import resource
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ringsync.info.finding import Finding
@@ -18,6 +19,7 @@ from ringsync.info.finding import Finding
 _PTRACE_SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 _CGROUP = Path("/sys/fs/cgroup")
+_LIST_OF_CHILDREN = Path("/proc/thread-self/children")  # CONFIG_PROC_CHILDREN
 _MIB = 2**20
 
 
@@ -43,6 +45,7 @@ def look_at_host() -> list[Finding]:
             "the end of a rank is seen at once",
             "Ranks cannot be watched without pidfd_open; allow it, or use Linux 5.3 or newer.",
         ),
+        _children(),
         _reach(),
         _open_files(),
     ]
@@ -99,9 +102,27 @@ def _tried(name: str, make: Callable[[], int], purpose: str, advice: str) -> Fin
     return Finding(name, True, purpose)
 
 
+def _children() -> Finding:
+    try:
+        _LIST_OF_CHILDREN.read_text()
+    except OSError as error:
+        return Finding(
+            "children", False, f"not listed: {error}; guards search all processes for them instead"
+        )
+    return Finding("children", True, "what ranks have started is found at once")
+
+
 def _reach() -> Finding:
     """Try as ranks do: between two processes that are each other's siblings."""
-    number = _errno_of_reach()
+    try:
+        number = _errno_of_reach()
+    except OSError as error:  # no room for two more processes, or for a pipe
+        return Finding(
+            "process_vm_readv",
+            False,
+            f"could not be tried: {error}",
+            "Ask again when fewer processes run here, or raise the limit that ulimit -u shows.",
+        )
     if number == 0:
         return Finding("process_vm_readv", True, "ranks copy large arrays in one step")
     scope = _read(_PTRACE_SCOPE)
@@ -122,33 +143,41 @@ def _reach() -> Finding:
 def _errno_of_reach() -> int:
     """Have one child read a byte of another; 0 if it could, else why not."""
     word = ctypes.c_char(b"x")  # at one address in both children, which are copies of this process
-    ear, mouth = os.pipe()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _sleeper() as sleeper:
         # Of threads, which OpenBLAS has; the children make system calls and end.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return _errno_between(ear, mouth, ctypes.addressof(word))
+        reader = os.fork()
+        if reader == 0:
+            number = errno.EIO
+            try:
+                number = _errno_of_read(sleeper, ctypes.addressof(word))
+            finally:
+                os._exit(number)
+        return os.waitstatus_to_exitcode(os.waitpid(reader, 0)[1])
 
 
-def _errno_between(ear: int, mouth: int, address: int) -> int:
-    sleeper = os.fork()
+@contextlib.contextmanager
+def _sleeper() -> Iterator[int]:
+    """A child that does nothing, for as long as it is needed; yields its process id."""
+    ear, mouth = os.pipe()
+    try:
+        sleeper = os.fork()
+    except OSError:
+        os.close(mouth)
+        os.close(ear)
+        raise
     if sleeper == 0:
         try:
             os.close(mouth)
             os.read(ear, 1)  # until the parent closes the other end, or is gone
         finally:
             os._exit(0)
-    reader = os.fork()
-    if reader == 0:
-        number = errno.EIO
-        try:
-            number = _errno_of_read(sleeper, address)
-        finally:
-            os._exit(number)
-    status = os.waitstatus_to_exitcode(os.waitpid(reader, 0)[1])
-    os.close(mouth)
     os.close(ear)
-    os.waitpid(sleeper, 0)
-    return status
+    try:
+        yield sleeper
+    finally:
+        os.close(mouth)
+        os.waitpid(sleeper, 0)
 
 
 class _Vector(ctypes.Structure):

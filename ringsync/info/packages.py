@@ -32,6 +32,7 @@ _MPIS = {
     "Intel MPI": ("impi-rt", re.compile(r"Intel\(R\) MPI Library[^\n]*Version (\S+)")),
 }
 _DRIVER = Path("/proc/driver/nvidia/version")
+_GPUS = "/proc/driver/nvidia/gpus/*/information"
 _CUDA = ("/usr/local/cuda/lib64/libcudart.so*", "/usr/lib/*-linux-gnu/libcudart.so*")
 _NCCL = (
     "/usr/lib/*-linux-gnu/libnccl.so*",
@@ -175,13 +176,17 @@ def _driver() -> Finding:
             "In a container: start it with --gpus all.",
         )
     version = re.search(r"\d+\.\d+[\d.]*", text)
-    models = sorted(
-        match[1].strip()
-        for path in glob.glob("/proc/driver/nvidia/gpus/*/information")  # noqa: PTH207 - a pattern
-        if (match := re.search(r"Model:(.*)", Path(path).read_text(errors="replace")))
-    )
+    models = sorted(_model(Path(path)) for path in glob.glob(_GPUS))  # noqa: PTH207 - a pattern
     found = [version[0] if version else "of unknown version", *(models or ["no GPU is shown"])]
     return Finding("NVIDIA driver", True, ", ".join(found))
+
+
+def _model(information: Path) -> str:
+    try:
+        match = re.search(r"Model:(.*)", information.read_text(errors="replace"))
+    except OSError as error:
+        return f"a GPU that cannot be looked at: {error}"
+    return match[1].strip() if match else "a GPU of unknown model"
 
 
 def _cuda() -> Finding:

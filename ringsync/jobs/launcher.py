@@ -18,12 +18,16 @@ import time
 from typing import TextIO
 
 from ringsync.jobs.request import Request, encode_request
+from ringsync.seconds import seconds_until
 
 _READ_BYTES = 64 * 1024  # the usual capacity of a pipe
 # Blocked from the first line on: they wait until the launcher heeds them, and end nothing halfway.
+# SIGTERM is how this process, and the kernel at its end, has the launcher end the job; one that
+# ignores it would leave that to its children by exec.
 _BEGIN_LAUNCHER = (
     "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, "
-    "[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])"
+    "[signal.SIGINT, signal.SIGTERM, signal.SIGHUP]); "
+    "signal.signal(signal.SIGTERM, signal.SIG_DFL)"
 )
 
 
@@ -74,7 +78,7 @@ def run_launcher(request: Request, descriptors: tuple[int, ...], timeout_s: floa
             _send(process, request)
             if output.carry(deadline_s):
                 return True
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, it leaves no process of the job behind
             is_interrupt = isinstance(error, KeyboardInterrupt)
             _end(process, output, signal.SIGINT if is_interrupt else signal.SIGTERM, is_interrupt)
             raise
@@ -97,9 +101,8 @@ class _Output:
                 if pipe is not None and not pipe.closed:
                     selector.register(pipe, selectors.EVENT_READ, index)
             while selector.get_map():
-                left_s = None if deadline_s is None else deadline_s - time.monotonic()
-                ready = selector.select(left_s)
-                if left_s is not None and left_s <= 0:
+                ready = selector.select(seconds_until(deadline_s))
+                if deadline_s is not None and time.monotonic() >= deadline_s:
                     return False
                 for key, _ in ready:
                     data = os.read(key.fd, _READ_BYTES)

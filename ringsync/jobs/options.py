@@ -8,15 +8,12 @@ from __future__ import annotations
 import math
 import operator
 import os
-import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, cast
 
 from ringsync.errors import ConfigError
-from ringsync.jobs.request import MOST_RANKS
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from ringsync.jobs.request import MOST_RANKS, is_variable_name
+from ringsync.seconds import LONGEST_S
 
 
 class Options(TypedDict, total=False):
@@ -134,17 +131,24 @@ def _path(name: str, value: object) -> str | None:
 def _variables(name: str, value: object) -> dict[str, str]:
     if value is None:
         return {}
+    # What variables hold is often secret, so no message shows it.
     if not isinstance(value, Mapping):
         raise ConfigError(
-            f"[run] {name}={value!r} is no dictionary of variables. Write "
+            f"[run] {name} is a {type(value).__name__}, no dictionary of variables. Write "
             f"{name}={{'NAME': 'text'}}."
         )
     for key, text in value.items():
-        is_name = isinstance(key, str) and _NAME.fullmatch(key)
-        if not is_name or not isinstance(text, str) or "\0" in text:
+        if not isinstance(key, str) or not is_variable_name(key):
+            shown = repr(key.partition("=")[0]) if isinstance(key, str) else type(key).__name__
             raise ConfigError(
-                f"[run] {name}: {key!r}: {text!r} is no variable; a name and its text are "
-                f"expected. Write {name}={{'NAME': 'text'}}."
+                f"[run] {name}: {shown} is no variable's name; letters, digits and _ are expected. "
+                f"Write {name}={{'NAME': 'text'}}."
+            )
+        if not isinstance(text, str) or "\0" in text:
+            kind = "text with a zero byte" if isinstance(text, str) else type(text).__name__
+            raise ConfigError(
+                f"[run] {name}: {key!r} is given {kind}; plain text is expected. Write "
+                f"{name}={{'NAME': 'text'}}."
             )
     return dict(value)
 
@@ -161,9 +165,9 @@ def _limit(name: str, value: object) -> float | None:
 def _seconds(name: str, value: object) -> float:
     try:
         seconds = math.nan if isinstance(value, bool | str) else float(cast(float, value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last one of an int beyond every float
         seconds = math.nan
-    if not 0 <= seconds < sys.maxsize / 1e9:
+    if not 0 <= seconds < LONGEST_S:
         raise ConfigError(
             f"[run] {name}={value!r} is not a number of seconds, 0 or more. Write a plain number, "
             "for example 30."

@@ -9,11 +9,11 @@ import functools
 import io
 import json
 import linecache
+import os
 import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import CodeType
 from typing import Any, BinaryIO
 
@@ -173,7 +173,7 @@ def _guilty_part(call: Call) -> str:
     for name, value in parts:
         try:
             dump(value, io.BytesIO())
-        except Exception:
+        except Exception:  # objects decide themselves what their pickling raises
             return f"{name}, a {type(value).__name__},"
     return f"the function {getattr(call.fn, '__qualname__', call.fn)!r}, or what it refers to,"
 
@@ -188,5 +188,7 @@ def _sources() -> dict[str, list[str]]:
     return {
         name: entry[2]
         for name, entry in list(linecache.cache.items())
-        if len(entry) == 4 and entry[1] is None and not Path(name).exists()  # noqa: PLR2004
+        if len(entry) == 4  # noqa: PLR2004 - size, time, lines, full name; a lazy entry is shorter
+        and entry[1] is None
+        and not os.path.exists(name)  # noqa: PTH110 - pathlib raises at a name too long for files
     }

@@ -6,9 +6,11 @@ Facts only; neither side's behaviour is here.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MOST_RANKS = 4096  # a typing error beyond it would exhaust process ids before it could be stopped
 
 
@@ -41,6 +43,18 @@ class Request:
     grace_s: float = 3.0
     start_timeout_s: float | None = None
     is_verbose: bool = False
+
+
+def is_variable_name(text: str) -> bool:
+    """Tell whether a shell could name a variable of the environment so.
+
+    Args:
+        text: As given.
+
+    Returns:
+        True for letters, digits and `_`, without a digit at the beginning.
+    """
+    return _NAME.fullmatch(text) is not None
 
 
 def encode_request(request: Request) -> bytes:

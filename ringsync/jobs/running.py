@@ -21,6 +21,14 @@ from ringsync.jobs.request import Request
 
 T = TypeVar("T")
 
+# Why a job may end other than by its ranks, as the launcher's report names it; {} is the detail.
+_OTHER_CAUSES = {
+    "interrupted": "the launcher was sent {}, and the ranks have been ended. Look who sent it.",
+    "guard lost": "{}; all ranks have been ended. Look what killed or stopped that guard.",
+    "output closed": "the launcher's output cannot be written ({}); all ranks have been ended. "
+    "Look who closed it.",
+}
+
 
 def run(
     fn: Callable[..., T],
@@ -123,10 +131,8 @@ class _Ended:
         if first is not None:
             raise self._exception(first)
         if cause != "success":
-            raise RingsyncError(
-                f"[run] the launcher was ended ({cause}, {self._outcome['detail']}), and the ranks "
-                "with it. Look who ended it."
-            )
+            words = _OTHER_CAUSES[cause].format(self._outcome["detail"])
+            raise RingsyncError(f"[run] {words}")
         return [self._result(rank) for rank in range(self._size)]
 
     def _late(self, undone: tuple[int, ...], over_s: float) -> TimedOutError:

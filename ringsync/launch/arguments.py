@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ringsync.errors import ConfigError
 from ringsync.jobs.request import MOST_RANKS
 from ringsync.launch.hosts import Host, parse_hosts
 from ringsync.launch.placement import physical_core_count
+from ringsync.seconds import LONGEST_S
 from ringsync.version import __version__
 
 # Options followed by a value of their own, so that the command's first word can be told from it.
@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="from SIGTERM to SIGKILL when the job ends early (3)",
     )
-    add("--start-timeout", type=_seconds, metavar="S", help="how long ranks look for each other")
+    add("--start-timeout", type=_limit, metavar="S", help="how long ranks look for each other")
     add(
         "--dump-stacks-after",
         type=_seconds,
@@ -182,6 +182,13 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < sys.maxsize / 1e9:
+    if not 0 <= seconds < LONGEST_S:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+    return seconds
+
+
+def _limit(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} leaves no time; seconds above 0 are expected")
     return seconds

@@ -6,19 +6,20 @@ ends the job. How the job ended goes back through a descriptor, not to people.
 
 from __future__ import annotations
 
-import secrets
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from ringsync.errors import ConfigError
 from ringsync.jobs.request import Request, decode_request
+from ringsync.launch.codes import CONFIGURATION_ERROR, SOFTWARE_ERROR
 from ringsync.launch.descendants import die_with_parent
-from ringsync.launch.directories import name_job_directory, prepare_logs, prepare_timeline
+from ringsync.launch.directories import prepare_logs, prepare_timeline
 from ringsync.launch.job import Job
 from ringsync.launch.output import open_missing_standard_streams, say
-from ringsync.launch.running import CONFIGURATION_ERROR, SOFTWARE_ERROR, refuse, run_job
+from ringsync.launch.running import refuse, run_job, settle
 from ringsync.launch.spawn import is_foreign, share_cores, shared_environment
 from ringsync.launch.stacks import show_stacks_when_asked
 
@@ -57,22 +58,15 @@ def _settle(request: Request) -> Job:
                 "it out."
             )
         environment[name] = value
-    if request.start_timeout_s is not None:
-        environment["RINGSYNC_START_TIMEOUT_S"] = f"{request.start_timeout_s:g}"
     remark = share_cores(environment, request.size)
     if remark is not None and request.is_verbose:
         say(remark)
-    job_id = secrets.token_hex(8)
-    is_tagged = request.is_tagged
-    return Job(
-        command=request.command,
-        size=request.size,
-        job_id=job_id,
-        rendezvous=name_job_directory(job_id),
-        environment=environment,
+    return replace(
+        settle(
+            request.command, request.size, environment, request.start_timeout_s, request.is_tagged
+        ),
         timeline=_path(request.timeline),
         log_dir=_path(request.log_dir),
-        is_tagged=request.size > 1 if is_tagged is None else is_tagged,
         grace_s=request.grace_s,
         is_verbose=request.is_verbose,
         descriptors=request.descriptors,

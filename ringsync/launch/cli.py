@@ -5,27 +5,22 @@ The running itself is running.py, which `ringsync.run` comes to by another door.
 
 from __future__ import annotations
 
-import secrets
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ringsync.errors import ConfigError
 from ringsync.info.report import describe_build
 from ringsync.launch.arguments import Arguments, parse_arguments
+from ringsync.launch.codes import CONFIGURATION_ERROR, SOFTWARE_ERROR, USAGE_ERROR
 from ringsync.launch.command import resolve_command
-from ringsync.launch.directories import name_job_directory, prepare_logs, prepare_timeline
+from ringsync.launch.directories import prepare_logs, prepare_timeline
 from ringsync.launch.job import Job
 from ringsync.launch.output import answer, open_missing_standard_streams, say
 from ringsync.launch.placement import choose_size, core_count
-from ringsync.launch.running import (
-    CONFIGURATION_ERROR,
-    SOFTWARE_ERROR,
-    USAGE_ERROR,
-    refuse,
-    run_job,
-)
+from ringsync.launch.running import refuse, run_job, settle
 from ringsync.launch.spawn import share_cores, shared_environment
 from ringsync.launch.stacks import show_stacks_when_asked
 
@@ -73,18 +68,11 @@ def _plan(arguments: Arguments) -> Job:
         )
     size = choose_size(arguments.size, arguments.hosts)
     environment = shared_environment(arguments.exports)
-    if arguments.start_timeout_s is not None:
-        environment["RINGSYNC_START_TIMEOUT_S"] = f"{arguments.start_timeout_s:g}"
-    job_id = secrets.token_hex(8)
-    return Job(
-        command=resolve_command(arguments.command, environment.get("PATH")),
-        size=size,
-        job_id=job_id,
-        rendezvous=name_job_directory(job_id),
-        environment=environment,
+    command = resolve_command(arguments.command, environment.get("PATH"))
+    return replace(
+        settle(command, size, environment, arguments.start_timeout_s, arguments.is_tagged),
         timeline=arguments.timeline and arguments.timeline.absolute(),
         log_dir=arguments.log_dir and arguments.log_dir.absolute(),
-        is_tagged=size > 1 if arguments.is_tagged is None else arguments.is_tagged,
         grace_s=arguments.grace_s,
         is_verbose=arguments.is_verbose,
         stacks_after_s=arguments.stacks_after_s,

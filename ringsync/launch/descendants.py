@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import functools
 import os
 import select
 import signal
@@ -20,6 +22,7 @@ from typing import NamedTuple, cast
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_FULL = (errno.EMFILE, errno.ENFILE)  # no descriptor is left, in this process or on this host
 
 
 class ProcessEnd(NamedTuple):
@@ -103,8 +106,14 @@ def children_of(pid: int | None = None) -> frozenset[int]:
         pid: The process; None means this one.
 
     Returns:
-        Process ids; empty if the process is gone.
+        Process ids; empty if the process is gone, or where /proc is missing or another pid
+        namespace's, whose numbers mean nothing here.
+
+    Cost: A file per thread of the process; where the kernel has no such files, one per process of
+        this host.
     """
+    if not _is_proc_ours():
+        return frozenset()
     found: set[int] = set()
     tasks = f"/proc/{'self' if pid is None else pid}/task"
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -114,7 +123,19 @@ def children_of(pid: int | None = None) -> frozenset[int]:
                 open(f"{tasks}/{task}/children") as file,
             ):
                 found.update(map(int, file.read().split()))
-    return frozenset(found)
+    if found or has_lists_of_children():
+        return frozenset(found)
+    return _children_by_search(os.getpid() if pid is None else pid)
+
+
+@functools.cache
+def has_lists_of_children() -> bool:
+    """Whether the kernel lists the children of a task (CONFIG_PROC_CHILDREN; some sandboxes don't).
+
+    Returns:
+        False where every process has to be asked who its parent is.
+    """
+    return os.path.exists("/proc/thread-self/children")  # noqa: PTH110 - see the imports
 
 
 def descendants() -> frozenset[int]:
@@ -199,9 +220,34 @@ def kill_children(deadline_s: float, spared: frozenset[int] = frozenset()) -> Sw
         send_signal(alive, signal.SIGKILL)
         ended = {pid: end for pid in alive if (end := reap(pid)) is not None}
         sweep.ended.update(ended)
-        if not ended and not _await_end_of_any(alive, deadline_s - time.monotonic()):
-            return sweep._replace(left=alive)
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:  # also where something dies, and something is born, in each turn
+            return sweep._replace(left=children_of() - spared)
+        if not ended:
+            _await_end_of_any(alive, left_s)
     return sweep
+
+
+@functools.cache
+def _is_proc_ours() -> bool:
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115 - see the imports
+    except OSError:
+        return False
+
+
+def _children_by_search(parent: int) -> frozenset[int]:
+    found: set[int] = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with (
+                contextlib.suppress(FileNotFoundError, ProcessLookupError),
+                open(f"/proc/{name}/stat") as file,
+            ):
+                # The name of the program, in brackets, may hold anything; state and parent follow.
+                if int(file.read().rpartition(")")[2].split()[1]) == parent:
+                    found.add(int(name))
+    return frozenset(found)
 
 
 def _collect(pid: int, options: int) -> ProcessEnd | None:
@@ -213,14 +259,19 @@ def _collect(pid: int, options: int) -> ProcessEnd | None:
     return ProcessEnd(None, result.si_status)
 
 
-def _await_end_of_any(children: Iterable[int], limit_s: float) -> bool:
+def _await_end_of_any(children: Iterable[int], limit_s: float) -> None:
     with contextlib.ExitStack() as stack:
         poll = select.poll()
         for pid in children:
-            descriptor = os.pidfd_open(pid)
+            try:
+                descriptor = os.pidfd_open(pid)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                break  # it wakes us later or not at all; it has been sent SIGKILL all the same
             stack.callback(os.close, descriptor)
             poll.register(descriptor, select.POLLIN)
-        return limit_s > 0 and bool(poll.poll(1000 * limit_s))
+        poll.poll(1000 * limit_s)
 
 
 def _load_prctl() -> Callable[..., int]:

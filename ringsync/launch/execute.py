@@ -10,9 +10,8 @@ import signal
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple, NoReturn, cast
 
+from ringsync.launch.codes import CANNOT_EXECUTE
 from ringsync.launch.descendants import die_with_parent
-
-_CANNOT_EXECUTE = 126  # as a shell says it
 
 
 class Executed(NamedTuple):
@@ -52,7 +51,7 @@ def execute(command: Sequence[str]) -> Executed:
         except OSError as error:
             os.write(failure[1], str(error.errno).encode())
         finally:
-            os._exit(_CANNOT_EXECUTE)
+            os._exit(CANNOT_EXECUTE)
     for _, end in (out, err, failure):
         os.close(end)
     with os.fdopen(failure[0]) as told:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+from ringsync.launch.codes import CANNOT_EXECUTE, USAGE_ERROR
 from ringsync.launch.descendants import (
     ProcessEnd,
     adopt_orphans,
@@ -27,46 +28,54 @@ from ringsync.launch.descendants import (
     send_signal_to_groups,
 )
 from ringsync.launch.execute import execute
+from ringsync.launch.limits import restore
 from ringsync.launch.link import Link, Message
 from ringsync.launch.output import Stream, open_log, open_missing_standard_streams, say
 from ringsync.launch.relay import Relay
 from ringsync.launch.signals import ASK_FOR_STACKS, SignalInbox
+from ringsync.launch.sink import LAUNCHER
 from ringsync.launch.stacks import ask_for_stacks, show_stacks_when_asked
 from ringsync.launch.tail import Tail
+from ringsync.seconds import seconds_until
 
+_SPEAKER = "[rank_guard]"  # where no launcher of ours speaks to people
 KILL_LIMIT_S = 1.5  # SIGKILL takes milliseconds; longer means a process stuck in the kernel
-_CANNOT_EXECUTE = 126  # as a shell says it
-_USAGE_ERROR = 2
 
 
 class Charge(NamedTuple):
     """What one guard looks after, and how; its fields are the options of its command line.
+
+    There `-` stands for `_`.
 
     Attributes:
         command: Argument vector of the rank.
         rank: Its number, for words to people.
         output: `tagged` puts `[rank]` before each line, `lines` keeps lines whole, `raw` passes
             bytes on as they come.
-        grace: Seconds between the request to end and SIGKILL.
+        grace_s: Seconds between the request to end and SIGKILL.
         logs: Directory for its raw output, or "".
         link: Descriptor of the socket to the launcher, or -1 under a launcher of another kind.
         remove: Directory to remove should the launcher die, or "".
         hold: Descriptor to keep from the rank and open to the end, or -1; whoever reads its other
             end learns by that when nothing of the rank lives any more.
+        files: Soft limit of open files for the rank, or 0 for the one that is set.
     """
 
     command: tuple[str, ...]
     rank: int = 0
     output: str = "tagged"
-    grace: float = 3.0
+    grace_s: float = 3.0
     logs: str = ""
     link: int = -1
     remove: str = ""
     hold: int = -1
+    files: int = 0
 
     def words(self) -> list[str]:
         """Write it as a command line; see `main`."""
-        options = (f"--{name}={getattr(self, name)}" for name in self._field_defaults)
+        options = [
+            f"--{name.replace('_', '-')}={getattr(self, name)}" for name in self._field_defaults
+        ]
         return [*options, "--", *self.command]
 
 
@@ -83,8 +92,9 @@ def main(words: Sequence[str]) -> int:
     show_stacks_when_asked()
     charge = _read(words)
     if charge is None:
-        say("[rank_guard] usage: rank_guard.py [--rank=N] [--grace=S] [--logs=DIR] -- program args")
-        return _USAGE_ERROR
+        options = "[--rank=N] [--grace-s=S] [--logs=DIR]"
+        say(f"{_SPEAKER} usage: rank_guard.py {options} -- program args")
+        return USAGE_ERROR
     with (
         selectors.DefaultSelector() as selector,
         SignalInbox(signal.SIGCHLD, *ASK_FOR_STACKS) as inbox,
@@ -102,7 +112,7 @@ class Guard:
         self._charge = charge
         self._selector = selector
         self._inbox = inbox
-        self._relay = Relay(selector)
+        self._relay = Relay(selector, _SPEAKER if charge.link < 0 else LAUNCHER)
         self._tail = Tail()
         self._pid = 0
         self._end: ProcessEnd | None = None
@@ -116,18 +126,23 @@ class Guard:
         selector.register(inbox, selectors.EVENT_READ, self._on_signals)
         if self._link is not None:
             selector.register(self._link, selectors.EVENT_READ, self._on_order)
-        else:
-            self._parent_fd = os.pidfd_open(os.getppid())
+        elif parent := os.getppid():  # 0: outside our pid namespace, where nobody can be watched
+            self._parent_fd = os.pidfd_open(parent)
             selector.register(self._parent_fd, selectors.EVENT_READ, self._on_parent_dead)
 
     def run(self) -> int:
         """Start the rank, watch it, end what it leaves behind, report."""
         adopt_orphans()
+        restore(self._charge.files)
         try:
             self._start()
         except OSError as error:
             self._report("unstarted", reason=str(error))
-            return _CANNOT_EXECUTE
+            if self._link is None:
+                rank, program = self._charge.rank, self._charge.command[0]
+                words = f"rank {rank} could not start {program!r}: {error}. Run it by itself."
+                say(f"{_SPEAKER} {words}")
+            return CANNOT_EXECUTE
         while not self._is_over():
             self._turn(self._kill_at_s)
         left = self._kill_rest()
@@ -149,12 +164,11 @@ class Guard:
             log = open_log(charge.logs, name)
             self._relay.attach(Stream(pipe, sink, prefix, log=log, tail=tail))
         descriptor = os.pidfd_open(self._pid)
-        self._report("started", descriptor, pid=self._pid, started=time.time())
+        self._report("started", descriptor, pid=self._pid, started_s=time.time())
         os.close(descriptor)
 
     def _turn(self, until_s: float | None) -> None:
-        wait_s = None if until_s is None else max(0.0, until_s - time.monotonic())
-        for key, _ in self._selector.select(wait_s):
+        for key, _ in self._selector.select(seconds_until(until_s)):
             key.data()
         self._relay.throttle()
 
@@ -198,7 +212,7 @@ class Guard:
         """Ask every process to end; `_is_over` turns True when they have or the grace is over."""
         if self._kill_at_s is not None:
             return
-        self._kill_at_s = time.monotonic() + self._charge.grace
+        self._kill_at_s = time.monotonic() + self._charge.grace_s
         groups = [self._pid] if self._end is None else []
         send_signal_to_groups(groups, number)
         send_signal_to_groups(groups, signal.SIGCONT)  # a stopped process cannot obey
@@ -217,7 +231,9 @@ class Guard:
         self._relay.tell(f"{words} {obstacle}{below}")
 
     def _reap(self) -> None:
-        for pid in children_of():
+        # The rank is known to be a child, also where no list of children can be had.
+        mine = [self._pid] if self._end is None else []
+        for pid in children_of().union(mine):
             end = reap(pid)
             if end is not None and pid == self._pid:
                 self._record_end(end)
@@ -232,9 +248,10 @@ class Guard:
             "ended",
             code=end.code,
             signal=end.signal_number,
-            ended=time.time(),
+            ended_s=time.time(),
             stderr=self._tail.lines,
             exception=self._tail.exception,
+            is_final=self._tail.is_final,
         )
         self._begin_ending(signal.SIGTERM)  # for what it has left running
 
@@ -264,7 +281,8 @@ def _read(words: Sequence[str]) -> Charge | None:
     try:
         border = words.index("--")
         for word in words[:border]:
-            name, _, value = word.removeprefix("--").partition("=")
+            option, _, value = word.removeprefix("--").partition("=")
+            name = option.replace("-", "_")
             options[name] = type(Charge._field_defaults[name])(value)
         return Charge(tuple(words[border + 1 :]), **options)
     except (KeyError, ValueError):

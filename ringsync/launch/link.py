@@ -5,15 +5,18 @@ Orders go down and reports come up; neither is acted upon here.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import json
 import os
 import socket
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-_PACKET_BYTES = 128 * 1024  # a report is bounded by tail.py, far below; sockets take twice this
+# A report is bounded by tail.py, below this even with 12 bytes of JSON for each character; sockets
+# take more than this unless an administrator has lowered net.core.wmem_default.
+_PACKET_BYTES = 128 * 1024
 _DESCRIPTORS = 1
+_TOO_MUCH = "(not reported: net.core.wmem_default is too small for these lines)"
 
 
 class Link:
@@ -40,11 +43,25 @@ class Link:
         self._socket.close()
 
     def send(self, message: Message) -> None:
-        """Send one message; an end that is gone, or takes nothing any more, misses it."""
-        packet = json.dumps({"kind": message.kind, **message.facts}).encode()
-        descriptors = [] if message.descriptor is None else [message.descriptor]
-        with contextlib.suppress(OSError):
-            socket.send_fds(self._socket, [packet], descriptors)
+        """Send one message.
+
+        An end that is gone, or so long stopped that its queue is full, misses it; whoever needs an
+        answer has a deadline for it. Lines of stderr stay behind where they are too much.
+
+        Args:
+            message: What to send.
+
+        Raises:
+            OSError: The system cannot send it.
+        """
+        try:
+            self._send(message)
+        except (ConnectionError, BlockingIOError):
+            return
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE or not message.facts.get("stderr"):
+                raise
+            self.send(message._replace(facts={**message.facts, "stderr": [_TOO_MUCH]}))
 
     def receive(self) -> Iterator[Message]:
         """Yield what has come; after the last message of a closed end `is_open` is False."""
@@ -64,6 +81,11 @@ class Link:
             for descriptor in descriptors:
                 os.set_inheritable(descriptor, False)
             yield Message(facts.pop("kind"), facts, descriptors[0] if descriptors else None)
+
+    def _send(self, message: Message) -> None:
+        packet = json.dumps({"kind": message.kind, **message.facts}).encode()
+        descriptors = [] if message.descriptor is None else [message.descriptor]
+        socket.send_fds(self._socket, [packet], descriptors)
 
 
 class Message(NamedTuple):

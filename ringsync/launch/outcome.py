@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from ringsync.endings import STALL_CODE
 from ringsync.jobs.channels import write_message
+from ringsync.launch.codes import CONFIGURATION_ERROR, NO_PERMISSION
 from ringsync.launch.descendants import ProcessEnd, signal_name
 from ringsync.launch.job import Job
 
@@ -25,11 +27,11 @@ _LONGEST_QUOTE = 300  # characters of what a rank wrote that the last words repe
 # again later, no access, configuration.
 _UNCAUGHT_EXCEPTION = 1
 _EXCEPTION_STATUS = {
-    "ringsync.errors.StallError": 75,
-    "ringsync.errors.TimedOutError": 75,
-    "ringsync.errors.RendezvousError": 75,
-    "ringsync.errors.AuthenticationError": 77,
-    "ringsync.errors.ConfigError": 78,
+    "ringsync.errors.StallError": STALL_CODE,
+    "ringsync.errors.TimedOutError": STALL_CODE,
+    "ringsync.errors.RendezvousError": STALL_CODE,
+    "ringsync.errors.AuthenticationError": NO_PERMISSION,
+    "ringsync.errors.ConfigError": CONFIGURATION_ERROR,
 }
 
 
@@ -44,34 +46,36 @@ class Cause(StrEnum):
     OUTPUT_CLOSED = "output closed"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True)  # not frozen: its guard's reports fill it in, one after the other
 class RankRecord:
-    """What is known of one rank; its guard's reports fill it in.
+    """What is known of one rank.
 
     Attributes:
         rank: Its number.
         pid: Its process id; 0 if it was never started.
-        started: Seconds since 1970; 0 if never.
-        ended: Likewise.
+        started_s: Seconds since 1970; 0 if never.
+        ended_s: Likewise.
         end: How it ended; None if it outlived SIGKILL.
         is_stopped: Whether it ended after the launcher had asked it to.
         stderr: The last lines on its stderr that were not blank.
         exception: What the last traceback there ended with, or "".
+        is_final: Whether nothing followed that traceback.
     """
 
     rank: int
     pid: int = 0
-    started: float = 0.0
-    ended: float = 0.0
+    started_s: float = 0.0
+    ended_s: float = 0.0
     end: ProcessEnd | None = None
     is_stopped: bool = False
     stderr: list[str] = field(default_factory=list)
     exception: str = ""
+    is_final: bool = False
 
     def exit_code(self) -> int:
         """The launcher's exit code if this rank is the first to fail."""
         status = self.end.status if self.end else 128 + signal.SIGKILL
-        if status != _UNCAUGHT_EXCEPTION:
+        if status != _UNCAUGHT_EXCEPTION or not self.is_final:
             return status
         return _EXCEPTION_STATUS.get(self.exception.partition(":")[0], status)
 
@@ -194,7 +198,7 @@ def _failure_words(job: Job, outcome: Outcome, record: RankRecord) -> list[str]:
     logs = f"{log}/" if log else "not kept. Add --log-dir DIR to keep each rank's output"
     return [
         f"rank {record.rank} of {job.size} failed first, "
-        f"{record.ended - record.started:.1f} s after its start; others ended: {others}.",
+        f"{record.ended_s - record.started_s:.1f} s after its start; others ended: {others}.",
         f"  who: host {socket.gethostname()}, pid {record.pid}",
         f"  how: {_how(outcome)}; ringsyncrun exits with {outcome.ending.status}",
         f"  last stderr line: {last}",
@@ -210,7 +214,9 @@ def _how(outcome: Outcome) -> str:
     words = record.end.describe() if record.end else "outlived SIGKILL"
     codes = {_UNCAUGHT_EXCEPTION, *_EXCEPTION_STATUS.values()}  # a rank may choose these itself
     if record.end and record.end.code in codes and record.exception:
-        words += f" after {record.exception[:_LONGEST_QUOTE]}"
+        # What was caught and shown did not end the rank; to tell it is still better than nothing.
+        link = " after" if record.is_final else "; its last traceback ended with"
+        words += f"{link} {record.exception[:_LONGEST_QUOTE]}"
     return words
 
 
@@ -221,8 +227,8 @@ def _rank_summary(record: RankRecord) -> dict[str, object]:
         "rank": record.rank,
         "host": socket.gethostname(),
         "pid": record.pid or None,
-        "started": _moment(record.started),
-        "ended": _moment(record.ended),
+        "started": _moment(record.started_s),
+        "ended": _moment(record.ended_s),
         "exit_code": end.status if end else None,
         "signal": signal_name(number) if number else None,
         "how": end.describe() if end else "outlived SIGKILL" if record.pid else "never started",

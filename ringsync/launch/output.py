@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import selectors
 import signal
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
+from ringsync.launch.codes import OUTPUT_ERROR
+from ringsync.launch.sink import Sink
 from ringsync.launch.tail import Tail
 
-READER_GONE, OUTPUT_ERROR = 128 + signal.SIGPIPE, 74  # 74: EX_IOERR of sysexits.h
+READER_GONE = 128 + signal.SIGPIPE
 
 _STDOUT = 1
 _STDERR = 2  # the highest standard descriptor; os.open always takes the lowest free number
@@ -23,8 +24,6 @@ _READ_BYTES = 64 * 1024  # the usual capacity of a pipe, so one read can empty i
 # More than a pipe can hold (1 MiB without privileges), so what a dead rank wrote is all taken,
 # while a stranger that inherited the pipe and writes for ever cannot keep the launcher here.
 _MOST_DRAINED_BYTES = 4 * 1024 * 1024
-# A writable pipe takes this much without blocking (PIPE_BUF on Linux).
-_WRITE_BYTES = 4096
 # A line that never ends must not fill the memory; cut there, far beyond any line meant for eyes.
 _LONGEST_LINE_BYTES = 1024 * 1024
 # `\r` ends a line too, or a progress bar would show only when it is over; `\r\n` stays one end.
@@ -102,55 +101,6 @@ class Lines:
         rest, self._rest = self._rest, b""
         if rest:
             yield rest + b"\n"
-
-
-class Sink:
-    """One of the launcher's own output streams, written only when it can take bytes.
-
-    A reader that has paused (a pager, a stopped terminal) must not make the launcher deaf to
-    deaths and signals, hence the queue; files and devices without readiness are written at once.
-
-    Attributes:
-        error: Why nothing more can be written, or None.
-    """
-
-    def __init__(self, descriptor: int, selector: selectors.BaseSelector) -> None:
-        """Find out whether `descriptor` can be waited for; the selector must outlive this."""
-        self.error: OSError | None = None
-        self._descriptor = descriptor
-        self._selector = selector
-        self._pending = bytearray()
-        try:
-            selector.register(descriptor, selectors.EVENT_WRITE)
-            selector.unregister(descriptor)
-            self._is_queued = True
-        except PermissionError:
-            self._is_queued = False
-
-    @property
-    def backlog_bytes(self) -> int:
-        """Bytes accepted and not written yet."""
-        return len(self._pending)
-
-    def write(self, data: bytes) -> None:
-        """Accept `data`, in order; returns at once for pipes and terminals."""
-        if self.error is not None or not data:
-            return
-        if self._is_queued and not self._pending:
-            self._selector.register(self._descriptor, selectors.EVENT_WRITE, self._write_some)
-        self._pending += data
-        while not self._is_queued and self._pending:
-            self._write_some()
-
-    def _write_some(self) -> None:
-        try:
-            written = os.write(self._descriptor, self._pending[:_WRITE_BYTES])
-        except OSError as error:
-            self.error = error
-            written = len(self._pending)
-        del self._pending[:written]
-        if self._is_queued and not self._pending:
-            self._selector.unregister(self._descriptor)
 
 
 class Stream:
@@ -236,7 +186,7 @@ class Stream:
         try:
             self._log.write(data)
         except OSError as error:
-            self._sink.write(f"[ringsyncrun] {error}; {self._log.name} ends here.\n".encode())
+            self._sink.tell(f"{error}; {self._log.name} ends here.")
             self._log.close()
             self._log = None
 

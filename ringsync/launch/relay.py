@@ -9,7 +9,8 @@ from __future__ import annotations
 import selectors
 from functools import partial
 
-from ringsync.launch.output import Sink, Stream
+from ringsync.launch.output import Stream
+from ringsync.launch.sink import LAUNCHER, Sink
 
 _STDOUT, _STDERR = 1, 2
 _BACKLOG_BYTES = 1024 * 1024  # past it the writers wait for our reader, as in any pipe
@@ -23,15 +24,16 @@ class Relay:
         stderr: Likewise.
     """
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
+    def __init__(self, selector: selectors.BaseSelector, speaker: str = LAUNCHER) -> None:
         """Write to this process's stdout and stderr; the selector must outlive this.
 
         Args:
             selector: Of the owner, who calls what an entry carries when it is ready.
+            speaker: Put before what the owner tells itself.
         """
         self._selector = selector
-        self.stdout = Sink(_STDOUT, selector)
-        self.stderr = Sink(_STDERR, selector)
+        self.stdout = Sink(_STDOUT, selector, speaker)
+        self.stderr = Sink(_STDERR, selector, speaker)
         self._sinks = (self.stdout, self.stderr)
         self._streams: list[Stream] = []
         self._is_reading = True
@@ -47,8 +49,8 @@ class Relay:
         return next((sink.error for sink in self._sinks if sink.error), None)
 
     def tell(self, text: str) -> None:
-        """Print a line of the launcher itself on stderr."""
-        self.stderr.write(f"[ringsyncrun] {text}\n".encode(errors="surrogateescape"))
+        """Print a line of the owner itself on stderr."""
+        self.stderr.tell(text)
 
     def attach(self, stream: Stream) -> None:
         """Carry `stream` from now on, to the sink that it was made with."""
@@ -81,6 +83,11 @@ class Relay:
                     self._selector.unregister(stream.descriptor)
                 stream.drain()
                 stream.close()
+
+    def close(self) -> None:
+        """Let go of stdout and stderr; for when all is written, or nobody waits for it."""
+        for sink in self._sinks:
+            sink.close()
 
     def _register(self, stream: Stream) -> None:
         on_output = partial(self._on_output, stream)

@@ -1,15 +1,20 @@
-"""Runs one settled job to its end: the supervisor, the private directory, the timeline.
+"""Settles one job and runs it to its end: the supervisor, the private directory, the timeline.
 
-Both doors to the launcher come here, the command line and `called`; they settle what a job is.
+Both doors to the launcher come here, the command line and `called`; they say what is asked for.
 """
 
 from __future__ import annotations
 
+import secrets
 import signal
 from pathlib import Path
 
 from ringsync.errors import ConfigError
-from ringsync.launch.directories import make_job_directory, remove_job_directory
+from ringsync.launch.directories import (
+    make_job_directory,
+    name_job_directory,
+    remove_job_directory,
+)
 from ringsync.launch.job import Job
 from ringsync.launch.outcome import write_report
 from ringsync.launch.output import say
@@ -17,7 +22,37 @@ from ringsync.launch.signals import ASK_FOR_STACKS, SignalInbox
 from ringsync.launch.supervise import supervise
 from ringsync.report.merge import merge_directory
 
-USAGE_ERROR, SOFTWARE_ERROR, CONFIGURATION_ERROR = 2, 70, 78  # 70 and 78 of sysexits.h
+
+def settle(
+    command: tuple[str, ...],
+    size: int,
+    environment: dict[str, str],
+    start_timeout_s: float | None,
+    is_tagged: bool | None,
+) -> Job:
+    """Settle what every job has, and how its ranks are told apart; touches no file.
+
+    Args:
+        command: Argument vector of every rank.
+        size: Number of ranks.
+        environment: What every rank shares; the limit of time is put into it.
+        start_timeout_s: Seconds that ranks look for each other, or None for the default.
+        is_tagged: Whether lines of output start with `[rank]`; None means with more than one rank.
+
+    Returns:
+        A job with a new id; what else is asked for is left to `dataclasses.replace`.
+    """
+    if start_timeout_s is not None:
+        environment["RINGSYNC_START_TIMEOUT_S"] = f"{start_timeout_s:g}"
+    job_id = secrets.token_hex(8)
+    return Job(
+        command=command,
+        size=size,
+        job_id=job_id,
+        rendezvous=name_job_directory(job_id),
+        environment=environment,
+        is_tagged=size > 1 if is_tagged is None else is_tagged,
+    )
 
 
 def run_job(job: Job) -> int:

@@ -6,7 +6,6 @@ It does not watch what it started: that is supervise.py.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from ringsync.errors import ConfigError
+from ringsync.jobs.request import is_variable_name
 from ringsync.launch.guard import Charge
 from ringsync.launch.job import Job
 from ringsync.launch.link import Link, link_pair
@@ -71,7 +71,6 @@ _FOREIGN_NAMES = frozenset(
     }
 )
 _THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Below 32768, where Linux starts to hand out ports by itself, and above the registered services
 # that are in common use; 12000 numbers keep jobs of one host apart well enough, and nobody has to
 # open a port to find one.
@@ -98,10 +97,10 @@ def shared_environment(exports: Sequence[str]) -> dict[str, str]:
         environment.pop("RINGSYNC_TIMELINE", None)
     for export in exports:
         name, equals, value = export.partition("=")
-        if not _NAME.fullmatch(name):
+        if not is_variable_name(name):  # the message shows no value, which may be a secret
             raise ConfigError(
-                f"[ringsyncrun] -x {export!r} does not start with a variable's name. Write "
-                "-x NAME to pass a variable on, or -x NAME=VAL to set it."
+                f"[ringsyncrun] -x {name!r} is no variable's name; letters, digits and _ are "
+                "expected. Write -x NAME to pass a variable on, or -x NAME=VAL to set it."
             )
         if is_foreign(name):
             raise ConfigError(
@@ -215,7 +214,7 @@ class GuardProcess:
     stderr: BinaryIO
 
 
-def start_guard(job: Job, place: Place) -> GuardProcess:
+def start_guard(job: Job, place: Place, files: int) -> GuardProcess:
     """Start the guard of one rank, in a session of its own; it starts the rank.
 
     Without the site packages and the user's `PYTHON*` variables a guard starts in a fraction of the
@@ -224,6 +223,7 @@ def start_guard(job: Job, place: Place) -> GuardProcess:
     Args:
         job: The job.
         place: The rank's place.
+        files: Soft limit of open files for the rank, or 0 for this process's own.
 
     Returns:
         The process.
@@ -239,11 +239,12 @@ def start_guard(job: Job, place: Place) -> GuardProcess:
         job.command,
         rank=place.rank,
         output="tagged" if job.is_tagged else "lines" if is_lines else "raw",
-        grace=job.grace_s,
+        grace_s=job.grace_s,
         logs="" if log_dir is None else str(log_dir),
         link=theirs.fileno(),
         remove=str(job.rendezvous),
         hold=held,
+        files=files,
     )
     inherited = job.descriptors[place.rank] if job.descriptors else ()
     with theirs, os.fdopen(held, "wb", buffering=0):

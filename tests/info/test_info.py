@@ -47,7 +47,15 @@ def test_the_version_and_every_part_of_the_core_are_named(facts):
 
 def test_all_that_was_asked_for_is_looked_for(facts):
     wanted = {
-        "machine": {"cores", "memory", "huge pages", "memfd", "pidfd", "process_vm_readv"},
+        "machine": {
+            "cores",
+            "memory",
+            "huge pages",
+            "memfd",
+            "pidfd",
+            "children",
+            "process_vm_readv",
+        },
         "packages": {"numpy", "cloudpickle", "ml_dtypes", "mlxtend", "matplotlib"},
         "frameworks": {"PyTorch", "CuPy"},
         "mpi": {"mpi4py", "Open MPI", "MPICH", "Intel MPI"},
@@ -122,10 +130,48 @@ def test_reach_that_is_not_permitted_says_who_forbids_it(monkeypatch, tmp_path):
     assert "ptrace_scope=0" in host._reach().advice
 
 
+def test_a_kernel_without_lists_of_children_says_what_is_done_instead(monkeypatch, tmp_path):
+    assert host._children().is_found
+    monkeypatch.setattr(host, "_LIST_OF_CHILDREN", tmp_path / "none")
+    found = host._children()
+    assert not found.is_found
+    assert "search all processes" in found.detail
+
+
 def test_reach_is_tried_and_leaves_no_child():
     assert host._errno_of_reach() in range(134)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_room_for_a_child_is_a_finding_and_leaves_nothing(count, monkeypatch):
+    def refuse():
+        if len(forked) == count:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        forked.append(fork())
+        return forked[-1]
+
+    forked, fork = [], os.fork
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names of numbers, to compare
+    monkeypatch.setattr(os, "fork", refuse)
+    found = host._reach()
+    assert (found.is_found, len(forked)) == (False, count)
+    assert "could not be tried: [Errno 11]" in found.detail
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - likewise
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_gpu_that_cannot_be_looked_at_is_told(monkeypatch, tmp_path):
+    driver, gpu = tmp_path / "version", tmp_path / "gpu"
+    driver.write_text("NVIDIA UNIX x86_64 Kernel Module  550.54.15\n")
+    gpu.mkdir()  # cannot be read, whoever tries
+    monkeypatch.setattr(packages, "_DRIVER", driver)
+    monkeypatch.setattr(packages, "_GPUS", str(gpu))
+    found = packages.look_at_gpu()[0]
+    assert found.is_found
+    assert "550.54.15, a GPU that cannot be looked at: " in found.detail
 
 
 def test_a_call_that_the_system_forbids_says_so(monkeypatch):

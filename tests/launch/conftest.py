@@ -23,9 +23,10 @@ import pytest
 import ringsync
 from ringsync.launch.stacks import ask_for_stacks
 
+from ..marks import MARK, marked
+
 DEADLINE_S = 20.0
 STACKS_S = 2.0  # for all processes to show their stacks, once a test has failed
-MARK = "RINGSYNC_TEST_MARK"
 # A Python program that becomes another one, for `by`.
 AS_A_COMMAND = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
 
@@ -45,16 +46,6 @@ def launcher_environment(mark: str) -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:
         environment["PYTHONPATH"] = str(Path(ringsync.__file__).parents[1])
     return environment
-
-
-def marked(mark: str) -> set[int]:
-    wanted = f"{MARK}={mark}".encode()
-    found = set()
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if wanted in (directory / "environ").read_bytes().split(b"\0"):
-                found.add(int(directory.name))
-    return found
 
 
 def children(pid: int) -> list[int]:
@@ -162,11 +153,9 @@ class Launcher:
             [sys.executable, *by, *words],
             env=launcher_environment(mark),
             cwd=self.directory,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            **options,
+            **({"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options),
         )
-        running = Running(process, process.stdout.fileno(), mark)
+        running = Running(process, (process.stdout or process.stderr).fileno(), mark)
         self.running.append(running)
         return running
 
@@ -204,6 +193,7 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         running.process.wait(timeout=DEADLINE_S)
-        if running.process.stdout is not None:
-            running.process.stdout.close()
+        for pipe in (running.process.stdout, running.process.stderr):
+            if pipe is not None:
+                pipe.close()
     shutil.rmtree(temporary)

@@ -46,8 +46,8 @@ def test_an_impossible_number_of_ranks_is_refused(launcher, np):
         (["-np", "2", "./plain"], "'./plain' is not executable"),
         (["-np", "2", "plain"], "Write ./plain"),
         (["-np", "2", "-m"], "-m needs a module name"),
-        (["-np", "2", "-x", "1A=2", "true"], "-x '1A=2' does not start with a variable's name"),
-        (["-np", "2", "-x", "=2", "true"], "-x '=2' does not start"),
+        (["-np", "2", "-x", "1A=hf_secret", "true"], "-x '1A' is no variable's name"),
+        (["-np", "2", "-x", "=hf_secret", "true"], "-x '' is no variable's name"),
         (["-np", "2", "-x", "NOT_SET_ANYWHERE", "true"], "the variable is not set here"),
         (["-np", "2", "-x", "RANK=1", "true"], "only a launcher sets that"),
         (["-np", "2", "-H", "far:2", "true"], "only this host"),
@@ -56,13 +56,16 @@ def test_an_impossible_number_of_ranks_is_refused(launcher, np):
         (["-np", "3", "-H", "localhost:2", "true"], "-np 3 is more than the 2 slots"),
         (["-np", "2", "--grace-period", "nan", "true"], "not a number of seconds"),
         (["-np", "2", "--dump-stacks-after", "soon", "true"], "not a number of seconds"),
+        (["-np", "2", "--start-timeout", "0", "true"], "--start-timeout: '0' leaves no time"),
     ],
 )
 def test_bad_input_is_one_clear_line(launcher, words, part):
     (launcher.directory / "folder").mkdir()
     (launcher.directory / "folder.py").mkdir()
     (launcher.directory / "plain").write_text("")
-    assert part in refusal(launcher.run(*words))
+    said = refusal(launcher.run(*words))
+    assert part in said
+    assert "hf_secret" not in said
 
 
 @pytest.mark.parametrize(
@@ -82,11 +85,19 @@ def test_what_cannot_be_set_up_is_refused_with_78(launcher, words, part):
 
 
 def test_more_ranks_than_there_is_room_for_are_refused_with_78(launcher):
-    inner = f"ulimit -n 20; exec {sys.executable} -m ringsync.launch -np 9 sleep 60"
+    inner = f"ulimit -n 38; exec {sys.executable} -m ringsync.launch -np 9 sleep 60"
     running = launcher.start("sh", "-c", inner, by=("-c", AS_A_COMMAND))
     assert running.finish() == 78
-    assert b"could not start: [Errno 24] Too many open files. Lower -np" in running.text
+    assert b"9 ranks need 5" in running.text
+    assert b" open files in the launcher, and 38 are permitted. Lower -np" in running.text
     assert running.members() == set()
+
+
+def test_a_soft_limit_of_open_files_is_raised_for_the_launcher_and_kept_for_the_ranks(launcher):
+    inner = f"ulimit -Sn 38; exec {sys.executable} -m ringsync.launch -np 9 sh -c 'ulimit -n'"
+    done = launcher.run("sh", "-c", inner, by=("-c", AS_A_COMMAND))
+    assert done.returncode == 0
+    assert sorted(done.stdout.splitlines()) == [f"[{rank}] 38" for rank in range(9)]
 
 
 def test_an_error_of_the_launcher_itself_is_told_in_full_with_70(launcher):

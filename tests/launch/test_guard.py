@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import ringsync as rs
 import ringsync.launch
+from ringsync.errors import RingsyncError
+from ringsync.launch import descendants
 
 from .conftest import AS_A_COMMAND, children
 from .test_exit import DAEMON, SLEEP, job_directories
@@ -40,6 +43,17 @@ def test_kill_9_of_a_guard_ends_its_rank_and_the_job(launcher):
     assert job_directories() == []
     words = f"guard lost (the guard of rank 1 (pid {guard}) killed by signal 9 (SIGKILL))"
     assert words in running.text.decode()
+
+
+@pytest.mark.usefixtures("launcher")
+def test_run_names_a_guard_that_is_killed_and_not_the_launcher():
+    def end_the_guard():
+        os.kill(os.getppid(), signal.SIGKILL)
+        signal.pause()
+
+    words = r"^\[run\] the guard of rank 0 \(pid \d+\) killed by signal 9 \(SIGKILL\); all ranks"
+    with pytest.raises(RingsyncError, match=words):
+        rs.run(end_the_guard, np=1)
 
 
 def test_kill_9_of_all_guards_ends_everything(launcher):
@@ -120,6 +134,80 @@ def test_a_guard_ends_its_rank_when_a_launcher_of_another_kind_dies(launcher):
     running.expect("ready")
     running.process.kill()
     running.wait_until_gone(5)
+
+
+# A guard that sees less of the system than usual.
+BARE = """
+import builtins, os, sys, types
+sys.modules["ringsync"] = types.ModuleType("ringsync")  # in its root's place, as in rank_guard.py
+sys.modules["ringsync"].__path__ = [{root!r}]
+from ringsync.launch import descendants, guard
+
+def open_but_lists(path):
+    if path.endswith("/children"):
+        raise FileNotFoundError(path)
+    return builtins.open(path)
+
+{before}
+os._exit(guard.main(["--output=raw", "--grace-s=0.1", "--", *sys.argv[1:]]))
+"""
+NO_LISTS = (
+    "descendants.open = open_but_lists; descendants.has_lists_of_children.cache_clear(); "
+    "descendants.os.path.exists = lambda path: False"
+)
+# As in a new pid namespace with the /proc of the old one.
+ALIEN_PROC = "descendants.os.readlink = lambda path: '1'"
+NO_CHILDREN = "guard.children_of = descendants.children_of = lambda pid=None: frozenset()"
+# Asked for the first time, as a process is whose parent is outside its pid namespace.
+NO_PARENT = "first, ask = [0], os.getppid; os.getppid = lambda: first.pop() if first else ask()"
+
+
+def run_bare(before, *command):
+    return subprocess.run(
+        [sys.executable, "-c", BARE.format(before=before, root=str(GUARD.parents[1])), *command],
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "before",
+    [NO_CHILDREN, NO_LISTS, ALIEN_PROC, NO_PARENT],
+    ids=["children", "lists", "proc", "parent"],
+)
+def test_a_guard_sees_the_end_of_its_rank_whatever_it_cannot_see(before):
+    done = run_bare(before, "sh", "-c", "exit 7")
+    assert (done.returncode, done.stderr) == (7, b"")
+
+
+def test_without_lists_of_children_a_rank_and_what_it_leaves_are_found_all_the_same():
+    done = run_bare(NO_LISTS, "sh", "-c", "setsid sleep 60 & echo $!; exit 7")
+    assert done.returncode == 7
+    assert not Path(f"/proc/{int(done.stdout)}").exists()
+
+
+def test_a_search_for_children_finds_what_the_lists_say():
+    with subprocess.Popen(["sleep", "60"]) as child:
+        found = descendants._children_by_search(os.getpid())
+        assert child.pid in found
+        assert found == descendants.children_of()
+        child.kill()
+
+
+def test_a_guard_without_a_launcher_says_what_it_says_in_its_own_name(tmp_path):
+    run = [sys.executable, str(GUARD), "--rank=3", f"--logs={tmp_path}", "--", "/no/such/program"]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 126
+    assert done.stderr.startswith("[rank_guard] rank 3 could not start '/no/such/program': [Errno")
+    script = "import os, signal; os.kill(os.getppid(), signal.SIGUSR1); signal.pause()"
+    with subprocess.Popen(
+        [*run[:2], "--grace-s=0.1", "--", sys.executable, "-S", "-c", script],
+        stderr=subprocess.PIPE,
+    ) as guard:
+        said = guard.stderr.readline()
+        guard.terminate()
+    assert said.startswith(b"[rank_guard] rank 0 (pid ")
 
 
 def test_a_guard_says_how_it_is_used():

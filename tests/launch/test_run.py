@@ -1,11 +1,14 @@
 """`ringsync.run`: a function goes to the ranks as it is, and what each returned comes back."""
 
+import io
 import json
+import linecache
 import os
-import signal
+import select
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 
 import ringsync as rs
 from ringsync.errors import ConfigError, TimedOutError
+from ringsync.jobs.pickling import Call, write_call
 
 SCRIPT = ()  # the program is a script, not the launcher
 
@@ -133,14 +137,42 @@ def test_a_timeline_is_recorded_and_merged(tmp_path, capsys):
     assert "timeline of 2 ranks" in capsys.readouterr().err
 
 
-def test_time_that_is_over_ends_the_ranks_and_names_those_not_done():
-    def wait(rank_of_the_late):
-        rs.init()
-        if rs.rank() == rank_of_the_late:
-            signal.pause()
+def test_time_that_is_over_ends_the_ranks_and_names_those_not_done(monkeypatch):
+    class Clock:
+        """Makes a leap at a word of a rank, however long the ranks take to start."""
 
-    with pytest.raises(TimedOutError, match=r"ranks \{1\} of 2 were not done after 2 s") as caught:
-        rs.run(wait, (1,), timeout_s=2)
+        leap_s = 0.0
+
+        def monotonic(self):
+            return time.monotonic() + self.leap_s
+
+        def write(self, text):
+            if "rank 0 is done" in text:
+                self.leap_s = 1e9
+
+        def flush(self):
+            pass
+
+    def wait():
+        rs.init()
+        pids = rs.allgather_object(os.getpid())
+        if rs.rank() == 1:
+            other = select.poll()
+            other.register(os.pidfd_open(pids[0]), select.POLLIN)
+        rs.barrier()
+        if rs.rank() == 1:
+            other.poll()
+            while True:  # the caller looks at its clock at every word
+                print("rank 0 is done", flush=True)
+
+    clock = Clock()
+    monkeypatch.setattr("ringsync.jobs.launcher.time", clock)
+    monkeypatch.setattr("sys.stdout", clock)
+    # 100 days: more than epoll takes at once.
+    with pytest.raises(
+        TimedOutError, match=r"ranks \{1\} of 2 were not done after 8\.64e"
+    ) as caught:
+        rs.run(wait, timeout_s=8.64e6)
     assert caught.value.missing == (1,)
 
 
@@ -171,20 +203,25 @@ def test_a_run_within_a_rank_has_ranks_of_its_own():
         ((print,), {"log_dir": ""}, r"log_dir='' is no path"),
         ((print,), {"log_dir": "/proc/x"}, r"log_dir /proc/x is not a directory that can"),
         ((print,), {"timeline": "/dev/null"}, r"timeline /dev/null is not a directory"),
-        ((print,), {"env": ["A"]}, r"env=\['A'\] is no dictionary"),
-        ((print,), {"env": {"A": 1}}, r"env: 'A': 1 is no variable"),
-        ((print,), {"env": {"1A": "1"}}, r"env: '1A': '1' is no variable"),
+        ((print,), {"env": ["A=hf_secret"]}, r"env is a list, no dictionary"),
+        ((print,), {"env": {"A": b"hf_secret"}}, r"env: 'A' is given bytes; plain text"),
+        ((print,), {"env": {"A": "hf_secret\0"}}, r"env: 'A' is given text with a zero byte"),
+        ((print,), {"env": {"HF-A": "hf_secret"}}, r"env: 'HF-A' is no variable's name"),
+        ((print,), {"env": {"1A=hf_secret": ""}}, r"env: '1A' is no variable's name"),
+        ((print,), {"env": {5: "hf_secret"}}, r"env: int is no variable's name"),
         ((print,), {"env": {"RANK": "1"}}, r"env: RANK is set by a launcher alone"),
         ((print,), {"timeout_s": 0}, r"timeout_s=0 leaves no time"),
         ((print,), {"timeout_s": "3"}, r"timeout_s='3' is not a number of seconds"),
+        ((print,), {"timeout_s": 10**400}, r"timeout_s=10+ is not a number of seconds"),
         ((print,), {"grace_s": float("nan")}, r"grace_s=nan is not a number of seconds"),
         ((print,), {"start_timeout_s": -1}, r"start_timeout_s=-1 is not a number"),
         ((print,), {"verbose": 1}, r"verbose=1 is neither True nor False"),
     ],
 )
 def test_bad_input_is_one_clear_error(arguments, options, message, capfd):
-    with pytest.raises(ConfigError, match=r"^\[run\] .*?" + message):
+    with pytest.raises(ConfigError, match=r"^\[run\] .*?" + message) as caught:
         rs.run(*arguments, **options)
+    assert "hf_secret" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 
@@ -213,6 +250,15 @@ def test_a_script_sends_its_own_functions_classes_and_modules(launcher):
     )
     done = launcher.run(script, "word", by=SCRIPT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "right\n", "")
+
+
+def test_a_cell_whose_name_no_file_could_have_goes_along(monkeypatch):
+    name = "<cell " + 300 * "x" + ">"
+    lines = ["def fail():\n", "    return 1 / 0\n"]
+    monkeypatch.setitem(linecache.cache, name, (40, None, lines, name))
+    file = io.BytesIO()
+    write_call(Call(print, (), {}), file)
+    assert json.loads(file.getvalue().partition(b"\n")[0])["sources"][name] == lines
 
 
 def test_modules_are_found_where_the_caller_finds_them(tmp_path, monkeypatch):

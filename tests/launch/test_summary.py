@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringsync.launch.link import Link, Message, link_pair
 from ringsync.launch.tail import Tail
 
 from .test_exit import STUBBORN_OTHERS
@@ -43,7 +44,8 @@ def test_an_uncaught_exception_is_in_the_summary_and_in_the_last_words(launcher)
     (rank,) = summary_of(launcher)["ranks"]
     assert rank["exception"] == "ValueError: the"
     assert rank["last_stderr_lines"][-2:] == ["ValueError: the", "reason"]
-    assert "how: exited with code 1 after ValueError: the; ringsyncrun exits with 1" in done.stderr
+    how = "how: exited with code 1; its last traceback ended with ValueError: the; ringsyncrun"
+    assert how in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -129,28 +131,111 @@ def test_a_tail_keeps_the_last_lines_that_are_not_blank(lines):
     assert tail.exception == ""
 
 
-def test_of_chained_tracebacks_the_last_exception_counts():
+TRACEBACK = """Traceback (most recent call last):
+  File "a.py", line 3, in <module>
+    f()
+package.Late: why
+"""
+EARLIER = TRACEBACK.replace("package.Late: why", "ZeroDivisionError: division by zero")
+CHAINED = "\nDuring handling of the above exception, another exception occurred:\n\n"
+FINALIZER = "Exception ignored in: <function A.__del__ at 0x7f>\n"
+THREAD = "Exception in thread Thread-1 (f):\n"
+PAINTED = (
+    "Traceback (most recent call last):\n"
+    '  File \033[35m"a.py"\033[0m, line \033[35m3\033[0m, in \033[35m<module>\033[0m\n'
+    "    \033[31mf\033[0m\033[1;31m()\033[0m\n"
+    "\033[1;35mpackage.Late\033[0m: \033[35mwhy\033[0m\n"
+)
+GROUP = """  + Exception Group Traceback (most recent call last):
+  |   File "a.py", line 3, in <module>
+  |     f()
+  | ExceptionGroup: two (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "a.py", line 1, in f
+    | ValueError: 1
+    +---------------- 2 ----------------
+    | ValueError: 2
+    +------------------------------------
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "exception", "is_final"),
+    [
+        (EARLIER + CHAINED + TRACEBACK, "package.Late: why", True),
+        (TRACEBACK + "and more words\n", "package.Late: why", False),
+        (TRACEBACK + "[ringsync] rank 0 of 2 goes.\n", "package.Late: why", True),
+        (TRACEBACK + "/a/b.py:9: UserWarning: leaked\n  warn()\n", "package.Late: why", True),
+        (TRACEBACK + FINALIZER + EARLIER, "package.Late: why", True),
+        (TRACEBACK + FINALIZER + "TypeError: late\n", "package.Late: why", True),
+        (TRACEBACK + THREAD + EARLIER, "package.Late: why", True),
+        (THREAD + TRACEBACK, "", False),
+        (FINALIZER + EARLIER + TRACEBACK, "package.Late: why", True),
+        (PAINTED, "package.Late: why", True),
+        (GROUP, "ExceptionGroup: two (2 sub-exceptions)", True),
+        (EARLIER + CHAINED + GROUP, "ExceptionGroup: two (2 sub-exceptions)", True),
+    ],
+)
+def test_the_exception_that_ended_a_program_is_told_from_others(text, exception, is_final):
     tail = Tail()
-    for line in (
-        "Traceback (most recent call last):",
-        '  File "a.py", line 1, in <module>',
-        "    1 / 0",
-        "    ~~^~~",
-        "ZeroDivisionError: division by zero",
-        "",
-        "During handling of the above exception, another exception occurred:",
-        "",
-        "Traceback (most recent call last):",
-        '  File "a.py", line 3, in <module>',
-        "package.Late: why",
-        "and more words",
-    ):
+    for line in text.splitlines():
         tail.add(line.encode())
-    assert tail.exception == "package.Late: why"
+    assert (tail.exception, tail.is_final) == (exception, is_final)
 
 
-def test_a_line_of_a_megabyte_does_not_make_the_report_large():
+def test_an_exception_that_was_caught_and_shown_gives_the_job_no_code(launcher):
+    script = launcher.script(
+        """
+        import sys, traceback
+        from ringsync.errors import ConfigError
+        try:
+            raise ConfigError("[x] recovered")
+        except ConfigError:
+            traceback.print_exc()
+        sys.exit("the loss is no number")
+        """
+    )
+    done = launcher.run("-np", "1", script)
+    assert done.returncode == 1
+    assert "; its last traceback ended with ringsync.errors.ConfigError: [x]" in done.stderr
+
+
+def report_of(tail):
+    facts = {"code": None, "signal": 15, "ended_s": 1e9 / 3}
+    told = {"stderr": tail.lines, "exception": tail.exception, "is_final": tail.is_final}
+    return Message("ended", facts | told)
+
+
+def sent_through(message, room_bytes=None):
+    ours, theirs = link_pair()
+    guard = Link(theirs)
+    if room_bytes is not None:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room_bytes)
+    guard.send(message)
+    (got,) = ours.receive()
+    for end in (ours, guard):
+        end.close()
+    return got
+
+
+@pytest.mark.parametrize("character", ["a", "é", "😀", "\0"])
+def test_the_largest_report_fits_into_a_packet(character):
     tail = Tail()
+    long = character.encode() * 500_000
     for _ in range(30):
-        tail.add("é".encode() * 500_000)
-    assert sum(len(line) for line in tail.lines) <= 20 * 500
+        for line in (b"Traceback (most recent call last):", b"ValueError: " + long, long):
+            tail.add(line)
+    assert (len(tail.lines), len(tail.exception)) == (20, 500)
+    report = report_of(tail)
+    assert sent_through(report) == report
+
+
+def test_a_report_that_the_system_finds_too_large_goes_without_the_lines():
+    tail = Tail()
+    for _ in range(20):
+        tail.add(b"x" * 500)
+    report = report_of(tail)
+    got = sent_through(report, room_bytes=0)  # the kernel gives its least, some 4 KiB
+    assert "net.core.wmem_default" in got.facts["stderr"][0]
+    assert got == report._replace(facts={**report.facts, "stderr": got.facts["stderr"]})

@@ -17,8 +17,9 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..marks import MARK, marked
+
 DEADLINE_S = 30.0
-MARK = "RINGSYNC_TEST_MARK"
 
 # Where rank scripts begin. `tell` and `await_word` order what ranks do without a clock.
 PREAMBLE = """
@@ -210,13 +211,7 @@ class Jobs:
         return sorted([*mine, *(self._shared_memory() - self._before)])
 
     def members(self) -> set[int]:
-        wanted = f"{MARK}={self.mark}".encode()
-        found = set()
-        for directory in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if wanted in (directory / "environ").read_bytes().split(b"\0"):
-                    found.add(int(directory.name))
-        return found
+        return marked(self.mark)
 
     def close(self) -> None:
         for pid in self.members():

@@ -62,7 +62,7 @@ def busy():
 
 for work in (loop, loop, busy):
     threading.Thread(target=work, daemon=True).start()
-time.sleep(0.1)
+time.sleep(0.1)  # for the threads to be inside of their calls
 print("trained", flush=True)
 """,
         )

@@ -13,7 +13,7 @@ _STDERR = 2
 def _register() -> None:
     try:
         import faulthandler  # noqa: PLC0415 - an interpreter without it starts all the same
-        import signal  # noqa: PLC0415
+        import signal  # noqa: PLC0415 - likewise
     except ImportError:
         return
     # stacks.py names the same signal. A real-time one, because scripts use SIGUSR1 themselves.
