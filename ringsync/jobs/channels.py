@@ -7,6 +7,7 @@ with the last of them, however they end. What is in it, others know.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import BinaryIO
 
 from ringsync.errors import ConfigError
 
+_FIRST_FREE = 3  # after stdin, stdout and stderr
 _UNFINISHED = b"\0"  # stands first until all the rest is written
 
 
@@ -75,6 +77,11 @@ def read_message(descriptor: int) -> Iterator[tuple[bytes, BinaryIO]]:
 
 
 def _open(opened: contextlib.ExitStack) -> int:
-    descriptor = os.memfd_create("ringsync-run", os.MFD_CLOEXEC)
+    made = os.memfd_create("ringsync-run", os.MFD_CLOEXEC)
+    try:
+        # Not one of the first three, which are closed here perhaps: a child has streams there.
+        descriptor = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    finally:
+        os.close(made)
     opened.callback(os.close, descriptor)
     return descriptor

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ringsync.errors import ConfigError
 from ringsync.jobs.request import MOST_RANKS
@@ -128,6 +128,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"[ringsyncrun] {message}. See ringsyncrun --help.")
 
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """No option is meant by a part of it: else -c, as Python has it, would be -cb."""
+        return []
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
@@ -140,8 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("-np", "-n", "--num-proc", type=_size, metavar="N", help="ranks; auto = physical cores")
     add("-H", "--hosts", metavar="HOST:SLOTS,...", help="only this host so far")
-    add("--timeline", type=Path, metavar="DIR", help="record every rank, merged at the end")
-    add("--log-dir", type=Path, metavar="DIR", help="keep each rank's output, and summary.json")
+    add("--timeline", type=_directory, metavar="DIR", help="record every rank, merged at the end")
+    add("--log-dir", type=_directory, metavar="DIR", help="keep each rank's output, and summary.json")
     add("-x", action="append", default=[], metavar="NAME[=VAL]", help="environment of the ranks")
     add(
         "--tag-output",
@@ -175,6 +179,12 @@ def _size(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MOST_RANKS:
         raise argparse.ArgumentTypeError(f"{text!r} is not auto or a number in 1..{MOST_RANKS}")
     return int(text)
+
+
+def _directory(text: str) -> Path:
+    if not text:  # an empty variable of a script, perhaps; Path would take it for "."
+        raise argparse.ArgumentTypeError("'' is no directory")
+    return Path(text)
 
 
 def _seconds(text: str) -> float:

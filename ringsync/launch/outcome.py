@@ -175,8 +175,12 @@ def write_summary(directory: Path, summary: dict[str, object]) -> Path:
     """
     path = directory / "summary.json"
     draft = directory / f".summary.json.{os.getpid()}"
-    draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     return path
 
 

@@ -13,7 +13,7 @@ import signal
 import time
 
 from ringsync.errors import ConfigError
-from ringsync.launch.codes import OUTPUT_ERROR, SOFTWARE_ERROR
+from ringsync.launch.codes import CONFIGURATION_ERROR, OUTPUT_ERROR, SOFTWARE_ERROR
 from ringsync.launch.descendants import ProcessEnd, adopt_orphans, signal_name
 from ringsync.launch.guard import KILL_LIMIT_S
 from ringsync.launch.job import Job
@@ -241,10 +241,12 @@ class Supervisor:
         else:
             for line in last_words(self._job, outcome):
                 self._relay.tell(line)
+        status = ending.status
         if self._job.log_dir is not None:
             try:
                 write_summary(self._job.log_dir, summary)
             except OSError as error:
                 self._relay.tell(f"summary.json is missing: {error}.")
+                status = status or CONFIGURATION_ERROR
         self._flush()
-        return ending.status
+        return status

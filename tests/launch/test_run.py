@@ -91,6 +91,20 @@ def test_what_the_function_starts_inherits_none_of_its_channels():
     assert rs.run(look) == [(False, "/dev/null")] * 2
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_streams_that_are_closed_take_no_call_with_them(launcher, closed):
+    script = launcher.script(
+        """
+        import pathlib, ringsync
+        pathlib.Path("found").write_text(str(ringsync.run(lambda: 7, np=2, timeout_s=20)))
+        """
+    )
+    begin = f"import os, sys; [os.close(number) for number in {closed}]; "
+    begin += f"os.execv(sys.executable, [sys.executable, {script!r}])"
+    assert launcher.run(begin, by=("-c",)).returncode == 0
+    assert (launcher.directory / "found").read_text() == "[7, 7]"
+
+
 def test_whoever_calls_from_a_thread_gets_the_same():
     found = []
     thread = threading.Thread(target=lambda: found.extend(rs.run(lambda: 5)))

@@ -37,6 +37,12 @@ def test_the_summary_file_tells_every_ranks_end(launcher):
         assert datetime.fromisoformat(rank["started"]) < datetime.fromisoformat(rank["ended"])
 
 
+def test_a_summary_that_cannot_be_written_is_no_success(launcher):
+    done = launcher.run("-np", "1", "--log-dir", "logs", "rm", "-rf", "logs")
+    assert done.returncode == 78
+    assert "summary.json is missing: " in done.stderr
+
+
 def test_an_uncaught_exception_is_in_the_summary_and_in_the_last_words(launcher):
     script = launcher.script("def f():\n    raise ValueError('the\\nreason')\nf()")
     done = launcher.run("-np", "1", "--log-dir", "logs", script)
