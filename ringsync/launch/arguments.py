@@ -128,7 +128,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"[ringsyncrun] {message}. See ringsyncrun --help.")
 
-    def _get_option_tuples(self, option_string: str) -> list[Any]:
+    def _get_option_tuples(self, option_string: str) -> list[Any]:  # noqa: ARG002 - argparse's
         """No option is meant by a part of it: else -c, as Python has it, would be -cb."""
         return []
 
@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-np", "-n", "--num-proc", type=_size, metavar="N", help="ranks; auto = physical cores")
     add("-H", "--hosts", metavar="HOST:SLOTS,...", help="only this host so far")
     add("--timeline", type=_directory, metavar="DIR", help="record every rank, merged at the end")
-    add("--log-dir", type=_directory, metavar="DIR", help="keep each rank's output, and summary.json")
+    add("--log-dir", type=_directory, metavar="DIR", help="keep each rank's output, summary.json")
     add("-x", action="append", default=[], metavar="NAME[=VAL]", help="environment of the ranks")
     add(
         "--tag-output",
