@@ -57,7 +57,7 @@ def read_world(environ: Mapping[str, str] | None = None) -> World:
 
     Raises:
         ConfigError: A family has only one of its rank and size, a value is no number or out of
-            range, or the ranks are spread over several hosts.
+            range, there are too many ranks, or the ranks are spread over several hosts.
     """
     return find_world(os.environ if environ is None else environ)
 
