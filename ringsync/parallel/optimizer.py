@@ -67,7 +67,8 @@ class DistributedOptimizer:
                 alone. None: all ranks.
             sync: How gradients are exchanged; None means `Ring()`, the only one so far.
             weighted: Every `step` takes a weight, for batches of unlike length: gradients stay the
-                rank's own until then, and are exchanged in `step`. For `Average` only.
+                rank's own until then, and are exchanged in `step`. For `Average` only; equal on
+                every rank.
 
         Raises:
             ConfigError: An argument cannot be used.
@@ -129,7 +130,8 @@ class DistributedOptimizer:
                 been exchanged or updated.
             PeerLostError: A rank died.
             TimedOutError: A rank did not take part in time.
-            MismatchError: At the first step: ranks hold different parameters.
+            MismatchError: At the first step: ranks hold different parameters, or only some were
+                made with `weighted=True`.
 
         Cost: With a weight the whole exchange, because no part of it overlaps backward, one small
             allreduce before it, and a pass over the gradients.

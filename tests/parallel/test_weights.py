@@ -163,6 +163,24 @@ save(text=text, untouched=untouched, g=toy.all[0].grad)
         np.testing.assert_allclose(rank["g"], 2.0, rtol=1e-6)
 
 
+def test_weights_on_some_ranks_only_are_a_mismatch_on_every_rank(on_ranks):
+    body = """
+try:
+    if rs.rank() == 0:
+        loss_of(0).backward()
+    optimizer.step(weight=1 if rs.rank() == 1 else None)
+except errors.MismatchError as error:
+    save(text=str(error))
+rs.barrier()
+"""
+    ran = on_ranks(3, toy(body, "dict(weighted=rs.rank() == 1)"))
+    assert ran.code == 0, ran.output
+    assert [str(rank["text"]) for rank in ran.ranks] == [
+        "[gradients.0] rank 1 has weighted=True, rank 0 has weighted=False. Make the "
+        "DistributedOptimizer alike on all ranks."
+    ] * 3
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_weight_that_comes_too_late_is_refused(on_ranks, size):
     body = """
