@@ -51,6 +51,7 @@ class Runtime:
         Raises:
             RendezvousError: Ranks did not come in time, or run versions of ringsync that cannot
                 talk to each other; the message names them.
+            ConfigError: Ranks have different settings where they have to be equal.
         """
         self.world = world
         self.settings = settings
@@ -167,7 +168,8 @@ def init() -> None:
     has size 1.
 
     Raises:
-        ConfigError: The environment contradicts itself, or names several hosts.
+        ConfigError: The environment contradicts itself or that of another rank, or names several
+            hosts.
         RendezvousError: Ranks did not come in time, or run versions of ringsync that cannot talk to
             each other; the message names them.
     """

@@ -68,6 +68,18 @@ def test_versions_that_cannot_talk_end_every_rank_with_one_error(jobs):
     assert jobs.remains() == []
 
 
+def test_an_algorithm_of_one_rank_only_ends_every_rank_with_one_error(jobs):
+    job = jobs.start(2, WORK.format(before=""), start=1)
+    jobs.add(job, 1, RINGSYNC_ALGORITHM="ring")
+    ended = job.end()
+    assert [one.code for one in ended] == [1] * 2
+    assert [one.err.splitlines()[-1] for one in ended] == [
+        "ringsync.errors.ConfigError: [preflight] RINGSYNC_ALGORITHM is ring on rank 1, (none) on "
+        "rank 0. Set it alike on all ranks, or on none."
+    ] * 2
+    assert jobs.remains() == []
+
+
 @pytest.mark.parametrize("size", [2, 8])
 def test_equal_ranks_say_nothing(jobs, size):
     ended = jobs.run(size, WORK.format(before=""))
