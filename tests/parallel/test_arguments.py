@@ -50,10 +50,21 @@ def test_the_wrapper_passes_learning_rate_and_state_on(optimizer):
     assert wrapped.parameters is optimizer.parameters
 
 
-def test_broadcast_parameters_names_what_is_no_parameter():
+@pytest.mark.parametrize(
+    ("call", "arguments", "sentence"),
+    [
+        ("broadcast_parameters", [np.zeros(3)], "] a ndarray is no Parameter"),
+        ("broadcast_parameters", None, "] a NoneType is no Parameter"),
+        ("broadcast_parameters", {"a": 1}, ": 'a'] 'int' is no array that can be used"),
+        ("broadcast_optimizer_state", None, "] a NoneType is no optimizer"),
+        ("reduce_metric", 3.0, "] a float is no metric"),
+    ],
+)
+def test_what_a_call_cannot_use_is_named(call, arguments, sentence):
     rs.init()
-    with pytest.raises(errors.ConfigError, match="a ndarray is no Parameter"):
-        rs.broadcast_parameters([np.zeros(3)])
+    with pytest.raises(errors.ConfigError) as caught:
+        getattr(rs, call)(arguments)
+    assert str(caught.value).startswith(f"[{call}{sentence}")
     rs.shutdown()
 
 
