@@ -221,8 +221,15 @@ def _check(
             f"{place} a {type(optimizer).__name__} is no optimizer of ringsync.optim. Pass, for "
             "example, optim.SGD(net.parameters(), lr=0.1)."
         )
+    if not isinstance(op, ReduceOp):
+        raise ConfigError(f"{place} op={op!r}; a ReduceOp is expected. Use Average or Sum.")
     if op not in {ReduceOp.Average, ReduceOp.Sum}:
-        raise ConfigError(f"{place} op={op} is not built yet. Use Average or Sum.")
+        raise ConfigError(f"{place} op={op.name} is not built yet. Use Average or Sum.")
+    if not isinstance(weighted, bool):
+        raise ConfigError(
+            f"{place} weighted={weighted!r}; True or False is expected. Pass the weights "
+            "themselves to step(weight=)."
+        )
     if weighted and op is not ReduceOp.Average:
         raise ConfigError(
             f"{place} weighted=True with op={op.name}; weights make an average. Leave op out, or "

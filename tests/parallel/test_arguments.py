@@ -18,7 +18,12 @@ def optimizer():
     ("arguments", "sentence"),
     [
         ({"codec": "fp16"}, "no codec is built yet"),
-        ({"op": rs.Adasum}, "not built yet. Use Average or Sum"),
+        ({"op": rs.Adasum}, "op=Adasum is not built yet. Use Average or Sum"),
+        ({"op": rs.Max}, "op=Max is not built yet. Use Average or Sum"),
+        ({"op": 4}, "op=4; a ReduceOp is expected. Use Average or Sum"),
+        ({"op": [rs.Sum]}, "; a ReduceOp is expected. Use Average or Sum"),
+        ({"weighted": "x"}, "weighted='x'; True or False is expected. Pass"),
+        ({"weighted": 32}, "weighted=32; True or False is expected. Pass"),
         ({"accumulate_steps": 0}, "accumulate_steps=0; a whole number from 1"),
         ({"bucket_mib": -1.0}, "bucket_mib=-1.0; a number above 0"),
         ({"sync": "server"}, "not built yet. Leave it None, or pass Ring"),

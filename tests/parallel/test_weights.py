@@ -20,7 +20,7 @@ for turn in range(6):
     optimizer.zero_grad()
     if end > begin:
         nn.cross_entropy(net(x[begin:end]), y[begin:end]).backward()
-    optimizer.step(weight=end - begin)
+    optimizer.step(weight=[end - begin, np.array(end - begin)][turn % 2])
 save(**parameters_of(net))
 """
 
@@ -140,7 +140,14 @@ save(g=g, last=rs.join())
             "['many', 1, None]",
             "[step] rank 0 gave something that is no number, rank 2 gave no weight; a finite",
         ),
-        ("[0, 0.0, False]", "[step] the weights of all ranks add up to 0.0; a finite number above"),
+        (
+            "[True, 1, np.array(False)]",
+            "[step] rank 0 gave something that is no number, rank 2 gave something that is no num",
+        ),
+        (
+            "[0, 0.0, np.array(0)]",
+            "[step] the weights of all ranks add up to 0.0; a finite number above",
+        ),
         ("[1e308, 1e308, 1]", "[step] the weights of all ranks add up to inf; a finite number"),
     ],
 )
