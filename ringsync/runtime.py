@@ -6,6 +6,7 @@ It performs no collective and makes no array.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 from collections import Counter
@@ -29,6 +30,8 @@ from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
 from ringsync.trial import choose_way
 from ringsync.world import World
+
+_LOGGER = logging.getLogger("ringsync")
 
 # One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
 # going to sleep cannot pay.
@@ -229,6 +232,12 @@ def built_names() -> dict[str, list[str]]:
 def _started() -> Runtime:
     world, settings = read_world(), read_settings()
     limit_threads(world, settings)
+    for name, near in settings.misspelt if world.rank == 0 else ():
+        _LOGGER.warning(
+            "[config] %s is set, which is no variable of ringsync's; %s is. Correct its name.",
+            name,
+            near,
+        )
     runtime = Runtime(world, settings)
     try:
         runtime.meet()

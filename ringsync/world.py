@@ -124,6 +124,19 @@ _FAMILIES = (
 )
 
 
+# All that begin with RINGSYNC_ and say of a rank's place, for whoever looks for misspelt ones.
+VARIABLES = (
+    "RINGSYNC_RANK",
+    "RINGSYNC_SIZE",
+    "RINGSYNC_LOCAL_RANK",
+    "RINGSYNC_LOCAL_SIZE",
+    "RINGSYNC_NODE_RANK",
+    "RINGSYNC_NUM_NODES",
+    "RINGSYNC_JOB_ID",
+    "RINGSYNC_RENDEZVOUS",
+)
+
+
 def find_world(variables: Mapping[str, str]) -> World:
     """Find out which rank a process with these variables is.
 
