@@ -38,7 +38,7 @@ def as_view(x: object, place: str) -> Array:
         `x` itself, or a view of its memory.
 
     Raises:
-        ConfigError: `x` is no array, lies on a device, or has an unsupported dtype.
+        ConfigError: `x` is no array, has a mask, lies on a device, or has an unsupported dtype.
     """
     array = x if type(x) is np.ndarray else _import(x, place)
     if array.dtype not in _SUPPORTED and not _is_bfloat16(array.dtype):
@@ -124,6 +124,11 @@ def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
 
 
 def _import(x: object, place: str) -> Array:
+    if isinstance(x, np.ma.MaskedArray):
+        raise ConfigError(
+            f"[{place}] {type(x).__name__!r} is no array that can be used, because masks do not "
+            "travel. Pass its filled()."
+        )
     if isinstance(x, np.ndarray):
         return x.view(np.ndarray)
     if hasattr(x, "__cuda_array_interface__"):

@@ -6,13 +6,25 @@ in theirs of a rank's place is `world`'s matter.
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ringsync.errors import ConfigError
-from ringsync.world import World, find_world
+from ringsync.world import VARIABLES, World, find_world
+
+_PREFIX = "RINGSYNC_"
+_TUNING = (
+    "RINGSYNC_TIMEOUT_S",
+    "RINGSYNC_STALL_WARN_S",
+    "RINGSYNC_STALL_ABORT_S",
+    "RINGSYNC_START_TIMEOUT_S",
+    "RINGSYNC_BUCKET_MIB",
+    "RINGSYNC_ALGORITHM",
+    "RINGSYNC_TIMELINE",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,7 @@ class Settings:
         algorithm: Allreduce algorithm to prefer; "" leaves the choice to the cost model.
         timeline: Directory to record a timeline in; "" for none.
         has_thread_count: The user chose how many threads NumPy's libraries use.
+        misspelt: Variables that are set and nearly have a name of ringsync's, each with that name.
     """
 
     timeout_s: float = math.inf
@@ -40,6 +53,7 @@ class Settings:
     algorithm: str = ""
     timeline: str = ""
     has_thread_count: bool = False
+    misspelt: tuple[tuple[str, str], ...] = ()
 
 
 _DEFAULTS = Settings()
@@ -57,7 +71,7 @@ def read_world(environ: Mapping[str, str] | None = None) -> World:
 
     Raises:
         ConfigError: A family has only one of its rank and size, a value is no number or out of
-            range, or the ranks are spread over several hosts.
+            range, there are too many ranks, or the ranks are spread over several hosts.
     """
     return find_world(os.environ if environ is None else environ)
 
@@ -102,6 +116,22 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         has_thread_count=any(
             variables.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         ),
+        misspelt=_misspelt(variables),
+    )
+
+
+def _misspelt(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Names that are near one of ringsync's; any other with its prefix may be the user's own."""
+    known = [name.removeprefix(_PREFIX) for name in (*_TUNING, *VARIABLES)]
+    unknown = sorted(
+        name.removeprefix(_PREFIX)
+        for name in variables
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in known
+    )
+    return tuple(
+        (_PREFIX + name, _PREFIX + near)
+        for name in unknown
+        for near in difflib.get_close_matches(name, known, n=1)
     )
 
 
@@ -118,10 +148,12 @@ def _limit(variables: Mapping[str, str], name: str, alias: str, default: float) 
     used = name if variables.get(name) else alias
     if variables.get(used, "").strip() in ("0", "0.0"):
         return math.inf
-    return _number(variables, used, default, "seconds, or 0 for never")
+    return _number(variables, used, default, "seconds, or 0 for never", "from 0")
 
 
-def _number(variables: Mapping[str, str], name: str, default: float, form: str) -> float:
+def _number(
+    variables: Mapping[str, str], name: str, default: float, form: str, span: str = "above 0"
+) -> float:
     text = variables.get(name, "")
     if not text:
         return default
@@ -130,5 +162,5 @@ def _number(variables: Mapping[str, str], name: str, default: float, form: str) 
     except ValueError:
         value = float("nan")
     if not 0 < value < float("inf"):
-        raise ConfigError(f"[config] {name}={text!r} is not a number above 0. Write {form}.")
+        raise ConfigError(f"[config] {name}={text!r} is not a finite number {span}. Write {form}.")
     return value

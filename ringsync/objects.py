@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import pickle
+import traceback
 from typing import TypeVar, cast
 
 import numpy as np
@@ -19,6 +20,10 @@ from ringsync.kinds import Collective
 from ringsync.runtime import current
 
 T = TypeVar("T")
+
+# Every pickle begins with its protocol's mark; what cannot be pickled sends this and the reason.
+_FAILED = b"\0"
+_MOST_REASON_BYTES = 300
 
 
 def broadcast_object(
@@ -36,7 +41,8 @@ def broadcast_object(
         `obj` itself on `root`, an equal object elsewhere.
 
     Raises:
-        ConfigError: `root` does not take part, or its object cannot be pickled (on every rank).
+        ConfigError: `root` does not take part, its object cannot be pickled (on every rank), or it
+            cannot be unpickled on this one.
         MismatchError: Ranks named different roots or made other calls, or one has joined.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
@@ -50,11 +56,10 @@ def broadcast_object(
     source = np.frombuffer(payload, np.uint8)
     with told_as("broadcast_object"):
         data = run("broadcast_object", Collective.ALLGATHER, source, name, None, terms, group)
-    if data.size == 0:
-        raise ConfigError(
-            f"[broadcast_object] the object of rank {root} cannot be pickled. Send its parts."
-        ) from failure
-    return obj if is_root else cast(T, pickle.loads(data.tobytes()))
+    told = data.tobytes()
+    if told.startswith(_FAILED):
+        raise _refusal("broadcast_object", root, told) from failure
+    return obj if is_root else cast(T, _unpickled(told, "broadcast_object", root))
 
 
 def allgather_object(
@@ -71,7 +76,7 @@ def allgather_object(
         The objects by rank.
 
     Raises:
-        ConfigError: A rank's object cannot be pickled (on every rank).
+        ConfigError: A rank's object cannot be pickled, or unpickled (on every rank).
         MismatchError: Ranks made other calls, or one has joined.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
@@ -86,21 +91,41 @@ def allgather_object(
     with told_as("allgather_object"):
         sizes = run("allgather_object", Collective.ALLGATHER, size, size_name, None, group=group)
         data = run("allgather_object", Collective.ALLGATHER, source, name, None, group=group)
-    if not sizes.all():
-        raise ConfigError(
-            f"[allgather_object] the object of rank {ranks[int(np.argmin(sizes))]} cannot be "
-            "pickled. Send its parts."
-        ) from failure
-    ends = np.cumsum(sizes)
+    told = [part.tobytes() for part in np.split(data, np.cumsum(sizes)[:-1])]
+    for rank, one in zip(ranks, told, strict=True):
+        if one.startswith(_FAILED):
+            raise _refusal("allgather_object", rank, one) from failure
     return [
-        pickle.loads(data[end - length : end].tobytes())
-        for end, length in zip(ends, sizes, strict=True)
+        cast(T, _unpickled(one, "allgather_object", rank))
+        for rank, one in zip(ranks, told, strict=True)
     ]
 
 
 def _pickled(obj: object) -> tuple[bytes, Exception | None]:
-    """Never raises: the failure is told when all ranks know of it; there are no bytes then."""
+    """Never raises: the failure is told when all ranks know of it; the bytes say why then."""
     try:
         return pickle.dumps(obj), None
     except Exception as error:  # whatever the object's own methods raise
-        return b"", error
+        return _FAILED + _reason(error).encode()[:_MOST_REASON_BYTES], error
+
+
+def _unpickled(told: bytes, place: str, rank: int) -> object:
+    try:
+        return pickle.loads(told)
+    except Exception as error:  # whatever the object's own methods raise
+        raise ConfigError(
+            f"[{place}] the object of rank {rank} cannot be unpickled on rank "
+            f"{current().world.rank} ({_reason(error)}). Send its parts."
+        ) from error
+
+
+def _refusal(place: str, rank: int, told: bytes) -> ConfigError:
+    reason = told.removeprefix(_FAILED).decode(errors="replace")
+    return ConfigError(
+        f"[{place}] the object of rank {rank} cannot be pickled ({reason}). Send its parts."
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The exception in one line, whatever its own `__str__` does."""
+    return ascii(traceback.format_exception_only(error)[0].strip())[1:-1]

@@ -1,7 +1,8 @@
 """Do all ranks run the same thing? They compare when they meet, before one trusts another.
 
-Versions of ringsync that cannot talk to each other are an error; of anything else that differs rank
-0 tells in one line, because there may be a reason for it.
+Versions of ringsync that cannot talk to each other are an error, and so are settings without which
+ranks would do different things; of anything else that differs rank 0 tells in one line, because
+there may be a reason for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 import os
 import stat
 import sys
@@ -22,7 +24,7 @@ import numpy as np
 
 from ringsync import version
 from ringsync.config import Settings
-from ringsync.errors import RendezvousError
+from ringsync.errors import ConfigError, RendezvousError
 from ringsync.world import World
 
 _LOGGER = logging.getLogger("ringsync")
@@ -30,8 +32,12 @@ _SCRIPT_BYTES = 2**20  # scripts are shorter; what a packer makes of one is know
 _FAREWELL_S = 5.0  # a reply takes microseconds; whoever needs longer has been stopped
 _MOST_VALUES = 4  # of one fact in one line
 
+# Ranks that choose by different rules choose different steps.
+_EQUAL = "RINGSYNC_ALGORITHM"
+
 # What is compared, and behind it what people are shown.
 Facts = Mapping[str, Sequence[str]]
+_UNTOLD = ("", "(not told)")
 
 
 class Store(Protocol):
@@ -60,10 +66,11 @@ def gather_facts(settings: Settings) -> Facts:
         "ringsync": version.__version__,
         "Python": ".".join(map(str, sys.version_info[:3])),
         "NumPy": np.__version__,
-        "RINGSYNC_TIMEOUT_S": f"{settings.timeout_s:g}",
-        "RINGSYNC_STALL_ABORT_S": f"{settings.stall_abort_s:g}",
+        "RINGSYNC_TIMEOUT_S": _limit(settings.timeout_s),
+        "RINGSYNC_STALL_ABORT_S": _limit(settings.stall_abort_s),
         "RINGSYNC_BUCKET_MIB": f"{settings.bucket_mib:g}",
-        "RINGSYNC_ALGORITHM": settings.algorithm or "(none)",
+        "misspelt variable": ", ".join(name for name, _ in settings.misspelt) or "(none)",
+        _EQUAL: settings.algorithm or "(none)",
     }
     return {name: (value, value) for name, value in values.items()} | {"script": _script()}
 
@@ -80,12 +87,17 @@ def compare_ranks(store: Store, world: World, facts: Facts, timeout_s: float) ->
     Raises:
         RendezvousError: Versions of ringsync cannot talk to each other, or ranks have told nothing
             in time, or one of them has ended; on every rank.
+        ConfigError: A setting that has to be equal is not; on every rank.
     """
     every = _exchange(store, world, facts, timeout_s)
     refusal = find_refusal([each["ringsync"][0] for each in every])
     if refusal:
         _part(store, world)
         raise RendezvousError(refusal)
+    unequal = describe_differences([{_EQUAL: each.get(_EQUAL, _UNTOLD)} for each in every])
+    if unequal:
+        _part(store, world)
+        raise ConfigError(f"[preflight] {unequal}. Set it alike on all ranks, or on none.")
     differences = describe_differences(every) if world.rank == 0 else ""
     if differences:
         _LOGGER.warning("[preflight] ranks differ: %s. Start all ranks alike.", differences)
@@ -127,7 +139,7 @@ def describe_differences(every: Sequence[Facts]) -> str:
         ranks: dict[str, list[int]] = {}
         shown: dict[str, str] = {}
         for rank, facts in enumerate(every):
-            key, value = facts.get(name, ("", "(not told)"))
+            key, value = facts.get(name, _UNTOLD)
             ranks.setdefault(key, []).append(rank)
             shown.setdefault(key, value)
         if len(ranks) == 1:
@@ -188,6 +200,10 @@ def _part(store: Store, world: World) -> None:
     for rank in range(1, world.size):
         with contextlib.suppress(RendezvousError):  # it has ended, or been stopped: no matter
             store.get(f"preflight/{rank}/read", max(0.0, deadline_s - time.monotonic()))
+
+
+def _limit(limit_s: float) -> str:
+    return f"{limit_s:g}" if math.isfinite(limit_s) else "(none)"
 
 
 def _script() -> tuple[str, str]:

@@ -6,7 +6,9 @@ It performs no collective and makes no array.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from types import CellType
@@ -29,6 +31,8 @@ from ringsync.threads import limit_threads
 from ringsync.trial import choose_way
 from ringsync.world import World
 
+_LOGGER = logging.getLogger("ringsync")
+
 # One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
 # going to sleep cannot pay.
 _WAKE_UP_US = 40.0
@@ -50,6 +54,7 @@ class Runtime:
         Raises:
             RendezvousError: Ranks did not come in time, or run versions of ringsync that cannot
                 talk to each other; the message names them.
+            ConfigError: Ranks have different settings where they have to be equal.
         """
         self.world = world
         self.settings = settings
@@ -132,6 +137,10 @@ class Runtime:
 
 _current: Runtime | None = None
 
+# Threads that start this rank at once are one rank, which meets the others once. Reentrant, so that
+# a signal's handler that calls `init` gets an error of it and no deadlock.
+_starting = threading.RLock()
+
 # Holds the engine of `_current`, for calls that reach it without a line of Python; else empty.
 engine_cell = CellType()
 
@@ -156,27 +165,23 @@ def current() -> Runtime:
 def init() -> None:
     """Start the engine of this process and meet the other ranks; a second call changes nothing.
 
+    Of several threads that call it at once, the first starts the engine and the others wait for it.
+
     Which rank this process is comes from the environment that a launcher set; without one the world
     has size 1.
 
     Raises:
-        ConfigError: The environment contradicts itself, or names several hosts.
+        ConfigError: The environment contradicts itself or that of another rank, or names several
+            hosts.
         RendezvousError: Ranks did not come in time, or run versions of ringsync that cannot talk to
             each other; the message names them.
     """
     global _current  # noqa: PLW0603 - the one piece of global state
-    if _current is not None:
-        return
-    world, settings = read_world(), read_settings()
-    limit_threads(world, settings)
-    runtime = Runtime(world, settings)
-    try:
-        runtime.meet()
-    except BaseException as error:  # whatever it is, peers must not wait for a rank without runtime
-        runtime.give_up(error)
-        raise
-    _current = runtime
-    engine_cell.cell_contents = runtime.engine
+    with _starting:
+        if _current is None:
+            runtime = _started()
+            _current = runtime
+            engine_cell.cell_contents = runtime.engine
 
 
 def shutdown() -> None:
@@ -224,6 +229,24 @@ def built_names() -> dict[str, list[str]]:
     }
 
 
+def _started() -> Runtime:
+    world, settings = read_world(), read_settings()
+    limit_threads(world, settings)
+    for name, near in settings.misspelt if world.rank == 0 else ():
+        _LOGGER.warning(
+            "[config] %s is set, which is no variable of ringsync's; %s is. Correct its name.",
+            name,
+            near,
+        )
+    runtime = Runtime(world, settings)
+    try:
+        runtime.meet()
+    except BaseException as error:  # whatever it is, peers must not wait for a rank without runtime
+        runtime.give_up(error)
+        raise
+    return runtime
+
+
 def _close_at_exit() -> None:
     """Leave without a word: peers notice once the process has really ended.
 
@@ -239,8 +262,9 @@ def _close_at_exit() -> None:
 
 def _forget_in_child() -> None:
     """A forked child has no engine thread; what it inherited must not act on its behalf."""
-    global _current  # noqa: PLW0603 - the one piece of global state
+    global _current, _starting  # noqa: PLW0603 - the one piece of global state, and its lock
     _current = None
+    _starting = threading.RLock()  # who held it does not exist here
     del engine_cell.cell_contents
 
 

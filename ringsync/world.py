@@ -14,6 +14,10 @@ from pathlib import Path
 
 from ringsync.errors import ConfigError
 
+# The launcher starts no more. Beyond it, at a typing error, the numbers of those that do not come
+# would outgrow the packet in which the store tells them.
+MOST_RANKS = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -120,6 +124,19 @@ _FAMILIES = (
 )
 
 
+# All that begin with RINGSYNC_ and say of a rank's place, for whoever looks for misspelt ones.
+VARIABLES = (
+    "RINGSYNC_RANK",
+    "RINGSYNC_SIZE",
+    "RINGSYNC_LOCAL_RANK",
+    "RINGSYNC_LOCAL_SIZE",
+    "RINGSYNC_NODE_RANK",
+    "RINGSYNC_NUM_NODES",
+    "RINGSYNC_JOB_ID",
+    "RINGSYNC_RENDEZVOUS",
+)
+
+
 def find_world(variables: Mapping[str, str]) -> World:
     """Find out which rank a process with these variables is.
 
@@ -155,6 +172,11 @@ def _world_of(family: _Family, variables: Mapping[str, str]) -> World:
         raise ConfigError(
             f"[config] {family.rank}={rank} and {family.size}={size} do not fit together; "
             f"0 <= rank < size is expected. Correct the launcher's environment."
+        )
+    if size > MOST_RANKS:
+        raise ConfigError(
+            f"[config] {family.size}={size}; at most {MOST_RANKS} ranks are expected. Correct the "
+            "launcher's environment."
         )
     num_nodes = _whole(variables, family.num_nodes, 1)
     # Without a word on it all ranks are taken to be on this host; a missing one is named in time.

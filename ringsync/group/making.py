@@ -171,7 +171,7 @@ def _short(failure: RingsyncError | None) -> str:
 
 def _members(ranks: Iterable[int], size: int) -> tuple[int, ...]:
     try:
-        members = tuple(sorted(operator.index(rank) for rank in ranks))
+        members = tuple(sorted(_number(rank) for rank in ranks))
     except TypeError:
         members = ()
     except Exception as error:  # whatever the caller's own iterable raises
@@ -182,6 +182,12 @@ def _members(ranks: Iterable[int], size: int) -> tuple[int, ...]:
     if not members or not is_each_once or members[0] < 0 or members[-1] >= size:
         raise ConfigError(f"[new_group] ranks={ranks!r}; {_wanted(size)} Pass, for example, [0].")
     return members
+
+
+def _number(rank: int) -> int:
+    if isinstance(rank, bool):  # a list of yes and no is no list of ranks
+        raise TypeError
+    return operator.index(rank)
 
 
 def _wanted(size: int) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, cast
 
 from ringsync.errors import ConfigError
-from ringsync.jobs.request import MOST_RANKS, is_variable_name
+from ringsync.jobs.request import is_variable_name
 from ringsync.seconds import LONGEST_S
+from ringsync.world import MOST_RANKS
 
 
 class Options(TypedDict, total=False):

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-MOST_RANKS = 4096  # a typing error beyond it would exhaust process ids before it could be stopped
 
 
 @dataclass(frozen=True, slots=True)

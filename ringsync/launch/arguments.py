@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ringsync.errors import ConfigError
-from ringsync.jobs.request import MOST_RANKS
 from ringsync.launch.hosts import Host, parse_hosts
 from ringsync.launch.placement import physical_core_count
 from ringsync.seconds import LONGEST_S
 from ringsync.version import __version__
+from ringsync.world import MOST_RANKS
 
 # Options followed by a value of their own, so that the command's first word can be told from it.
 _VALUED = frozenset(

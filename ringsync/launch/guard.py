@@ -155,14 +155,15 @@ class Guard:
 
     def _start(self) -> None:
         charge = self._charge
+        # Before the rank can do anything to their directory.
+        logs = {name: open_log(charge.logs, name) for name in ("stdout", "stderr")}
         self._pid, stdout, stderr = execute(charge.command)
         prefix = {"tagged": f"[{charge.rank}] ".encode(), "lines": b""}.get(charge.output)
         for pipe, name, sink, tail in (
             (stdout, "stdout", self._relay.stdout, None),
             (stderr, "stderr", self._relay.stderr, self._tail),
         ):
-            log = open_log(charge.logs, name)
-            self._relay.attach(Stream(pipe, sink, prefix, log=log, tail=tail))
+            self._relay.attach(Stream(pipe, sink, prefix, log=logs[name], tail=tail))
         descriptor = os.pidfd_open(self._pid)
         self._report("started", descriptor, pid=self._pid, started_s=time.time())
         os.close(descriptor)

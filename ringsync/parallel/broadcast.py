@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from ringsync.arrays import Array
+from ringsync.arrays import Array, as_target
 from ringsync.autograd import Parameter
 from ringsync.collectives import broadcast_async_
 from ringsync.collectives.call import told_as
@@ -73,13 +73,20 @@ def broadcast_optimizer_state(
         group: As for `allreduce`.
 
     Raises:
-        ConfigError: `root` does not take part.
+        ConfigError: `optimizer` has no state, or `root` does not take part.
         MismatchError: Ranks named different roots, or one has joined.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
     Cost: (n-1) * the state's pickled size sent by `root`.
     """
+    words = ("state_dict", "load_state_dict")
+    if not all(callable(getattr(optimizer, word, None)) for word in words):
+        raise ConfigError(
+            f"[broadcast_optimizer_state] a {type(optimizer).__name__} is no optimizer; one with "
+            "state_dict() and load_state_dict() is expected. Pass, for example, "
+            "optim.SGD(net.parameters(), lr=0.1)."
+        )
     with told_as("broadcast_optimizer_state"):
         state = broadcast_object(optimizer.state_dict(), root, group=group)
     optimizer.load_state_dict(state)
@@ -91,12 +98,15 @@ def _named_arrays(
     if isinstance(parameters, Module):
         return [(name, parameter.data) for name, parameter in parameters.named_parameters()]
     if isinstance(parameters, Mapping):
-        return sorted(parameters.items())
-    listed = list(parameters)
-    wrong = next((item for item in listed if not isinstance(item, Parameter)), None)
-    if wrong is not None:
+        return [
+            (name, as_target(array, f"broadcast_parameters: {name!r}"))
+            for name, array in sorted(parameters.items())
+        ]
+    listed = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+    wrong = [item for item in listed if not isinstance(item, Parameter)]
+    if wrong:
         raise ConfigError(
-            f"[broadcast_parameters] a {type(wrong).__name__} is no Parameter; a module, its "
-            "parameters or a dict of arrays is expected."
+            f"[broadcast_parameters] a {type(wrong[0]).__name__} is no Parameter; a module, its "
+            "parameters or a dict of arrays is expected. Pass, for example, net."
         )
     return [(f"{i}.{parameter.name}", parameter.data) for i, parameter in enumerate(listed)]

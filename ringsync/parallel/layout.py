@@ -35,23 +35,28 @@ def check_equal_start(
     values: Sequence[Array],
     name: str,
     group: ProcessGroup | None = None,
+    is_weighted: bool = False,
 ) -> None:
     """Compare names, shapes, dtypes and values of the parameters over all ranks.
+
+    Whether gradients are weighed is compared too: ranks that do exchange other things, and later.
 
     Args:
         specs: This rank's parameters, in registration order.
         values: Their values.
         name: Name of the set of parameters, equal on all ranks.
         group: Whose ranks hold them; None: all.
+        is_weighted: This rank's gradients bear a weight.
 
     Raises:
-        MismatchError: The first parameter that differs is named, on every rank alike.
+        MismatchError: The first parameter that differs is named, on every rank alike; or only some
+            ranks' gradients bear a weight.
         PeerLostError: A rank died.
         TimedOutError: A rank did not take part.
 
     Cost: One pass over the values (about 1 GB/s), some 100 bytes sent per parameter; once.
     """
-    _compare(specs, [_digest(value) for value in values], name, group)
+    _compare(specs, [_digest(value) for value in values], name, group, is_weighted)
 
 
 def check_equal_layout(
@@ -75,14 +80,24 @@ def check_equal_layout(
 
 
 def _compare(
-    specs: Sequence[TensorSpec], digests: Sequence[bytes], name: str, group: ProcessGroup | None
+    specs: Sequence[TensorSpec],
+    digests: Sequence[bytes],
+    name: str,
+    group: ProcessGroup | None,
+    is_weighted: bool = False,
 ) -> None:
-    own = list(zip(specs, digests, strict=True))
+    own = (is_weighted, list(zip(specs, digests, strict=True)))
     with told_as(name):
-        tables = allgather_object(own, name=f"{name}.start", group=group)
-    ranks = range(len(tables)) if group is None else group.ranks
-    for rank, table in zip(ranks, tables, strict=True):
-        difference = _find_difference(table, tables[0], rank, ranks[0])
+        told = allgather_object(own, name=f"{name}.start", group=group)
+    ranks = range(len(told)) if group is None else group.ranks
+    expected, reference = told[0]
+    for rank, (found, table) in zip(ranks, told, strict=True):
+        if found != expected:
+            raise MismatchError(
+                f"[{name}] rank {rank} has weighted={found}, rank {ranks[0]} has "
+                f"weighted={expected}. Make the DistributedOptimizer alike on all ranks."
+            )
+        difference = _find_difference(table, reference, rank, ranks[0])
         if difference:
             raise MismatchError(f"[{name}] {difference}")
 

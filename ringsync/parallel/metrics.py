@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ringsync.collectives import ReduceOp, allreduce
+from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.nn import Metric
 
@@ -18,7 +19,13 @@ def reduce_metric(metric: Metric, *, group: ProcessGroup | None = None) -> float
         The common value, weighted by counts: not the mean of the ranks' values.
 
     Raises:
+        ConfigError: `metric` is none.
         PeerLostError: A rank died.
         TimedOutError: A rank did not take part in time.
     """
+    if not all(callable(getattr(metric, word, None)) for word in ("totals", "value_of")):
+        raise ConfigError(
+            f"[reduce_metric] a {type(metric).__name__} is no metric; one with totals() and "
+            "value_of() is expected. Pass nn.Accuracy() or nn.MeanLoss(), or allreduce() a number."
+        )
     return metric.value_of(allreduce(metric.totals(), op=ReduceOp.Sum, group=group))

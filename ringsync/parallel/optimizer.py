@@ -67,7 +67,8 @@ class DistributedOptimizer:
                 alone. None: all ranks.
             sync: How gradients are exchanged; None means `Ring()`, the only one so far.
             weighted: Every `step` takes a weight, for batches of unlike length: gradients stay the
-                rank's own until then, and are exchanged in `step`. For `Average` only.
+                rank's own until then, and are exchanged in `step`. For `Average` only; equal on
+                every rank.
 
         Raises:
             ConfigError: An argument cannot be used.
@@ -129,7 +130,8 @@ class DistributedOptimizer:
                 been exchanged or updated.
             PeerLostError: A rank died.
             TimedOutError: A rank did not take part in time.
-            MismatchError: At the first step: ranks hold different parameters.
+            MismatchError: At the first step: ranks hold different parameters, or only some were
+                made with `weighted=True`.
 
         Cost: With a weight the whole exchange, because no part of it overlaps backward, one small
             allreduce before it, and a pass over the gradients.
@@ -219,8 +221,15 @@ def _check(
             f"{place} a {type(optimizer).__name__} is no optimizer of ringsync.optim. Pass, for "
             "example, optim.SGD(net.parameters(), lr=0.1)."
         )
+    if not isinstance(op, ReduceOp):
+        raise ConfigError(f"{place} op={op!r}; a ReduceOp is expected. Use Average or Sum.")
     if op not in {ReduceOp.Average, ReduceOp.Sum}:
-        raise ConfigError(f"{place} op={op} is not built yet. Use Average or Sum.")
+        raise ConfigError(f"{place} op={op.name} is not built yet. Use Average or Sum.")
+    if not isinstance(weighted, bool):
+        raise ConfigError(
+            f"{place} weighted={weighted!r}; True or False is expected. Pass the weights "
+            "themselves to step(weight=)."
+        )
     if weighted and op is not ReduceOp.Average:
         raise ConfigError(
             f"{place} weighted=True with op={op.name}; weights make an average. Leave op out, or "

@@ -105,7 +105,8 @@ class GradientReducer:
 
         Raises:
             ConfigError: Gradients of this step have been exchanged already.
-            MismatchError: At the first step: ranks hold different parameters.
+            MismatchError: At the first step: ranks hold different parameters, or only some of them
+                weigh gradients.
         """
         if self._passes == self._accumulate_steps:
             raise ConfigError(
@@ -191,7 +192,13 @@ class GradientReducer:
 
     def _check_start(self) -> None:
         if not self._is_checked:
-            check_equal_start(self._source.specs(), self._source.values(), self._name, self._group)
+            check_equal_start(
+                self._source.specs(),
+                self._source.values(),
+                self._name,
+                self._group,
+                self._is_weighted,
+            )
             self._is_checked = True
 
     def _submit(self, bucket: Bucket) -> None:

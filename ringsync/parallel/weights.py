@@ -60,7 +60,9 @@ def exchange_share(weight: object, name: str, group: ProcessGroup | None) -> flo
 def _coded(weight: object) -> tuple[float, _Fault]:
     if weight is None:
         return 0.0, _Fault.NOT_GIVEN
-    if not isinstance(weight, Real):
+    if isinstance(weight, np.ndarray) and weight.ndim == 0:
+        weight = weight[()]
+    if not isinstance(weight, Real) or isinstance(weight, bool):
         return 0.0, _Fault.NO_NUMBER
     try:
         return float(weight), _Fault.NONE

@@ -11,10 +11,9 @@ from typing import Any
 
 from ringsync.errors import ConfigError
 from ringsync.report.timeline import read_json
+from ringsync.world import MOST_RANKS
 
 _MOST_PROBLEMS = 100  # beyond it more lines do not help; the count is told
-
-_MOST_RANKS = 4096  # as many as the launcher starts
 _MOST_SHOWN = 10
 _LAST_US = 2**53 / 1000  # beyond it a float no longer tells nanoseconds apart
 
@@ -53,7 +52,7 @@ def _gaps(document: dict[str, Any]) -> Iterator[str]:
     facts = _dict(_dict(document.get("metadata")).get("ringsync"))
     ranks = _dict(facts.get("ranks"))
     size = facts.get("size", 0)
-    if not isinstance(size, int) or not 0 <= size <= _MOST_RANKS:
+    if not isinstance(size, int) or not 0 <= size <= MOST_RANKS:
         yield f"its size is {size!r}, no number of ranks"
         size = 0
     missing = [rank for rank in range(size) if str(rank) not in ranks]

@@ -239,6 +239,8 @@ REFUSED = {
     "rs.grouped_allreduce([X], group=OTHER)": "[grouped_allreduce] rank 1 is not in group {0}; ",
     "rs.allreduce(X, name='w', group=7)": "[allreduce] group=7 is no ProcessGroup. ",
     "rs.allreduce(X.astype(complex), name='w')": "[allreduce] dtype complex128 is not supported; ",
+    "rs.allreduce_(np.ma.array(X), name='w')": "[allreduce_] 'MaskedArray' is no array that can be "
+    "used, because masks do not travel. Pass its filled().",
     "rs.allreduce_(X[::2], name='w')": "[allreduce_] the array of shape (2,) has strides (16,); ",
     "rs.grouped_allreduce_([X, X[::2]], name='w')": "[grouped_allreduce_: array 1] the array of ",
     "rs.broadcast_(X, 2, name='w')": "[broadcast_] root=2 is no rank of this world; ",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ringsync import preflight, version
 from ringsync._native import memory_store
 from ringsync.config import Settings
-from ringsync.errors import RendezvousError
+from ringsync.errors import ConfigError, RendezvousError
 from ringsync.preflight import (
     compare_ranks,
     describe_differences,
@@ -104,6 +104,16 @@ def test_versions_that_cannot_talk_are_an_error_on_every_rank_that_names_both():
     }
 
 
+def test_another_algorithm_is_an_error_on_every_rank_that_names_both():
+    alike = having(RINGSYNC_ALGORITHM="(none)")
+    outcomes = meet([alike, having(RINGSYNC_ALGORITHM="ring", NumPy="1.26.4"), alike])
+    assert all(isinstance(outcome, ConfigError) for outcome in outcomes)
+    assert {str(outcome) for outcome in outcomes} == {
+        "[preflight] RINGSYNC_ALGORITHM is ring on rank 1, (none) on ranks 0, 2. "
+        "Set it alike on all ranks, or on none."
+    }
+
+
 def test_a_difference_is_one_warning_of_rank_0_and_no_error(caplog):
     with caplog.at_level(logging.WARNING, logger="ringsync"):
         assert meet([EQUAL, having(NumPy="1.26.4"), EQUAL]) == [None] * 3
@@ -134,8 +144,14 @@ def test_facts_are_the_versions_the_script_and_what_must_be_set_alike(tmp_path, 
         "RINGSYNC_TIMEOUT_S": "5",
         "RINGSYNC_STALL_ABORT_S": "600",
         "RINGSYNC_BUCKET_MIB": "3",
+        "misspelt variable": "(none)",
         "RINGSYNC_ALGORITHM": "ring",
     }
+
+
+def test_a_limit_that_is_not_set_is_none():
+    shown = {name: value for name, (_, value) in gather_facts(Settings(stall_abort_s=9)).items()}
+    assert (shown["RINGSYNC_TIMEOUT_S"], shown["RINGSYNC_STALL_ABORT_S"]) == ("(none)", "9")
 
 
 def test_a_script_is_known_by_its_content(tmp_path, monkeypatch):

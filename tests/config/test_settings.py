@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ringsync.config import Settings, read_settings
 from ringsync.errors import ConfigError
+from ringsync.world import VARIABLES
 
 NUMBERS = {
     "RINGSYNC_TIMEOUT_S": "timeout_s",
@@ -33,7 +34,15 @@ def test_a_number_is_taken_as_it_is_written(name, value):
 def test_what_is_no_number_above_zero_is_named_with_its_value(name, text):
     with pytest.raises(ConfigError) as caught:
         read_settings({name: text})
-    assert f"[config] {name}={text!r} is not a number above 0. Write " in str(caught.value)
+    assert f"[config] {name}={text!r} is not a finite number above 0. Write " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["RINGSYNC_STALL_WARN_S", "RINGSYNC_STALL_ABORT_S"])
+def test_where_zero_is_allowed_the_refusal_says_so(name):
+    assert read_settings({name: "0"}) != Settings()
+    for text in ("inf", "-1"):
+        with pytest.raises(ConfigError, match=rf"{name}='{text}' is not a finite number from 0\. "):
+            read_settings({name: text})
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -61,6 +70,21 @@ def test_ringsync_s_own_names_come_first():
         }
     )
     assert (settings.bucket_mib, settings.start_timeout_s) == (3.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("RINGSYNC_STALLWARN_S", "RINGSYNC_STALL_WARN_S"),
+        ("RINGSYNC_TIMEOUT", "RINGSYNC_TIMEOUT_S"),
+        ("RINGSYNC_RENDEVOUS", "RINGSYNC_RENDEZVOUS"),
+        ("RINGSYNC_LOGS_OF_MINE", None),
+        ("STALLWARN_S", None),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_noticed(name, near):
+    right = dict.fromkeys([*NUMBERS, *VARIABLES, "RINGSYNC_ALGORITHM", "RINGSYNC_TIMELINE"], "1")
+    assert read_settings(right | {name: "1"}).misspelt == (((name, near),) if near else ())
 
 
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])

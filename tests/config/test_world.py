@@ -123,6 +123,15 @@ def test_a_rank_outside_its_world_is_refused_with_both_values(family, rank, size
 
 
 @every_family
+@pytest.mark.parametrize("size", ["4097", "100000", "9" * 20])
+def test_more_ranks_than_a_job_can_have_are_refused(family, size):
+    name = RANK_AND_SIZE[family][1]
+    with pytest.raises(ConfigError, match=rf"\[config\] {name}={size}; at most 4096 ranks are"):
+        read_world(pair(family, "0", size))
+    assert read_world(pair(family, "0", "4096")).size == 4096
+
+
+@every_family
 @pytest.mark.parametrize(
     "text", ["-1", "1.0", "one", " 1", "1 ", "0x1", "1_0", "²", "\u0661", "+1"]
 )

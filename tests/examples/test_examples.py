@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+RUNNING = EXAMPLES.parent / "docs" / "running.md"
 DEADLINE_S = 100.0
 
 
@@ -58,6 +59,16 @@ def test_the_worked_example_of_five_ranks_gives_its_numbers():
     output = run(EXAMPLES / "five_nodes.py", size=5)
     for number in ("35.2", "50.688", "38.8"):
         assert number in output
+
+
+def test_the_documented_example_of_uneven_work_ends_with_one_model_on_all_ranks(tmp_path):
+    section = RUNNING.read_text().partition("## Uneven work\n")[2]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    script = tmp_path / "uneven.py"
+    script.write_text(code + "print(last, *(p.data.tobytes().hex() for p in net.parameters()))\n")
+    lines = [line.split() for line in run(script, size=2).splitlines()]
+    assert sorted(line[:2] for line in lines) == [["[0]", "1"], ["[1]", "1"]]
+    assert lines[0][2:] == lines[1][2:]
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

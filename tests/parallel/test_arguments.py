@@ -18,7 +18,12 @@ def optimizer():
     ("arguments", "sentence"),
     [
         ({"codec": "fp16"}, "no codec is built yet"),
-        ({"op": rs.Adasum}, "not built yet. Use Average or Sum"),
+        ({"op": rs.Adasum}, "op=Adasum is not built yet. Use Average or Sum"),
+        ({"op": rs.Max}, "op=Max is not built yet. Use Average or Sum"),
+        ({"op": 4}, "op=4; a ReduceOp is expected. Use Average or Sum"),
+        ({"op": [rs.Sum]}, "; a ReduceOp is expected. Use Average or Sum"),
+        ({"weighted": "x"}, "weighted='x'; True or False is expected. Pass"),
+        ({"weighted": 32}, "weighted=32; True or False is expected. Pass"),
         ({"accumulate_steps": 0}, "accumulate_steps=0; a whole number from 1"),
         ({"bucket_mib": -1.0}, "bucket_mib=-1.0; a number above 0"),
         ({"sync": "server"}, "not built yet. Leave it None, or pass Ring"),
@@ -50,10 +55,21 @@ def test_the_wrapper_passes_learning_rate_and_state_on(optimizer):
     assert wrapped.parameters is optimizer.parameters
 
 
-def test_broadcast_parameters_names_what_is_no_parameter():
+@pytest.mark.parametrize(
+    ("call", "arguments", "sentence"),
+    [
+        ("broadcast_parameters", [np.zeros(3)], "] a ndarray is no Parameter"),
+        ("broadcast_parameters", None, "] a NoneType is no Parameter"),
+        ("broadcast_parameters", {"a": 1}, ": 'a'] 'int' is no array that can be used"),
+        ("broadcast_optimizer_state", None, "] a NoneType is no optimizer"),
+        ("reduce_metric", 3.0, "] a float is no metric"),
+    ],
+)
+def test_what_a_call_cannot_use_is_named(call, arguments, sentence):
     rs.init()
-    with pytest.raises(errors.ConfigError, match="a ndarray is no Parameter"):
-        rs.broadcast_parameters([np.zeros(3)])
+    with pytest.raises(errors.ConfigError) as caught:
+        getattr(rs, call)(arguments)
+    assert str(caught.value).startswith(f"[{call}{sentence}")
     rs.shutdown()
 
 

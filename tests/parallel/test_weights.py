@@ -20,7 +20,7 @@ for turn in range(6):
     optimizer.zero_grad()
     if end > begin:
         nn.cross_entropy(net(x[begin:end]), y[begin:end]).backward()
-    optimizer.step(weight=end - begin)
+    optimizer.step(weight=[end - begin, np.array(end - begin)][turn % 2])
 save(**parameters_of(net))
 """
 
@@ -140,7 +140,14 @@ save(g=g, last=rs.join())
             "['many', 1, None]",
             "[step] rank 0 gave something that is no number, rank 2 gave no weight; a finite",
         ),
-        ("[0, 0.0, False]", "[step] the weights of all ranks add up to 0.0; a finite number above"),
+        (
+            "[True, 1, np.array(False)]",
+            "[step] rank 0 gave something that is no number, rank 2 gave something that is no num",
+        ),
+        (
+            "[0, 0.0, np.array(0)]",
+            "[step] the weights of all ranks add up to 0.0; a finite number above",
+        ),
         ("[1e308, 1e308, 1]", "[step] the weights of all ranks add up to inf; a finite number"),
     ],
 )
@@ -161,6 +168,24 @@ save(text=text, untouched=untouched, g=toy.all[0].grad)
         assert str(rank["text"]).startswith(said)
         assert rank["untouched"]
         np.testing.assert_allclose(rank["g"], 2.0, rtol=1e-6)
+
+
+def test_weights_on_some_ranks_only_are_a_mismatch_on_every_rank(on_ranks):
+    body = """
+try:
+    if rs.rank() == 0:
+        loss_of(0).backward()
+    optimizer.step(weight=1 if rs.rank() == 1 else None)
+except errors.MismatchError as error:
+    save(text=str(error))
+rs.barrier()
+"""
+    ran = on_ranks(3, toy(body, "dict(weighted=rs.rank() == 1)"))
+    assert ran.code == 0, ran.output
+    assert [str(rank["text"]) for rank in ran.ranks] == [
+        "[gradients.0] rank 1 has weighted=True, rank 0 has weighted=False. Make the "
+        "DistributedOptimizer alike on all ranks."
+    ] * 3
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -36,9 +36,17 @@ rs.barrier()
             "'\\u00e4' * 500, [0, 1], [0, 1]",
             ["ConfigError ranks=", *["MismatchError rank 0 passed '\\xe4\\xe4"] * 2],
         ),
+        (
+            "[1], [True], [1]",
+            [
+                "MismatchError rank 1 passed [True], rank 0 passed {1}",
+                "ConfigError ranks=[True]; one rank or more, each once, 0 <= rank < 3,",
+                "MismatchError rank 1 passed [True], rank 0 passed {1}",
+            ],
+        ),
         ("[], [], []", ["ConfigError ranks=[]; one rank or more"] * 3),
     ],
-    ids=["sets", "sizes", "range", "text", "empty"],
+    ids=["sets", "sizes", "range", "text", "bool", "empty"],
 )
 def test_ranks_that_differ_are_named_on_every_rank_and_work_goes_on(jobs, lists, told):
     ended = jobs.run(3, DIFFERENT.format(lists))

@@ -116,6 +116,27 @@ def test_a_job_may_meet_again_after_shutdown(jobs):
     assert jobs.remains() == []
 
 
+def test_threads_that_start_a_rank_at_once_start_it_once(jobs):
+    ended = jobs.run(
+        2,
+        """
+        import threading
+        def start():
+            rs.init()
+            assert rs.is_initialized() and rs.size() == 2
+            print("started")
+        threads = [threading.Thread(target=start) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(rs.allreduce(np.ones(1), op=rs.Sum)[0])
+        """,
+    )
+    require_ended(ended)
+    assert [one.said for one in ended] == [["started"] * 4 + ["2.0"]] * 2
+
+
 def test_ranks_that_do_not_come_are_named_and_nothing_is_left(jobs):
     job = jobs.start(4, "rs.init()", start=2, RINGSYNC_START_TIMEOUT_S="3")
     for one in job.end():

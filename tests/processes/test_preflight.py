@@ -37,6 +37,24 @@ def test_a_setting_of_one_rank_only_is_told_with_both_values(jobs):
     )
 
 
+def test_a_misspelt_variable_is_told_once_with_the_name_that_is_right(jobs):
+    ended = jobs.run(3, WORK.format(before=""), RINGSYNC_STALLWARN_S="5")
+    told = (
+        "[config] RINGSYNC_STALLWARN_S is set, which is no variable of ringsync's; "
+        "RINGSYNC_STALL_WARN_S is. Correct its name.\n"
+    )
+    assert [one.err for one in ended] == [told, "", ""]
+
+
+def test_a_misspelt_variable_of_another_rank_is_told_too(jobs):
+    job = jobs.start(2, WORK.format(before=""), start=1)
+    jobs.add(job, 1, RINGSYNC_STALLWARN_S="5")
+    assert job.end()[0].err == (
+        "[preflight] ranks differ: misspelt variable is RINGSYNC_STALLWARN_S on rank 1, (none) on "
+        "rank 0. Start all ranks alike.\n"
+    )
+
+
 def test_a_rank_of_another_script_is_told_with_both_paths(jobs):
     ended = jobs.run(
         2,
@@ -65,6 +83,18 @@ def test_versions_that_cannot_talk_end_every_rank_with_one_error(jobs):
         "for all ranks."
     )
     assert [one.err.splitlines()[-1] for one in ended] == [expected] * 3
+    assert jobs.remains() == []
+
+
+def test_an_algorithm_of_one_rank_only_ends_every_rank_with_one_error(jobs):
+    job = jobs.start(2, WORK.format(before=""), start=1)
+    jobs.add(job, 1, RINGSYNC_ALGORITHM="ring")
+    ended = job.end()
+    assert [one.code for one in ended] == [1] * 2
+    assert [one.err.splitlines()[-1] for one in ended] == [
+        "ringsync.errors.ConfigError: [preflight] RINGSYNC_ALGORITHM is ring on rank 1, (none) on "
+        "rank 0. Set it alike on all ranks, or on none."
+    ] * 2
     assert jobs.remains() == []
 
 
