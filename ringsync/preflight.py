@@ -172,8 +172,9 @@ def _exchange(store: Store, world: World, own: Facts, timeout_s: float) -> list[
         try:
             rank, facts = json.loads(store.get(_key(missing[0], len(told) + 1), left_s))
         except RendezvousError as error:
-            if time.monotonic() < until_s:
-                raise  # a rank has ended, and the store says which
+            if time.monotonic() < until_s:  # a rank has ended, and the store says which
+                _part(store, world)
+                raise
             raise RendezvousError(
                 f"[rendezvous] ranks {{{', '.join(map(str, missing))}}} of {world.size} missing "
                 f"after {timeout_s:.1f} s: they have met the others and not told what they run. "
@@ -194,7 +195,8 @@ def _key(awaited: int, turn: int) -> str:
 def _part(store: Store, world: World) -> None:
     """Rank 0 serves the store, so it ends last."""
     if world.rank != 0:
-        store.set(f"preflight/{world.rank}/read", b"")
+        with contextlib.suppress(RendezvousError):  # what is being raised says more
+            store.set(f"preflight/{world.rank}/read", b"")
         return
     deadline_s = time.monotonic() + _FAREWELL_S
     for rank in range(1, world.size):
