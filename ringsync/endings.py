@@ -79,7 +79,8 @@ class Endings:
     ) -> None:
         self._engine.say_last_words(_words(error))
         self._before(kind, error, trace)
-        if _is_stall(error):
+        # At a prompt nobody wants to be thrown out.
+        if _is_stall(error) and not hasattr(sys, "ps1"):
             # The interpreter exits with the code of a SystemExit that a hook raises.
             raise SystemExit(STALL_CODE)
 

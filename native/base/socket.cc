@@ -110,6 +110,7 @@ bool send_packet(const Fd& socket, const std::string& bytes, const SharedFd& fd)
 Sent try_send_packet(const Fd& socket, const std::string& bytes, const SharedFd& fd) {
   if (send_message(socket, bytes, fd, MSG_DONTWAIT) >= 0) return Sent::kDone;
   if (errno == EAGAIN) return Sent::kNoRoom;
+  if (errno == ETOOMANYREFS) return Sent::kTooMany;
   if (errno == EPIPE || errno == ECONNRESET) return Sent::kGone;
   throw Error("[rendezvous] sendmsg failed: " + errno_text() + ". Raise the limit of open files.");
 }

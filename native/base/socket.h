@@ -46,7 +46,8 @@ PeerCredentials peer_credentials(const Fd& socket);
 /// False when the peer is gone. Throws Error when the packet is too large.
 bool send_packet(const Fd& socket, const std::string& bytes, const SharedFd& fd = {});
 
-enum class Sent { kDone, kNoRoom, kGone };
+/// kTooMany: of this user as many descriptors are on their way as a process may have open.
+enum class Sent { kDone, kNoRoom, kTooMany, kGone };
 
 /// Sends if that takes no waiting. Throws Error.
 Sent try_send_packet(const Fd& socket, const std::string& bytes, const SharedFd& fd);

@@ -170,6 +170,8 @@ bool Engine::drive(const Handle* until, double spin_us) noexcept {
   try {
     return drive_on(until, spin_us);
   } catch (const std::exception& error) {
+    sleeps_until_ = kNever;
+    transport_->waiter().cancel();
     transport_->leave(error.what(), nullptr);
     fail_all(std::current_exception());
     push_taken();
@@ -262,7 +264,9 @@ void Engine::ask_others() {
 /// Each once: those that were taken when something went wrong fail with the rest.
 void Engine::push_taken() {
   for (RequestQueue::Queued& item : taken_) {
-    if (item.handle) item.group->push(std::move(item.request), std::move(item.handle));
+    if (!item.handle) continue;
+    item.group->push(std::move(item.request), item.handle);
+    item.handle.reset();
   }
 }
 

@@ -43,7 +43,12 @@ void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
   const auto root = std::ranges::find(members_.ranks, request.root);
   request.root = root == members_.ranks.end() ? 0 : static_cast<int>(root - members_.ranks.begin());
   operations_.emplace_back(std::move(request), std::move(handle));
-  order_.add();
+  try {
+    order_.add();
+  } catch (...) {
+    operations_.pop_back();  // the caller still has its handle, and fails it
+    throw;
+  }
 }
 
 Progress Group::advance() {

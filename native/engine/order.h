@@ -46,8 +46,8 @@ class Order {
   /// Takes a message of `rank` that is no announcement; at any time, because the first rank does
   /// not wait for what the others tell. Throws Error likewise.
   void hear(int rank, ByteSpan message);
-  /// Ends it for good: the peers will hear no more.
-  void abandon() { is_open_ = false; }
+  /// Ends it for good: the peers will hear no more. Perhaps amid an add().
+  void abandon() { is_open_ = has_begun_ = false; }
 
   // Only while it is open.
 

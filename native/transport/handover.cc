@@ -1,8 +1,10 @@
 #include "transport/handover.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -17,10 +19,20 @@ namespace {
 /// Only a rank that is stopped lets its socket, which holds some two hundred packets, run full.
 constexpr double kGiveSeconds = 60.0;
 
+/// In which a rank that runs takes in what is on its way to it.
+constexpr auto kRetry = std::chrono::milliseconds(1);
+
+/// Empty where it cannot be mapped, or its descriptor found no room: that is told to whoever needs
+/// it.
 Block map_block(const SharedFd& memfd) {
-  // What a peer claims of its size is never asked for.
-  auto mapping = std::make_shared<Mapping>(*memfd, file_bytes(*memfd));
-  return {mapping->bytes(), mapping, {}};
+  if (!memfd) return {};
+  try {
+    // What a peer claims of its size is never asked for.
+    auto mapping = std::make_shared<Mapping>(*memfd, file_bytes(*memfd));
+    return {mapping->bytes(), mapping, {}};
+  } catch (const std::exception&) {
+    return {};
+  }
 }
 
 RendezvousError missing_error(int rank, const std::string& key) {
@@ -48,6 +60,9 @@ Handover::~Handover() {
   }
   ring(stop_);
   thread_.join();
+  // A forked child may hold this end for longer, and nobody shall give anything to a rank that has
+  // left.
+  ::shutdown(exit_.get(), SHUT_RDWR);
 }
 
 void Handover::meet(int rank, SharedFd entrance, SharedFd life) {
@@ -59,11 +74,14 @@ void Handover::give(int rank, const std::string& key, const SharedFd& memfd) {
   const Deadline deadline = deadline_after(kGiveSeconds);
   for (;;) {
     const Sent sent = try_send_packet(*receiver.entrance, key, memfd);
-    if (sent != Sent::kNoRoom) return;  // nobody takes from a rank that is gone
+    if (sent == Sent::kDone || sent == Sent::kGone) return;  // nobody takes where a rank is gone
+    // Nothing tells when fewer are on their way, of other ranks' too: looked at again.
+    const bool is_full = sent == Sent::kNoRoom;
+    const Deadline until = is_full ? deadline : std::min(deadline, Clock::now() + kRetry);
     std::array<pollfd, 2> entries{
-        {{receiver.entrance->get(), POLLOUT, 0}, {receiver.life->get(), POLLIN, 0}}};
-    const int ready = ::poll(entries.data(), entries.size(), poll_timeout_ms(deadline));
-    if (ready > 0 && entries[1].revents != 0) return;
+        {{receiver.life->get(), POLLIN, 0}, {receiver.entrance->get(), POLLOUT, 0}}};
+    const int ready = ::poll(entries.data(), is_full ? 2 : 1, poll_timeout_ms(until));
+    if (ready > 0 && entries[0].revents != 0) return;
     if (ready == 0 && Clock::now() >= deadline) {
       throw Error("[shm] rank " + std::to_string(rank) +
                   " has taken no memory for a minute. See what it is doing: it looks stopped.");
@@ -112,11 +130,10 @@ void Handover::collect() noexcept {
   try {
     while (const std::optional<Packet> packet = receive_packet(exit_, Clock::now())) {
       is_news = true;
-      Block& block = blocks_[packet->bytes];
-      if (packet->fd) block = map_block(packet->fd);
+      blocks_[packet->bytes] = map_block(packet->fd);
     }
   } catch (const std::exception&) {
-    // Its block stays empty, or is missing: that is told to whoever needs it.
+    // No memory for the packet itself: whoever needs it is told that it is missing.
   }
   if (is_news) ring(news_);
 }

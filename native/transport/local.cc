@@ -50,10 +50,18 @@ LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store
                                int size, Deadline deadline)
     : LocalTransport(std::move(source), store, rank, size) {
   const Block state = introduce(store);
+  std::vector<SharedFd> lives(peers_.size());
+  // To all before anything is awaited, so that nobody waits for more than the one who is late.
+  for (int other = 0; other < size; ++other) {
+    if (other == rank_) continue;
+    lives[static_cast<size_t>(other)] = store.get(rank_key(other, "life"), deadline).fd;
+    source_->meet(other, lives[static_cast<size_t>(other)], deadline);
+    source_->share(other, rank_key(rank_, "state"), state);
+  }
   for (int other = 0; other < size; ++other) {
     if (other == rank_) continue;
     auto& peer = peers_[static_cast<size_t>(other)];
-    peer = meet(store, other, state, deadline);
+    peer = meet(store, other, lives[static_cast<size_t>(other)], deadline);
     waiter_->watch(peer);
     can_reach_ =
         can_reach_ && ringsync::can_reach(*source_, *peers_[static_cast<size_t>(rank_)], *peer);
@@ -79,16 +87,15 @@ Block LocalTransport::introduce(Store& store) {
   self = std::make_shared<Peer>(rank_, host_name(), pid_, state, bell_, SharedFd{}, stacks);
   waiter_ = std::make_unique<Waiter>(self, bell_);
   store.set(rank_key(rank_, "bell"), {"eventfd", bell_, {}});
-  store.set(rank_key(rank_, "life"), {std::to_string(pid_), source_->life(), {}});
+  store.set(rank_key(rank_, "life"), {"pidfd", source_->life(), {}});
+  store.set(rank_key(rank_, "pid"), {std::to_string(pid_), {}, {}});
   store.set(rank_key(rank_, "host"), {self->host(), stacks, {}});
   return state;
 }
 
-std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, const Block& own_state,
+std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, SharedFd life,
                                            Deadline deadline) {
-  StoreValue life = store.get(rank_key(rank, "life"), deadline);
-  source_->meet(rank, life.fd, deadline);
-  source_->share(rank, rank_key(rank_, "state"), own_state);
+  const std::string pid = store.get(rank_key(rank, "pid"), deadline).bytes;
   StoreValue host = store.get(rank_key(rank, "host"), deadline);
   SharedFd bell = store.get(rank_key(rank, "bell"), deadline).fd;
   if (!bell) {
@@ -96,8 +103,8 @@ std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, const Block& 
                           " shared no bell. Use one kind of store on all ranks.");
   }
   Block state = source_->fetch(rank, rank_key(rank, "state"), sizeof(RankState), deadline);
-  return std::make_shared<Peer>(rank, host.bytes, std::atoi(life.bytes.c_str()), std::move(state),
-                                std::move(bell), std::move(life.fd), std::move(host.fd));
+  return std::make_shared<Peer>(rank, host.bytes, std::atoi(pid.c_str()), std::move(state),
+                                std::move(bell), std::move(life), std::move(host.fd));
 }
 
 std::unique_ptr<Offer> LocalTransport::offer(const std::string& group,

@@ -42,7 +42,7 @@ class LocalTransport final : public Transport {
 
   /// Returns the block that each peer is to see.
   Block introduce(Store& store);
-  std::shared_ptr<Peer> meet(Store& store, int rank, const Block& own_state, Deadline deadline);
+  std::shared_ptr<Peer> meet(Store& store, int rank, SharedFd life, Deadline deadline);
   const std::shared_ptr<Peer>& peer(int rank) const { return peers_[static_cast<size_t>(rank)]; }
 
   std::unique_ptr<BlockSource> source_;

@@ -73,7 +73,9 @@ class Link:
             except BlockingIOError:
                 return
             except ConnectionError:
-                packet, descriptors = b"", []
+                # The other end has closed with something unread; said once, before what it had
+                # sent until then.
+                continue
             if not packet:
                 self.is_open = False
                 return

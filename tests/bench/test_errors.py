@@ -31,7 +31,7 @@ def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(benches, word
 def test_a_failing_rank_fails_the_bench(benches):
     done = benches.run("bench.allreduce", "--np", "2", RINGSYNC_TIMEOUT_S="soon")
     assert done.returncode == 78
-    assert "RINGSYNC_TIMEOUT_S='soon' is not a number" in done.stderr
+    assert "RINGSYNC_TIMEOUT_S='soon' is not a finite number" in done.stderr
     assert done.stdout == ""
     assert benches.leftovers() == []
 

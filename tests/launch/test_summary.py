@@ -225,6 +225,19 @@ def sent_through(message, room_bytes=None):
     return got
 
 
+def test_reports_of_a_guard_that_has_not_read_its_last_order_arrive():
+    ours, theirs = link_pair()
+    guard = Link(theirs)
+    reports = [report_of(Tail()), Message("over", {"left": []})]
+    for report in reports:
+        guard.send(report)
+    ours.send(Message("end", {}))
+    guard.close()
+    assert list(ours.receive()) == reports
+    assert not ours.is_open
+    ours.close()
+
+
 @pytest.mark.parametrize("character", ["a", "é", "😀", "\0"])
 def test_the_largest_report_fits_into_a_packet(character):
     tail = Tail()

@@ -121,20 +121,20 @@ def test_threads_that_start_a_rank_at_once_start_it_once(jobs):
         2,
         """
         import threading
+        started = []
         def start():
             rs.init()
-            assert rs.is_initialized() and rs.size() == 2
-            print("started")
+            started.append(rs.size())
         threads = [threading.Thread(target=start) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        print(rs.allreduce(np.ones(1), op=rs.Sum)[0])
+        print(started, rs.allreduce(np.ones(1), op=rs.Sum)[0])
         """,
     )
     require_ended(ended)
-    assert [one.said for one in ended] == [["started"] * 4 + ["2.0"]] * 2
+    assert [one.said for one in ended] == [["[2, 2, 2, 2] 2.0"]] * 2
 
 
 def test_ranks_that_do_not_come_are_named_and_nothing_is_left(jobs):
@@ -162,7 +162,7 @@ def test_a_missing_rank_0_is_named_and_nothing_is_left(jobs):
         ({"WORLD_SIZE": ""}, "RANK='0' is set but WORLD_SIZE is not"),
         ({"LOCAL_WORLD_SIZE": "1"}, "ranks of one host only"),
         ({"RANK": "first"}, "RANK='first' is not a whole number"),
-        ({"RINGSYNC_TIMEOUT_S": "soon"}, "RINGSYNC_TIMEOUT_S='soon' is not a number"),
+        ({"RINGSYNC_TIMEOUT_S": "soon"}, "RINGSYNC_TIMEOUT_S='soon' is not a finite number"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
