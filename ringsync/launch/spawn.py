@@ -19,6 +19,7 @@ from ringsync.launch.guard import Charge
 from ringsync.launch.job import Job
 from ringsync.launch.link import Link, link_pair
 from ringsync.launch.placement import Place, core_count, threads_per_rank
+from ringsync.world import VARIABLES
 
 # Numbers of another launcher's job, or of an outer ringsyncrun: read by mistake they would make a
 # rank believe it is someone else. Tuning variables of the same families stay.
@@ -33,14 +34,7 @@ _FOREIGN_PREFIXES = (
 )
 _FOREIGN_NAMES = frozenset(
     {
-        "RINGSYNC_RANK",
-        "RINGSYNC_SIZE",
-        "RINGSYNC_LOCAL_RANK",
-        "RINGSYNC_LOCAL_SIZE",
-        "RINGSYNC_NODE_RANK",
-        "RINGSYNC_NUM_NODES",
-        "RINGSYNC_JOB_ID",
-        "RINGSYNC_RENDEZVOUS",
+        *VARIABLES,
         "RANK",
         "WORLD_SIZE",
         "LOCAL_RANK",

@@ -90,6 +90,7 @@ def test_a_second_signal_of_any_kind_does_not_wait_for_the_grace_period(launcher
     assert running.finish() == 129
 
 
+# The one that sleeps does so far longer than the test: it is ended.
 @pytest.mark.parametrize(("then", "code"), [("sys.exit(9)", 9), ("time.sleep(60)", 70)])
 def test_a_guard_that_is_stopped_hides_no_later_end(launcher, then, code):
     script = launcher.script(

@@ -116,6 +116,7 @@ def test_a_wrong_setting_ends_the_job_with_78(launcher):
 
 
 def test_an_interrupted_job_has_no_first_failing_rank(launcher):
+    # Far longer than the test: whoever is asleep is ended.
     script = launcher.script("import time; print('rank ready', flush=True); time.sleep(60)")
     running = launcher.start("-np", "2", "--log-dir", "logs", script)
     running.expect("rank ready", 2)
