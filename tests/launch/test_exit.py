@@ -37,7 +37,8 @@ DAEMON = """
     {then}
 """
 # Until it is ended; in pieces, because a signal right before a sleep does not shorten it.
-SLEEP = "while True: time.sleep(0.05)"
+# One simple statement, so that it can stand behind a semicolon.
+SLEEP = "[time.sleep(0.05) for _ in iter(int, 1)]"
 
 
 def job_directories() -> list[Path]:
