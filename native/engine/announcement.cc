@@ -45,10 +45,9 @@ void Announcement::begin(uint64_t sequence) {
   is_announced_ = group_.size == 1;
   std::ranges::fill(messages_, ByteSpan());
   chosen_.assign(1, operations_.begin());
-  const Operation& first = operations_.front();
+  Operation& first = operations_.front();
   Header& own = headers_[static_cast<size_t>(group_.rank)];
   own = make_header(first.request(), first.signature(), sequence, group_.algorithm);
-  own.registration = group_.transport.locate(first.request().data);
   if (group_.transport.can_reach()) own.reach_from = group_.reach_from;
   message_bytes_ = sizeof(Header) + first.request().splits.size() * sizeof(uint64_t);
   const size_t limit = group_.carried_limit_bytes();
@@ -58,7 +57,11 @@ void Announcement::begin(uint64_t sequence) {
                       std::to_string(limit) + " bytes. Use fewer ranks on one host.");
   }
   own.is_carried = is_carriable(first.request(), group_);
-  if (own.is_carried) choose();
+  if (own.is_carried) {
+    choose();
+  } else {
+    own.registration = first.show(group_);
+  }
   own.operations = static_cast<uint32_t>(chosen_.size());
 }
 
@@ -226,17 +229,21 @@ std::vector<uint64_t> Announcement::splits() const {
   return splits;
 }
 
+bool Announcement::is_carried() const {
+  return std::ranges::all_of(headers_, [](const Header& header) { return header.is_carried; });
+}
+
 size_t Announcement::count_carried() {
+  if (!is_carried()) return 0;
   const Header& own = headers_[static_cast<size_t>(group_.rank)];
   size_t agreed = joined_.is_any() ? 1 : own.operations;
   for (int i = 0; i < group_.size; ++i) {
     const Header& header = headers_[static_cast<size_t>(i)];
     const size_t theirs = header.operations;
-    if (header.is_carried != own.is_carried || theirs == 0 || theirs > kMostCarried) {
+    if (theirs == 0 || theirs > kMostCarried) {
       throw Error("[engine] " + name_of(static_cast<size_t>(i)) + " announced " +
-                  std::to_string(theirs) + " operations in a form that " +
-                  name_of(static_cast<size_t>(group_.rank)) +
-                  " does not know. Run the same ringsync version on all ranks.");
+                  std::to_string(theirs) +
+                  " operations at once. Run the same ringsync version on all ranks.");
     }
     taken_bytes_.push_back(data_offset(theirs));
     agreed = std::min(agreed, theirs);
@@ -249,7 +256,7 @@ size_t Announcement::count_carried() {
       if (signature != chosen_[k]->signature()) agreed = k;
     }
   }
-  return own.is_carried ? whole_calls(agreed) : 0;
+  return whole_calls(agreed);
 }
 
 /// Another call than the first one's is agreed on as it was chosen, as a whole or not at all: no

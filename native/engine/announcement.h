@@ -49,6 +49,8 @@ class Announcement {
   /// Of an alltoall that all agree on: the rows that each rank has for each, as Problem::parts has
   /// its elements; else empty. Throws Error for splits that no rank could have written.
   std::vector<uint64_t> splits() const;
+  /// All ranks that have not joined have sent the data of the first operation.
+  bool is_carried() const;
   /// How many operations all ranks announced alike, the first included; 0 unless carried, 1 at
   /// most where any has joined, which knows only the first by more than its signature. Throws
   /// Error for a message that no rank could have written.

@@ -17,6 +17,7 @@ Group::Group(Members members, const GroupHome& home)
     : members_(std::move(members)),
       home_(home),
       routes_(home.algorithm),
+      staging_(home.transport, members_.ranks.size()),
       view_{members_.rank,
             static_cast<int>(members_.ranks.size()),
             members_.ranks,
@@ -25,6 +26,7 @@ Group::Group(Members members, const GroupHome& home)
             home_.transport,
             home_.algorithm,
             home_.reach_from,
+            staging_,
             scratch_,
             [this](const Problem& problem) { return routes_.of(problem); }},
       order_(operations_, view_),
@@ -132,7 +134,8 @@ Progress Group::take_part() {
   join.renew();
   const Header& call = announcement_.call();
   // What is carried the others do without this rank.
-  const bool is_over = call.is_carried || announcement_.find_mismatch() || lacks_rows(call);
+  const bool is_over =
+      announcement_.is_carried() || announcement_.find_mismatch() || lacks_rows(call);
   announcement_.end();
   if (is_over) order_.remove(call);
   if (!is_over) stand_in_.emplace(view_, announcement_.headers(), call);

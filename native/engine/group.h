@@ -110,6 +110,7 @@ class Group {
   const Members members_;
   const GroupHome& home_;
   Routes routes_;
+  Staging staging_;
   std::vector<std::byte> scratch_;
   GroupView view_;
   std::atomic<size_t> expected_{0};

@@ -15,6 +15,7 @@
 #include "engine/handle.h"
 #include "engine/header.h"
 #include "engine/request.h"
+#include "engine/staging.h"
 
 namespace ringsync {
 
@@ -34,6 +35,8 @@ struct GroupView {
   const std::string& algorithm;
   /// Bytes from which private arrays are reached in place, as far as this rank knows.
   const std::atomic<uint64_t>& reach_from;
+  /// Lent to one operation at a time.
+  Staging& staging;
   /// Grown on first use.
   std::vector<std::byte>& scratch;
   /// The route of a problem, computed once and kept.
@@ -43,7 +46,8 @@ struct GroupView {
   size_t carried_limit_bytes() const;
 };
 
-/// Small enough to travel with its announcement. Equal on all ranks that ask for the same.
+/// Small enough to travel with its announcement. On ranks that ask for the same it may differ only
+/// by whose array is registered.
 bool is_carriable(const Request& request, const GroupView& group);
 
 /// What a carried operation brings along of `rank`: of a send, nothing from the receiver.
@@ -66,13 +70,16 @@ class Operation {
     return handle_->complete(times_, std::move(error)) ? handle_ : nullptr;
   }
 
+  /// Where peers find the array, for which it may be copied to the group's staging; nowhere if it
+  /// is private. Before it starts.
+  Registration show(const GroupView& group);
   /// Begins to run what all ranks agree on; `headers` by rank, `splits` as announced. Throws Error
   /// when memory or a peer's window cannot be had.
   void start(const GroupView& group, const std::vector<Header>& headers,
              const std::vector<uint64_t>& splits);
   bool is_started() const { return run_.has_value(); }
   /// Only once started.
-  Progress advance() { return run_->advance(); }
+  Progress advance();
   /// Ranks without which it cannot go on. Only once started.
   const std::vector<int>& blocked_on() const { return run_->blocked_on(); }
 
@@ -101,6 +108,7 @@ class Operation {
   std::shared_ptr<Handle> handle_;
   Times times_;
   int64_t renewed_ns_;
+  MutableByteSpan staged_;  // the array as peers see it, where it is a copy
   std::optional<Run> run_;
 };
 
