@@ -54,6 +54,7 @@ Request make_request(const BoundEngine& engine, const Call& call) {
   request.splits = call.terms.splits;
   request.prescale = call.terms.prescale;
   request.postscale = call.terms.postscale;
+  request.codec = call.terms.codec;
   request.submitted_ns = now_ns();
   request.deadline = deadline_of(call.timeout_s, engine.call_timeout_s(), request.submitted_ns);
   request.shape = {0};  // a barrier moves nothing
@@ -69,6 +70,7 @@ nb::handle set_array(Request& request, nb::handle array) {
   ArrayView view = view_of(array, is_written ? Access::kWrite : Access::kRead);
   request.data = view.bytes;
   request.dtype = view.dtype;
+  request.device = view.device;
   request.shape = view.shape;
   return view.owner;
 }

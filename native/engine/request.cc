@@ -10,7 +10,7 @@ namespace ringsync {
 namespace {
 
 void check_splits(const Request& request, int size) {
-  if (request.shape.empty()) return;  // lacks_rows() is found out together
+  if (request.shape.empty()) return;  // is_impossible() is found out together
   auto rest = static_cast<uint64_t>(request.shape[0]);
   bool is_cut = request.splits.size() == static_cast<size_t>(size);
   for (const uint64_t rows : request.splits) {
@@ -80,6 +80,20 @@ std::string_view name_of(ReduceOp op) {
   __builtin_unreachable();
 }
 
+bool wants_unbuilt(const Request& request) {
+  return request.device != DeviceKind::kCpu || request.codec.front() != '\0';
+}
+
+std::string unbuilt_text(const Request& request) {
+  if (request.device != DeviceKind::kCpu) {
+    return "an array on " + name(request.device) +
+           " was given; this build moves host memory only. Copy it to the host first, on all "
+           "ranks.";
+  }
+  return "codec='" + std::string(request.codec.data()) +
+         "' was given; no codec is built yet. Leave it None on all ranks.";
+}
+
 std::string label_of(const Request& request) {
   if (request.collective == Collective::kJoin) return to_string(request.collective);
   if (request.name) return *request.name;
@@ -124,6 +138,9 @@ void check_request(const Request& request, const std::vector<int>& ranks) {
     throw ConfigError(place() + "the array has " + std::to_string(request.shape.size()) +
                       " dimensions; at most " + std::to_string(kMaxDimensions) +
                       " are supported. Reshape it.");
+  }
+  if (size == 1 && wants_unbuilt(request)) {  // there is nobody to find it out with
+    throw ConfigError(place() + unbuilt_text(request));
   }
   const bool is_scatter = request.collective == Collective::kReduceScatter;
   const bool is_alltoall = request.collective == Collective::kAlltoall;
