@@ -86,7 +86,7 @@ std::exception_ptr stall_error(const Operation& operation, const std::string& ow
 std::string stall_text(const Operation& operation, const std::string& own, const Missing& missing,
                        double seconds) {
   return "[ringsync] " + own + " has waited " + seconds_text(seconds) + " for ranks " +
-         list_of(missing.ranks) + " in " + to_string(operation.request().collective) + " '" +
+         list_of(missing.ranks) + " in " + call_of(operation.request()) + " '" +
          label_of(operation.request()) + "'" + instead_of(missing) + ".";
 }
 

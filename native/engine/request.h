@@ -46,6 +46,8 @@ struct Request {
   int root = 0;
   /// The other end of a send, on both its ends; else all ranks of the group take part.
   int peer = kAllRanks;
+  /// Of a send, this is the end that receives.
+  bool is_receiver = false;
   /// Which of how many requests it is that were submitted in one stroke. For a stroke of none there
   /// is one of no data, so that all ranks make as many calls.
   uint32_t group_index = 0;
@@ -76,6 +78,8 @@ bool wants_unbuilt(const Request& request);
 /// Why not, and what to do instead. Only where it does.
 std::string unbuilt_text(const Request& request);
 
+/// What its caller knows it as: a send is a recv at its other end.
+std::string call_of(const Request& request);
 /// What messages and the timeline call the request.
 std::string label_of(const Request& request);
 /// How messages about it begin.

@@ -155,7 +155,8 @@ def test_a_send_from_device_to_device_is_refused_at_both_ends(ranks):
     def work(rank):
         if rank.rank == ODD:
             return
-        with pytest.raises(ConfigError, match=rf"^\[send\] 'w': {ON_CUDA}"):
+        word = "recv" if rank.rank else "send"
+        with pytest.raises(ConfigError, match=rf"^\[{word}\] 'w': {ON_CUDA}"):
             rank.send(CUDA, 1, name="w") if rank.rank == 0 else rank.recv(CUDA, 0, name="w")
 
     ranks.each(work)
