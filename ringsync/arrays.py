@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -185,12 +186,26 @@ def _import(x: object, place: str) -> Array | DeviceArray:
             return DeviceArray(device, x)
         if hasattr(x, "__dlpack__"):
             return np.from_dlpack(x)
-        return np.asarray(memoryview(x))  # type: ignore[arg-type]  # the test is the attempt
+        return np.asarray(_memory_of(x, place))
     except (TypeError, BufferError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"[{place}] {type(x).__name__!r} is no array that can be used ({error}); a NumPy "
-            "array, or one with __dlpack__ or a buffer, is expected."
-        ) from None
+        if isinstance(error, ConfigError):
+            raise
+        raise _no_array(x, place, f" ({error})") from None
+
+
+def _memory_of(x: object, place: str) -> memoryview:
+    try:
+        return memoryview(x)  # type: ignore[arg-type]  # the test is the attempt
+    except TypeError:  # it exports none, which is all there is to say
+        raise _no_array(x, place) from None
+
+
+def _no_array(x: object, place: str, why: str = "") -> ConfigError:
+    way_out = f"np.array([{x!r}])" if isinstance(x, Number) else "np.asarray(x)"
+    return ConfigError(
+        f"[{place}] {type(x).__name__!r} is no array that can be used{why}; a NumPy array, or one "
+        f"with __dlpack__ or a buffer, is expected. Pass, for example, {way_out}."
+    )
 
 
 def _device_of(x: object) -> int | None:

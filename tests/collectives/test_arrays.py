@@ -84,8 +84,22 @@ def test_a_foreign_byte_order_is_refused(place, dtype):
 @anywhere
 @pytest.mark.parametrize("x", [None, [1.0, 2.0], (1,), 1.0, 3, "text", {}, np.ma.ones(1)], ids=repr)
 def test_what_is_no_array_is_named_by_its_type(place, x):
-    with pytest.raises(ConfigError, match=rf"^\[{place}\] '{type(x).__name__}' is no array"):
+    told = (
+        rf"^\[{place}\] '{type(x).__name__}' is no array that can be used(; a NumPy array, or one "
+        r"with __dlpack__ or a buffer, is expected\. Pass, for example, |, because masks)"
+    )
+    with pytest.raises(ConfigError, match=told):
         ALL[place](x)
+
+
+@pytest.mark.parametrize(("x", "way_out"), [(2.5, "np.array([2.5])"), ([1.0], "np.asarray(x)")])
+def test_what_is_no_array_is_told_in_one_sentence_with_a_way_out(x, way_out):
+    with pytest.raises(ConfigError) as told:
+        rs.allgather(x)
+    assert str(told.value) == (
+        f"[allgather] '{type(x).__name__}' is no array that can be used; a NumPy array, or one "
+        f"with __dlpack__ or a buffer, is expected. Pass, for example, {way_out}."
+    )
 
 
 @in_place
