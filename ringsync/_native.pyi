@@ -44,6 +44,7 @@ class Terms:
         splits: tuple[int, ...] = (),
         prescale: float = 1.0,
         postscale: float = 1.0,
+        codec: str = "",
     ) -> None: ...
 
 class Offer:

@@ -6,6 +6,9 @@ function says so. No other module looks at array protocols.
 
 from __future__ import annotations
 
+import operator
+from dataclasses import dataclass
+from numbers import Number
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,21 +29,40 @@ _SUPPORTED = frozenset(np.dtype(name) for name in SUPPORTED_DTYPES if name != "b
 # The native core's number.
 _BFLOAT16 = 9
 
+# DLPack's device types of memory that the processor reads: its own, pinned and managed.
+_HOST = frozenset({1, 3, 11, 13})
+_CUDA = 2
 
-def as_view(x: object, place: str) -> Array:
+
+@dataclass(frozen=True, slots=True)
+class DeviceArray:
+    """An array on a device, of which ranks tell each other no more than that.
+
+    Attributes:
+        device: DLPack's number of the device's kind.
+        array: What the caller passed.
+    """
+
+    device: int
+    array: object
+
+
+def as_view(x: object, place: str) -> Array | DeviceArray:
     """View `x` as a NumPy array of a supported dtype, without a copy.
 
     Args:
-        x: A NumPy array, or any host array with `__dlpack__` or a buffer.
+        x: A NumPy array, or any array with `__dlpack__`, a buffer or `__cuda_array_interface__`.
         place: Name of the operation, for messages.
 
     Returns:
-        `x` itself, or a view of its memory.
+        `x` itself, or a view of its memory; where it lies on a device, what says so.
 
     Raises:
-        ConfigError: `x` is no array, has a mask, lies on a device, or has an unsupported dtype.
+        ConfigError: `x` is no array, has a mask, or has an unsupported dtype.
     """
     array = x if type(x) is np.ndarray else _import(x, place)
+    if isinstance(array, DeviceArray):
+        return array
     if array.dtype not in _SUPPORTED and not _is_bfloat16(array.dtype):
         raise ConfigError(
             f"[{place}] dtype {array.dtype} is not supported; one of "
@@ -49,7 +71,7 @@ def as_view(x: object, place: str) -> Array:
     return array
 
 
-def as_target(x: object, place: str) -> Array:
+def as_target(x: object, place: str) -> Array | DeviceArray:
     """View `x` as an array that an operation may overwrite in place.
 
     Args:
@@ -57,12 +79,14 @@ def as_target(x: object, place: str) -> Array:
         place: Name of the operation, for messages.
 
     Returns:
-        `x` itself, or a view of its memory.
+        As for `as_view`.
 
     Raises:
         ConfigError: As for `as_view`, or `x` is read-only, unaligned or has strides.
     """
     array = as_view(x, place)
+    if isinstance(array, DeviceArray):
+        return array
     if array.flags.carray:  # writable, aligned and C-contiguous: one question instead of three
         return array
     other = place.rstrip("_")  # returns its result; what is named without "_" has no such sibling
@@ -85,7 +109,7 @@ def as_target(x: object, place: str) -> Array:
     )
 
 
-def as_source(x: object, place: str) -> Array:
+def as_source(x: object, place: str) -> Array | DeviceArray:
     """View `x` as an array that an operation only reads; a copy is made only of strided memory.
 
     Args:
@@ -93,24 +117,48 @@ def as_source(x: object, place: str) -> Array:
         place: Name of the operation, for messages.
 
     Returns:
-        A C-contiguous array.
+        A C-contiguous array; where `x` lies on a device, what says so.
 
     Raises:
         ConfigError: As for `as_view`.
     """
     array = as_view(x, place)
-    return array if array.flags.c_contiguous and array.flags.aligned else array.copy(order="C")
+    if isinstance(array, DeviceArray) or (array.flags.c_contiguous and array.flags.aligned):
+        return array
+    return array.copy(order="C")
 
 
-def as_native(array: Array) -> Array | tuple[Array, int, Array]:
+def as_copy(x: object, place: str) -> Array | DeviceArray:
+    """Copy an array for an operation that overwrites it in place.
+
+    Args:
+        x: As for `as_view`.
+        place: Name of the operation, for messages.
+
+    Returns:
+        A C-contiguous array of its own memory; where `x` lies on a device, what says so.
+
+    Raises:
+        ConfigError: As for `as_view`.
+    """
+    array = as_view(x, place)
+    return array if isinstance(array, DeviceArray) else array.copy(order="C")
+
+
+def as_native(
+    array: Array | DeviceArray,
+) -> Array | tuple[Array, int, Array] | tuple[None, int, object]:
     """View an array of a supported dtype as the native core takes it.
 
     Args:
         array: What `as_view` and its like have returned.
 
     Returns:
-        `array`; or a view of its bits, the number of the dtype they are of, and `array`.
+        `array`; or a view of its bits, the number of the dtype they are of, and `array`; or None,
+        the number of the device's kind, and the array there.
     """
+    if isinstance(array, DeviceArray):
+        return None, array.device, array.array
     # Of all supported dtypes only bfloat16 is of a kind that NumPy does not know.
     if array.dtype.kind != "V":
         return array
@@ -123,7 +171,9 @@ def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "V" and dtype.name == "bfloat16" and dtype.isnative
 
 
-def _import(x: object, place: str) -> Array:
+def _import(x: object, place: str) -> Array | DeviceArray:
+    if isinstance(x, DeviceArray):
+        return x
     if isinstance(x, np.ma.MaskedArray):
         raise ConfigError(
             f"[{place}] {type(x).__name__!r} is no array that can be used, because masks do not "
@@ -131,17 +181,37 @@ def _import(x: object, place: str) -> Array:
         )
     if isinstance(x, np.ndarray):
         return x.view(np.ndarray)
-    if hasattr(x, "__cuda_array_interface__"):
-        raise ConfigError(
-            f"[{place}] a {type(x).__name__} on a CUDA device was given; this build moves host "
-            "memory only. Copy it to the host first."
-        )
     try:
+        if (device := _device_of(x)) is not None:
+            return DeviceArray(device, x)
         if hasattr(x, "__dlpack__"):
             return np.from_dlpack(x)
-        return np.asarray(memoryview(x))  # type: ignore[arg-type]  # the test is the attempt
+        return np.asarray(_memory_of(x, place))
     except (TypeError, BufferError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"[{place}] {type(x).__name__!r} is no array that can be used ({error}); a NumPy "
-            "array, or one with __dlpack__ or a buffer, is expected."
-        ) from None
+        if isinstance(error, ConfigError):
+            raise
+        raise _no_array(x, place, f" ({error})") from None
+
+
+def _memory_of(x: object, place: str) -> memoryview:
+    try:
+        return memoryview(x)  # type: ignore[arg-type]  # the test is the attempt
+    except TypeError:  # it exports none, which is all there is to say
+        raise _no_array(x, place) from None
+
+
+def _no_array(x: object, place: str, why: str = "") -> ConfigError:
+    way_out = f"np.array([{x!r}])" if isinstance(x, Number) else "np.asarray(x)"
+    return ConfigError(
+        f"[{place}] {type(x).__name__!r} is no array that can be used{why}; a NumPy array, or one "
+        f"with __dlpack__ or a buffer, is expected. Pass, for example, {way_out}."
+    )
+
+
+def _device_of(x: object) -> int | None:
+    # PyTorch's tensors that want gradients raise where they are asked for their interface.
+    if hasattr(x, "__dlpack_device__"):
+        device = operator.index(x.__dlpack_device__()[0])
+        if device not in _HOST:
+            return device
+    return _CUDA if hasattr(x, "__cuda_array_interface__") else None

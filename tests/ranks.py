@@ -156,10 +156,11 @@ class Rank:
         splits=(),
         prescale=1.0,
         postscale=1.0,
+        codec="",
         peer=-1,
         group=0,
     ):
-        terms = _native.Terms(int(op), root, peer, splits, prescale, postscale)
+        terms = _native.Terms(int(op), root, peer, splits, prescale, postscale, codec)
         view = None if array is None else as_native(array)
         return (int(collective), view, "test", name, timeout_s, terms, group)
 

@@ -94,6 +94,20 @@ Dtype stated_dtype(nb::handle number, const Py_buffer& buffer) {
       "bfloat16. State none.");
 }
 
+/// No rank works on what it cannot see: of the array its device's kind alone is told.
+ArrayView view_elsewhere(nb::handle number, nb::handle array) {
+  const long kind = PyLong_CheckExact(number.ptr()) ? PyLong_AsLong(number.ptr()) : -1;
+  refuse_on({PyExc_OverflowError});
+  if (kind < 0 || kind > UINT8_MAX || kind == static_cast<long>(DeviceKind::kCpu)) {
+    throw RefusedError("[array] its device has no number. Pass an array.");
+  }
+  return {.bytes = {},
+          .dtype = Dtype::kUint8,
+          .device = static_cast<DeviceKind>(kind),
+          .shape = {0},
+          .owner = array};
+}
+
 }  // namespace
 
 void refuse_on(std::initializer_list<PyObject*> kinds) {
@@ -106,6 +120,7 @@ void refuse_on(std::initializer_list<PyObject*> kinds) {
 ArrayView view_of(nb::handle array, Access access) {
   const bool is_stated = PyTuple_CheckExact(array.ptr()) && PyTuple_GET_SIZE(array.ptr()) == 3;
   const auto part = [array](Py_ssize_t i) { return PyTuple_GET_ITEM(array.ptr(), i); };
+  if (is_stated && part(0) == Py_None) return view_elsewhere(part(1), part(2));
   const nb::handle memory = is_stated ? part(0) : array;
   if (is_stated ? !is_view_of(memory, part(2)) : !is_numpy_array(memory)) {
     throw RefusedError("[array] it is no NumPy array. Pass one.");
@@ -121,6 +136,7 @@ ArrayView view_of(nb::handle array, Access access) {
   }
   return {{static_cast<std::byte*>(buffer.buf), static_cast<size_t>(buffer.len)},
           *dtype,
+          DeviceKind::kCpu,
           Shape(std::span<const Py_ssize_t>(buffer.shape, static_cast<size_t>(buffer.ndim))),
           is_stated ? part(2) : array};
 }

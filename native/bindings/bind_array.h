@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <memory>
 
+#include "base/device_kind.h"
 #include "base/dtype.h"
 #include "base/error.h"
 #include "base/shape.h"
@@ -33,13 +34,16 @@ enum class Access { kRead, kWrite };
 struct ArrayView {
   MutableByteSpan bytes;
   Dtype dtype = Dtype::kUint8;
+  DeviceKind device = DeviceKind::kCpu;
   Shape shape;
   /// What keeps the memory alive and is given back as the result.
   nanobind::handle owner;
 };
 
 /// `array` is a NumPy array, C-contiguous, aligned, of a dtype with a number; or, for what NumPy
-/// does not export, a tuple of such an array of its bits, its dtype's number and the array itself.
+/// does not export, a tuple of such an array of its bits, its dtype's number and the array itself;
+/// or, of what lies on a device, a tuple of None, the device's kind and the array itself, of which
+/// the view has no bytes.
 /// Throws RefusedError for anything else, and where `access` is kWrite for what is read-only.
 ArrayView view_of(nanobind::handle array, Access access);
 

@@ -1,7 +1,11 @@
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "bindings/bind_array.h"
@@ -31,6 +35,17 @@ nb::object submit_as(BoundEngine& engine, nb::handle handle_type, int collective
                 form);
 }
 
+CodecName codec_named(std::string_view text) {
+  CodecName codec{};
+  if (text.size() >= codec.size()) {
+    throw ConfigError("[engine] the codec's name has " + std::to_string(text.size()) +
+                      " bytes; fewer than " + std::to_string(codec.size()) +
+                      " are expected. Correct the caller.");
+  }
+  std::ranges::copy(text, codec.begin());
+  return codec;
+}
+
 }  // namespace
 
 void bind_calls(nb::module_& module, nb::class_<BoundEngine>& engine) {
@@ -40,12 +55,12 @@ void bind_calls(nb::module_& module, nb::class_<BoundEngine>& engine) {
       .def(
           "__init__",
           [](Terms* terms, int op, int root, int peer, std::vector<uint64_t> splits,
-             double prescale, double postscale) {
+             double prescale, double postscale, const std::string& codec) {
             std::construct_at(terms, static_cast<ReduceOp>(op), root, peer, std::move(splits),
-                              prescale, postscale);
+                              prescale, postscale, codec_named(codec));
           },
           "op"_a = 1, "root"_a = 0, "peer"_a = kAllRanks, "splits"_a = std::vector<uint64_t>{},
-          "prescale"_a = 1.0, "postscale"_a = 1.0);
+          "prescale"_a = 1.0, "postscale"_a = 1.0, "codec"_a = "");
   engine
       .def("run", &run_as<Form::kSingle>, "collective"_a, "array"_a.none(), "place"_a,
            "name"_a.none(), "timeout_s"_a.none(), "terms"_a, "group"_a = kWorld,

@@ -51,9 +51,11 @@ Request make_request(const BoundEngine& engine, const Call& call) {
   request.op = call.terms.op;
   request.root = call.terms.root;
   request.peer = call.terms.peer;
+  request.is_receiver = call.collective == Collective::kSend && call.terms.root == call.terms.peer;
   request.splits = call.terms.splits;
   request.prescale = call.terms.prescale;
   request.postscale = call.terms.postscale;
+  request.codec = call.terms.codec;
   request.submitted_ns = now_ns();
   request.deadline = deadline_of(call.timeout_s, engine.call_timeout_s(), request.submitted_ns);
   request.shape = {0};  // a barrier moves nothing
@@ -62,13 +64,13 @@ Request make_request(const BoundEngine& engine, const Call& call) {
 
 /// Gives the request its array; returns what keeps it alive.
 nb::handle set_array(Request& request, nb::handle array) {
-  const bool is_receive = request.collective == Collective::kSend && request.root == request.peer;
   const bool is_written = request.collective == Collective::kAllreduce ||
                           request.collective == Collective::kBroadcast ||
-                          request.collective == Collective::kJoin || is_receive;
+                          request.collective == Collective::kJoin || request.is_receiver;
   ArrayView view = view_of(array, is_written ? Access::kWrite : Access::kRead);
   request.data = view.bytes;
   request.dtype = view.dtype;
+  request.device = view.device;
   request.shape = view.shape;
   return view.owner;
 }

@@ -22,6 +22,7 @@ struct Terms {
   std::vector<uint64_t> splits;
   double prescale = 1;
   double postscale = 1;
+  CodecName codec{};
 };
 
 /// One call as it comes from Python.

@@ -48,10 +48,13 @@ std::exception_ptr lost_error(const Operation& operation, const std::string& own
                     lost, label_of(operation.request())));
 }
 
-std::exception_ptr rows_error(const Operation& operation) {
+std::exception_ptr impossible_error(const Operation& operation) {
+  const Request& request = operation.request();
   return std::make_exception_ptr(
-      ConfigError(place_of(operation.request()) +
-                  "a scalar has no first dimension. Pass x.reshape(1) on all ranks."));
+      ConfigError(place_of(request) +
+                  (wants_unbuilt(request)
+                       ? unbuilt_text(request)
+                       : "a scalar has no first dimension. Pass x.reshape(1) on all ranks.")));
 }
 
 std::exception_ptr closed_error(const Operation& operation, const std::string& own, int closer,
@@ -83,7 +86,7 @@ std::exception_ptr stall_error(const Operation& operation, const std::string& ow
 std::string stall_text(const Operation& operation, const std::string& own, const Missing& missing,
                        double seconds) {
   return "[ringsync] " + own + " has waited " + seconds_text(seconds) + " for ranks " +
-         list_of(missing.ranks) + " in " + to_string(operation.request().collective) + " '" +
+         list_of(missing.ranks) + " in " + call_of(operation.request()) + " '" +
          label_of(operation.request()) + "'" + instead_of(missing) + ".";
 }
 

@@ -26,8 +26,8 @@ std::string list_of(const std::vector<int>& ranks);
 /// `own`: the rank that tells, as "rank 1 of 4", and the group if there are several.
 std::exception_ptr lost_error(const Operation& operation, const std::string& own,
                               const LostPeer& lost);
-/// All ranks pass a scalar where there have to be rows.
-std::exception_ptr rows_error(const Operation& operation);
+/// All ranks ask for what none can serve, which is_impossible() says of their headers.
+std::exception_ptr impossible_error(const Operation& operation);
 /// `closer` has closed the group.
 std::exception_ptr closed_error(const Operation& operation, const std::string& own, int closer,
                                 const std::string& group);

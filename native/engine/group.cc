@@ -108,9 +108,9 @@ Progress Group::agree() {
     refuse(std::make_exception_ptr(MismatchError(*mismatch)));
     return Progress::kDone;
   }
-  if (lacks_rows(announcement_.call())) {
+  if (is_impossible(announcement_.call())) {
     announcement_.end();
-    refuse(rows_error(operations_.front()));
+    refuse(impossible_error(operations_.front()));
     return Progress::kDone;
   }
   if (const size_t count = announcement_.count_carried(); count > 0) return finish_carried(count);
@@ -135,7 +135,7 @@ Progress Group::take_part() {
   const Header& call = announcement_.call();
   // What is carried the others do without this rank.
   const bool is_over =
-      announcement_.is_carried() || announcement_.find_mismatch() || lacks_rows(call);
+      announcement_.is_carried() || announcement_.find_mismatch() || is_impossible(call);
   announcement_.end();
   if (is_over) order_.remove(call);
   if (!is_over) stand_in_.emplace(view_, announcement_.headers(), call);

@@ -57,9 +57,9 @@ Groups::Entry& Groups::admit(Request& request) {
   }
   const auto found = entries_.find(request.group);
   if (found == entries_.end()) {
-    throw ConfigError("[" + to_string(request.collective) + "] group number " +
-                      std::to_string(request.group) + " is closed, or none, on rank " +
-                      std::to_string(rank_) + ". Make a new one.");
+    throw ConfigError("[" + call_of(request) + "] group number " + std::to_string(request.group) +
+                      " is closed, or none, on rank " + std::to_string(rank_) +
+                      ". Make a new one.");
   }
   check_request(request, found->second.group->ranks());
   return found->second;
@@ -67,14 +67,14 @@ Groups::Entry& Groups::admit(Request& request) {
 
 void Groups::claim(Entry& entry, const Request& request) const {
   if (entry.has_joined) {
-    throw ConfigError("[" + to_string(request.collective) + "] rank " + std::to_string(rank_) +
+    throw ConfigError("[" + call_of(request) + "] rank " + std::to_string(rank_) +
                       " has joined, and takes part with zeros until every rank has. Submit it "
                       "before join(), or after join() has returned.");
   }
   entry.has_joined = request.collective == Collective::kJoin;
   if (!request.name || entry.names.insert(*request.name).second) return;
   const bool is_added = request.group >= first_added();
-  throw DuplicateNameError("[" + to_string(request.collective) + "] '" + *request.name +
+  throw DuplicateNameError("[" + call_of(request) + "] '" + *request.name +
                            "' is still in flight on rank " + std::to_string(rank_) +
                            (is_added ? " in " + entry.group->name() : "") +
                            ". Wait for its handle, or use another name.");

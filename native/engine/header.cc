@@ -50,6 +50,11 @@ bool has_equal_scales(const Header& a, const Header& b) {
   return bits(a.prescale) == bits(b.prescale) && bits(a.postscale) == bits(b.postscale);
 }
 
+std::string codec_text(const Header& header) {
+  const std::string codec = read_field(header.codec);
+  return codec.empty() ? "no codec" : "codec '" + codec + "'";
+}
+
 std::string shape_text(const Header& header) {
   std::string text = "(";
   for (size_t i = 0; i < header.dimensions; ++i) {
@@ -119,6 +124,10 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"named root " + rank_text(mine.root, ranks), rank_text(reference.root, ranks),
                       "Use one root on all ranks."};
   }
+  if (mine.device != reference.device) {
+    return Difference{"sent an array on " + name(mine.device), "one on " + name(reference.device),
+                      "Use one kind of device on all ranks."};
+  }
   if (mine.dtype != reference.dtype) {
     return Difference{"sent " + std::string(name(mine.dtype)), std::string(name(reference.dtype)),
                       "Use one dtype on all ranks."};
@@ -139,6 +148,10 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
   if (!has_equal_scales(mine, reference)) {
     return Difference{"asked for " + scales_text(mine), scales_text(reference),
                       "Use one prescale and one postscale on all ranks."};
+  }
+  if (mine.codec != reference.codec) {
+    return Difference{"asked for " + codec_text(mine), codec_text(reference),
+                      "Use one codec on all ranks."};
   }
   if (mine.algorithm != reference.algorithm) {
     return Difference{"prefers algorithm '" + read_field(mine.algorithm) + "'",
@@ -168,10 +181,12 @@ Header make_header(const Request& request, uint64_t signature, uint64_t sequence
   header.root = request.root;
   header.collective = request.collective;
   header.dtype = request.dtype;
+  header.device = request.device;
   header.op = request.op;
   header.dimensions = static_cast<uint8_t>(request.shape.size());
   header.is_named = request.name.has_value();
   if (request.name) write_field(header.name, *request.name);
+  header.codec = request.codec;
   write_field(header.algorithm, algorithm);
   return header;
 }
@@ -197,13 +212,15 @@ uint64_t signature_of(const Request& request) {
     hash = (hash ^ value) * kHashPrime;
     hash ^= hash >> 32;  // the product's low half does not depend on the value's high half
   };
-  add(static_cast<uint64_t>(request.collective) << 24 | static_cast<uint64_t>(request.dtype) << 16 |
+  add(static_cast<uint64_t>(request.device) << 32 |
+      static_cast<uint64_t>(request.collective) << 24 | static_cast<uint64_t>(request.dtype) << 16 |
       static_cast<uint64_t>(request.op) << 8 | request.shape.size());
   add(static_cast<uint64_t>(request.group_index) << 32 | request.group_count);
   for (const int64_t length : request.shape) add(static_cast<uint64_t>(length));
   add(static_cast<uint64_t>(request.root));
   add(std::bit_cast<uint64_t>(request.prescale));
   add(std::bit_cast<uint64_t>(request.postscale));
+  if (request.codec.front() != '\0') add(hash_of(request.codec.data()));
   return hash;
 }
 
@@ -214,11 +231,12 @@ bool is_one_call(const std::vector<Header>& headers) {
   });
 }
 
-bool lacks_rows(const Header& header) {
+bool is_impossible(const Header& header) {
   const bool needs_rows = header.collective == Collective::kAllgather ||
                           header.collective == Collective::kReduceScatter ||
                           header.collective == Collective::kAlltoall;
-  return needs_rows && header.dimensions == 0;
+  return (needs_rows && header.dimensions == 0) || header.device != DeviceKind::kCpu ||
+         header.codec.front() != '\0';
 }
 
 std::optional<std::string> find_mismatch(const std::vector<Header>& headers,

@@ -69,17 +69,20 @@ struct Header : Summary {
   uint32_t group_count = 1;
   Collective collective = Collective::kBarrier;
   Dtype dtype = Dtype::kUint8;
+  DeviceKind device = DeviceKind::kCpu;
   ReduceOp op = ReduceOp::kSum;
   uint8_t dimensions = 0;
   bool is_named = false;
   /// For messages, cut to fit and zero-terminated.
-  std::array<char, 111> name{};
+  std::array<char, 94> name{};
+  CodecName codec{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
   std::array<char, 24> algorithm{};
 };
 static_assert(std::is_trivially_copyable_v<Header>);
 static_assert(offsetof(Header, key) == sizeof(Summary));
-static_assert(sizeof(Header) % 16 == 0, "carried data follows, aligned for vector loads");
+static_assert(sizeof(Header) == 5 * kCacheLineBytes,
+              "carried data follows, aligned for vector loads");
 
 /// `request` has passed check_request.
 /// `signature` is signature_of() it.
@@ -104,9 +107,8 @@ inline bool is_join(const Header& header) { return header.collective == Collecti
 /// All but those of ranks that have joined are of one call, whatever they disagree on, or damaged.
 bool is_one_call(const std::vector<Header>& headers);
 
-/// What is gathered or cut by rows is a scalar. Found out by all ranks together, because one that
-/// passes a scalar cannot know whether the others do.
-bool lacks_rows(const Header& header);
+/// What all ranks ask for alike and none can serve: rows of a scalar, or what wants_unbuilt().
+bool is_impossible(const Header& header);
 
 /// One sentence naming the tensor, both ranks and both values; empty when all agree. `headers`, of
 /// one call, by rank of the group; `ranks` are the same ranks' numbers in the world. `reference` is

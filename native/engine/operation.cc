@@ -48,6 +48,7 @@ std::shared_ptr<std::byte> make_result(size_t bytes, Collective collective) {
 size_t GroupView::carried_limit_bytes() const { return board.segment_bytes() - sizeof(Header); }
 
 bool is_carriable(const Request& request, const GroupView& group) {
+  if (wants_unbuilt(request)) return false;
   if (request.collective == Collective::kBarrier) return true;  // the announcement is all there is
   const auto peers = static_cast<size_t>(group.size - 1);
   const bool is_free_allreduce =
@@ -77,9 +78,10 @@ Operation::Operation(Request&& request, std::shared_ptr<Handle> handle)
 Registration Operation::show(const GroupView& group) {
   staged_ = {};
   const Registration place = group.transport.locate(request_.data);
-  const bool is_staged =
-      place.id == 0 && request_.collective == Collective::kAllreduce && group.algorithm.empty() &&
-      request_.data.size() <= group.staging.size_bytes() && request_.data.size() < group.reach_from;
+  const bool is_staged = !wants_unbuilt(request_) && place.id == 0 &&
+                         request_.collective == Collective::kAllreduce && group.algorithm.empty() &&
+                         request_.data.size() <= group.staging.size_bytes() &&
+                         request_.data.size() < group.reach_from;
   if (!is_staged) return place;
   staged_ = group.staging.lend(request_.data);
   return group.staging.registration();

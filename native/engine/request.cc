@@ -10,7 +10,7 @@ namespace ringsync {
 namespace {
 
 void check_splits(const Request& request, int size) {
-  if (request.shape.empty()) return;  // lacks_rows() is found out together
+  if (request.shape.empty()) return;  // is_impossible() is found out together
   auto rest = static_cast<uint64_t>(request.shape[0]);
   bool is_cut = request.splits.size() == static_cast<size_t>(size);
   for (const uint64_t rows : request.splits) {
@@ -80,6 +80,24 @@ std::string_view name_of(ReduceOp op) {
   __builtin_unreachable();
 }
 
+bool wants_unbuilt(const Request& request) {
+  return request.device != DeviceKind::kCpu || request.codec.front() != '\0';
+}
+
+std::string unbuilt_text(const Request& request) {
+  if (request.device != DeviceKind::kCpu) {
+    return "an array on " + name(request.device) +
+           " was given; this build moves host memory only. Copy it to the host first, on all "
+           "ranks.";
+  }
+  return "codec='" + std::string(request.codec.data()) +
+         "' was given; no codec is built yet. Leave it None on all ranks.";
+}
+
+std::string call_of(const Request& request) {
+  return request.is_receiver ? "recv" : to_string(request.collective);
+}
+
 std::string label_of(const Request& request) {
   if (request.collective == Collective::kJoin) return to_string(request.collective);
   if (request.name) return *request.name;
@@ -87,7 +105,7 @@ std::string label_of(const Request& request) {
 }
 
 std::string place_of(const Request& request) {
-  return "[" + to_string(request.collective) + "] '" + label_of(request) + "': ";
+  return "[" + call_of(request) + "] '" + label_of(request) + "': ";
 }
 
 std::string unnamed_label(uint64_t number, uint32_t group_index, uint32_t group_count) {
@@ -119,11 +137,14 @@ Reduction reduction_of(const Request& request, int size) {
 void check_request(const Request& request, const std::vector<int>& ranks) {
   check_numbers(request, ranks);
   const int size = static_cast<int>(ranks.size());
-  const auto place = [&] { return "[" + to_string(request.collective) + "] "; };
+  const auto place = [&] { return "[" + call_of(request) + "] "; };
   if (request.shape.size() > kMaxDimensions) {
     throw ConfigError(place() + "the array has " + std::to_string(request.shape.size()) +
                       " dimensions; at most " + std::to_string(kMaxDimensions) +
                       " are supported. Reshape it.");
+  }
+  if (size == 1 && wants_unbuilt(request)) {  // there is nobody to find it out with
+    throw ConfigError(place() + unbuilt_text(request));
   }
   const bool is_scatter = request.collective == Collective::kReduceScatter;
   const bool is_alltoall = request.collective == Collective::kAlltoall;
@@ -153,7 +174,7 @@ void check_request(const Request& request, const std::vector<int>& ranks) {
 void check_peer(const Request& request, int rank, int size) {
   const bool is_peer = request.peer >= 0 && request.peer < size && request.peer != rank;
   if (is_peer && (request.root == rank || request.root == request.peer)) return;
-  throw ConfigError("[send] rank " + std::to_string(rank) + " names rank " +
+  throw ConfigError("[" + call_of(request) + "] rank " + std::to_string(rank) + " names rank " +
                     std::to_string(request.peer) + " as its peer and rank " +
                     std::to_string(request.root) + " as the sender; another rank below " +
                     std::to_string(size) + " is expected, and one of the two. Correct the caller.");

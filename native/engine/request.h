@@ -2,6 +2,7 @@
 
 // What a rank asks for.
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/device_kind.h"
 #include "base/dtype.h"
 #include "base/shape.h"
 #include "base/span.h"
@@ -22,6 +24,9 @@ inline constexpr int kAllRanks = -1;
 /// Number of the group of all ranks, on every rank.
 inline constexpr size_t kWorld = 0;
 
+/// Zero-terminated. In place: a string takes 50 ns on its way, of the 2 us of a small allreduce.
+using CodecName = std::array<char, 16>;
+
 /// One collective call of one rank. The spans stay valid until its handle is done.
 struct Request {
   Collective collective = Collective::kBarrier;
@@ -30,6 +35,8 @@ struct Request {
   std::optional<std::string> name;
   uint64_t number = 0;
   Dtype dtype = Dtype::kUint8;
+  /// Of an array elsewhere than on the host nothing else is known yet: no bytes, no data.
+  DeviceKind device = DeviceKind::kCpu;
   ReduceOp op = ReduceOp::kSum;
   /// Number of the group whose ranks take part, among those of the engine; of a send the engine
   /// gives it.
@@ -39,6 +46,8 @@ struct Request {
   int root = 0;
   /// The other end of a send, on both its ends; else all ranks of the group take part.
   int peer = kAllRanks;
+  /// Of a send, this is the end that receives.
+  bool is_receiver = false;
   /// Which of how many requests it is that were submitted in one stroke. For a stroke of none there
   /// is one of no data, so that all ranks make as many calls.
   uint32_t group_index = 0;
@@ -46,6 +55,8 @@ struct Request {
   /// Each rank's values are multiplied by the first before, the result by the second after.
   double prescale = 1;
   double postscale = 1;
+  /// Form on the wire; without a name: as it lies in memory.
+  CodecName codec{};
   Shape shape;
   /// For alltoall: rows for each rank, in rank order.
   std::vector<uint64_t> splits;
@@ -61,6 +72,14 @@ bool is_built(ReduceOp op);
 
 std::string_view name_of(ReduceOp op);
 
+/// What no rank can serve yet although all may ask for it. Ranks find that out together, because
+/// one that does cannot know whether the others do.
+bool wants_unbuilt(const Request& request);
+/// Why not, and what to do instead. Only where it does.
+std::string unbuilt_text(const Request& request);
+
+/// What its caller knows it as: a send is a recv at its other end.
+std::string call_of(const Request& request);
 /// What messages and the timeline call the request.
 std::string label_of(const Request& request);
 /// How messages about it begin.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringsync.arrays import Array, as_source
+from ringsync.arrays import Array, as_copy
 from ringsync.collectives.call import rooted, run, start
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle
@@ -20,7 +20,8 @@ def broadcast(
     """Return `root`'s values on every rank.
 
     Args:
-        x: Any shape and supported dtype, equal on every rank; only `root`'s values matter.
+        x: Any shape and supported dtype, both equal on every rank, in host memory; only `root`'s
+            values matter.
         root: The rank whose values all get, by its number in the world, of a group as well.
         name: As for `allreduce`.
         group: As for `allreduce`.
@@ -31,13 +32,13 @@ def broadcast(
 
     Raises:
         ConfigError: `x` or `group` cannot be used, or `root` does not take part.
-        MismatchError: Ranks disagree on shape, dtype or root.
+        MismatchError: Ranks disagree on shape, dtype, device kind or root.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
     Cost: (n-1) * x.nbytes sent by the root, or log2(n) * x.nbytes where ranks pass it on.
     """
-    array = as_source(x, "broadcast").copy()
+    array = as_copy(x, "broadcast")
     terms = rooted("broadcast", root, group)
     return run("broadcast", Collective.BROADCAST, array, name, timeout_s, terms, group)
 
@@ -64,7 +65,7 @@ def broadcast_(
 
     Raises:
         ConfigError: `x` or `group` cannot be used, or `root` does not take part.
-        MismatchError: Ranks disagree on shape, dtype or root; `x` is unchanged.
+        MismatchError: Ranks disagree on shape, dtype, device kind or root; `x` is unchanged.
         PeerLostError: A rank died; `x` is then unspecified.
         TimedOutError: Not complete in time; `x` is then unspecified.
 
@@ -98,7 +99,7 @@ def broadcast_async(
         ConfigError: `x` or `group` cannot be used, or `root` does not take part.
         DuplicateNameError: An operation of this name is in flight.
     """
-    array = as_source(x, "broadcast_async").copy()
+    array = as_copy(x, "broadcast_async")
     terms = rooted("broadcast_async", root, group)
     return start("broadcast_async", Collective.BROADCAST, array, name, timeout_s, terms, group)
 

@@ -29,8 +29,9 @@ def allgather(
         A new array, equal on every rank.
 
     Raises:
-        ConfigError: `x` or `group` cannot be used; `x` is a scalar on all ranks.
-        MismatchError: Ranks disagree on dtype or trailing dimensions, or some pass a scalar.
+        ConfigError: `x` or `group` cannot be used; on all ranks `x` is a scalar or on a device.
+        MismatchError: Ranks disagree on dtype, device kind or trailing dimensions, or some pass a
+            scalar.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 

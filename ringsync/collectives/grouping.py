@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ringsync.arrays import Array, as_source
+from ringsync.arrays import Array, as_copy
 from ringsync.collectives.call import run_all, start_all
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
@@ -46,8 +46,8 @@ def grouped_allreduce(
         New arrays, in the order of `xs`.
 
     Raises:
-        ConfigError: An array, `op`, `group`, `codec` or a scale cannot be used; nothing was
-            submitted.
+        ConfigError: An array, `op`, `group`, `codec` or a scale cannot be used, and nothing was
+            submitted; or an array is on a device on all ranks, and the others are reduced.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
         MismatchError: Ranks disagree on an array, and the others are reduced all the same; or on
             how many arrays there are, and none is.
@@ -181,7 +181,7 @@ def grouped_allreduce_async_(
 
 
 def _copied(place: str, xs: Iterable[object]) -> list[object]:
-    return [as_source(x, f"{place}: array {i}").copy() for i, x in enumerate(_listed(place, xs))]
+    return [as_copy(x, f"{place}: array {i}") for i, x in enumerate(_listed(place, xs))]
 
 
 def _listed(place: str, xs: Iterable[object]) -> list[object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringsync.arrays import Array, as_source
+from ringsync.arrays import Array, as_copy
 from ringsync.collectives.call import run, start
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
@@ -27,8 +27,8 @@ def allreduce(
 
     Args:
         x: Any shape; float16/bfloat16/float32/float64/int8/int16/int32/int64/uint8/bool; host
-            memory. Shape and dtype equal on every rank. float16 and bfloat16 (of ml_dtypes) are
-            added in float32 and rounded where a rank hands on its result. bool is
+            memory. Shape, dtype and device kind equal on every rank. float16 and bfloat16 (of
+            ml_dtypes) are added in float32 and rounded where a rank hands on its result. bool is
             for `Min` (all) and `Max` (any) only.
         op: `Average`, `Sum`, `Min`, `Max` or `Product`. Integers wrap where their sum or product
             overflows; an integer average divides truly and truncates toward zero. NaN on any rank
@@ -36,7 +36,7 @@ def allreduce(
         name: Key under which ranks meet, unique among operations in flight; None pairs calls by
             order.
         group: Of `new_group`, this rank among its ranks: reduce over those alone. None: all ranks.
-        codec: Form on the wire; only None so far.
+        codec: Form on the wire, equal on every rank; only None so far.
         prescale: What every rank's values are multiplied by first; finite, equal on every rank.
             It is not applied to the values themselves but, with `postscale`, as one factor to the
             result (its n-th power to a product; below 0, `Min` and `Max` change places). Integers
@@ -49,8 +49,10 @@ def allreduce(
         A new array of `x`'s shape and dtype.
 
     Raises:
-        ConfigError: `x`, `op`, `group`, `codec` or a scale cannot be used.
-        MismatchError: Ranks disagree on shape, dtype, op, scales or order; no data has moved.
+        ConfigError: `x`, `op`, `group`, `codec` or a scale cannot be used; or on all
+            ranks `x` is on a device, or all name a codec.
+        MismatchError: Ranks disagree on shape, dtype, device kind, op, scales, codec or order; no
+            data has moved.
         PeerLostError: A rank died; its number is in `.rank`.
         TimedOutError: Not complete in time; the message lists the missing ranks.
 
@@ -60,7 +62,7 @@ def allreduce(
     Example:
         >>> mean = allreduce(gradient, name="fc1.weight")
     """
-    array = as_source(x, "allreduce").copy()
+    array = as_copy(x, "allreduce")
     terms = reduction("allreduce", op, codec, prescale, postscale)
     return run("allreduce", Collective.ALLREDUCE, array, name, timeout_s, terms, group)
 
@@ -135,7 +137,7 @@ def allreduce_async(
         ConfigError: `x`, `op`, `group`, `codec` or a scale cannot be used.
         DuplicateNameError: An operation of this name is in flight.
     """
-    array = as_source(x, "allreduce_async").copy()
+    array = as_copy(x, "allreduce_async")
     terms = reduction("allreduce_async", op, codec, prescale, postscale)
     return start("allreduce_async", Collective.ALLREDUCE, array, name, timeout_s, terms, group)
 

@@ -10,6 +10,9 @@ from ringsync._native import Terms
 from ringsync.collectives.reduce_op import Adasum, ReduceOp
 from ringsync.errors import ConfigError
 
+# The native core keeps a codec's name in the call itself, in as many bytes with the last one zero.
+_TOO_LONG = 16
+
 # By number; not a dictionary, because an enum's hash is a function in Python.
 _UNSCALED = tuple(Terms(op=op) for op in ReduceOp)
 
@@ -32,29 +35,35 @@ def reduction(
     Raises:
         ConfigError: One of them cannot be used.
     """
-    if codec is not None or type(op) is not ReduceOp or op is Adasum:
-        _refuse(place, op, codec)
+    if type(op) is not ReduceOp or op is Adasum:
+        _refuse(place, op)
     # The test of types alone keeps arrays out of the comparison.
-    if type(prescale) is type(postscale) is float and prescale == postscale == 1.0:
+    is_scaled = not (type(prescale) is type(postscale) is float and prescale == postscale == 1.0)
+    if codec is None and not is_scaled:
         return _UNSCALED[op]
     return Terms(
         op=op,
         prescale=_checked_scale(place, "prescale", prescale),
         postscale=_checked_scale(place, "postscale", postscale),
+        codec="" if codec is None else _checked_codec(place, codec),
     )
 
 
-def _refuse(place: str, op: ReduceOp, codec: str | None) -> NoReturn:
-    if codec is not None:
-        raise ConfigError(
-            f"[{place}] codec={codec!r} was given; no codec is built yet. Leave it None."
-        )
+def _refuse(place: str, op: ReduceOp) -> NoReturn:
     if not isinstance(op, ReduceOp):
         raise ConfigError(f"[{place}] op={op!r}; a ReduceOp is expected. Use rs.Average or rs.Sum.")
     raise ConfigError(
         f"[{place}] op={op.name} is not built yet; one of Average, Sum, Min, Max, Product is "
         "expected. Use one of them."
     )
+
+
+def _checked_codec(place: str, codec: str) -> str:
+    # None is built, which ranks find out together: one cannot know whether the others name one.
+    is_text = isinstance(codec, str) and codec.isascii() and codec.isprintable()
+    if is_text and 0 < len(codec) < _TOO_LONG:
+        return codec
+    raise ConfigError(f"[{place}] codec={codec!r}; the name of one is expected. Leave it None.")
 
 
 def _checked_scale(place: str, which: str, scale: float) -> float:

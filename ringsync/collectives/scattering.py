@@ -6,7 +6,7 @@ import operator
 from collections.abc import Sequence
 
 from ringsync._native import Terms
-from ringsync.arrays import Array, as_source
+from ringsync.arrays import Array, DeviceArray, as_source
 from ringsync.collectives.call import run, start
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
@@ -44,8 +44,9 @@ def reduce_scatter(
         do not depend on timing.
 
     Raises:
-        ConfigError: `x`, `op` or `group` cannot be used; `x` is a scalar on all ranks.
-        MismatchError: Ranks disagree on shape, dtype, op or order; no data has moved.
+        ConfigError: `x`, `op` or `group` cannot be used; on all ranks `x` is a scalar or on a
+            device.
+        MismatchError: Ranks disagree on shape, dtype, device kind, op or order; no data has moved.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
@@ -114,8 +115,9 @@ def alltoall(
 
     Raises:
         ConfigError: `x`, `splits` or `group` cannot be used, `splits` is None and the ranks do not
-            divide the rows, or `x` is a scalar on all ranks.
-        MismatchError: Ranks disagree on dtype, trailing dimensions or order; no data has moved.
+            divide the rows, or on all ranks `x` is a scalar or on a device.
+        MismatchError: Ranks disagree on dtype, device kind, trailing dimensions or order; no data
+            has moved.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
@@ -160,10 +162,13 @@ def alltoall_async(
 
 
 def _cut(
-    place: str, rows: Array, splits: Sequence[int] | None, group: ProcessGroup | None
+    place: str,
+    rows: Array | DeviceArray,
+    splits: Sequence[int] | None,
+    group: ProcessGroup | None,
 ) -> Terms:
     size = len(ranks_of(place, group))
-    if rows.ndim == 0:
+    if isinstance(rows, DeviceArray) or rows.ndim == 0:
         return Terms(splits=(0,) * size)  # refused on all ranks at once
     cut = _even(place, len(rows), size) if splits is None else _checked(place, splits)
     if len(cut) != size or min(cut) < 0 or sum(cut) != len(rows):

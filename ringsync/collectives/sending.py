@@ -29,7 +29,7 @@ def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None
 
     Raises:
         ConfigError: `x` cannot be used, or `to` is no other rank.
-        MismatchError: The two disagree on shape, dtype or name; no data has moved.
+        MismatchError: The two disagree on shape, dtype, device kind or name; no data has moved.
         PeerLostError: The other rank died.
         TimedOutError: Not complete in time.
 
@@ -80,7 +80,7 @@ def recv(
 
     Raises:
         ConfigError: `x` cannot be used, or `source` is no other rank.
-        MismatchError: The two disagree on shape, dtype or name; `x` is unchanged.
+        MismatchError: The two disagree on shape, dtype, device kind or name; `x` is unchanged.
         PeerLostError: The other rank died; `x` is then unspecified.
         TimedOutError: Not complete in time; `x` is then unspecified.
 

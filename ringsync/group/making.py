@@ -8,6 +8,7 @@ import operator
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -170,24 +171,25 @@ def _short(failure: RingsyncError | None) -> str:
 
 
 def _members(ranks: Iterable[int], size: int) -> tuple[int, ...]:
+    given: list[object] = []
     try:
-        members = tuple(sorted(_number(rank) for rank in ranks))
+        given.extend(ranks)
+        members = tuple(sorted(operator.index(cast(int, rank)) for rank in given))
     except TypeError:
         members = ()
     except Exception as error:  # whatever the caller's own iterable raises
         raise ConfigError(
             f"[new_group] ranks={ranks!r} raise {error!r}; {_wanted(size)} Pass, for example, [0]."
         ) from error
+    if any(isinstance(rank, bool | np.bool_) for rank in given):
+        raise ConfigError(
+            f"[new_group] ranks={ranks!r} hold a bool, which is no rank's number; {_wanted(size)} "
+            "Pass, for example, [0]."
+        )
     is_each_once = len(set(members)) == len(members)
     if not members or not is_each_once or members[0] < 0 or members[-1] >= size:
         raise ConfigError(f"[new_group] ranks={ranks!r}; {_wanted(size)} Pass, for example, [0].")
     return members
-
-
-def _number(rank: int) -> int:
-    if isinstance(rank, bool):  # a list of yes and no is no list of ranks
-        raise TypeError
-    return operator.index(rank)
 
 
 def _wanted(size: int) -> str:

@@ -92,6 +92,7 @@ class _Output:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.is_shown = True
         self._process = process
+        self._is_lost = [False, False]
         self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
 
     def carry(self, deadline_s: float | None) -> bool:
@@ -116,9 +117,29 @@ class _Output:
     def _show(self, index: int, data: bytes) -> None:
         text = self._decoders[index].decode(data, final=not data)
         stream: TextIO | None = (sys.stdout, sys.stderr)[index]
-        if text and stream is not None and self.is_shown:
+        if not text or stream is None or not self.is_shown or self._is_lost[index]:
+            return
+        try:
             stream.write(text)
             stream.flush()
+        except (
+            OSError,
+            ValueError,
+        ) as error:
+            # Its reader has gone, its disk is full, it is closed; but what the ranks return is
+            # worth more than what they print.
+            self._is_lost[index] = True
+            if index == 0:
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        why = str(error).rstrip(".")
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(
+                f"[run] what the ranks print cannot be written to stdout: {why}. The ranks go on, "
+                "and it is left out from here. Give sys.stdout a reader, or room.\n"
+            )
+            sys.stderr.flush()
 
 
 def _send(process: subprocess.Popen[bytes], request: Request) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from ringsync.arrays import Array, as_target
+from ringsync.arrays import Array, DeviceArray, as_target
 from ringsync.autograd import Parameter
 from ringsync.collectives import broadcast_async_
 from ringsync.collectives.call import told_as
@@ -51,7 +51,7 @@ def broadcast_parameters(
     Cost: (n-1) * the parameters' bytes sent by `root`.
     """
     named = _named_arrays(parameters)
-    specs = [TensorSpec(name, array.shape, array.dtype.name) for name, array in named]
+    specs = [_spec(name, array) for name, array in named]
     check_equal_layout(specs, "broadcast_parameters", group)
     with told_as("broadcast_parameters"):
         wait_all(
@@ -92,9 +92,15 @@ def broadcast_optimizer_state(
     optimizer.load_state_dict(state)
 
 
+def _spec(name: str, array: Array | DeviceArray) -> TensorSpec:
+    if isinstance(array, DeviceArray):
+        return TensorSpec(name, (), f"on device kind {array.device}")
+    return TensorSpec(name, array.shape, array.dtype.name)
+
+
 def _named_arrays(
     parameters: Module | Iterable[Parameter] | Mapping[str, Array],
-) -> list[tuple[str, Array]]:
+) -> Sequence[tuple[str, Array | DeviceArray]]:
     if isinstance(parameters, Module):
         return [(name, parameter.data) for name, parameter in parameters.named_parameters()]
     if isinstance(parameters, Mapping):

@@ -64,10 +64,6 @@ class OldTensor(Tensor):
         return self.values.__dlpack__(stream=stream)
 
 
-class DeviceArray:
-    __cuda_array_interface__ = {}  # noqa: RUF012 - its presence is all that counts
-
-
 @anywhere
 @pytest.mark.parametrize(
     "dtype", ["complex64", "uint16", "uint32", "uint64", "S3", "U2",
@@ -88,14 +84,31 @@ def test_a_foreign_byte_order_is_refused(place, dtype):
 @anywhere
 @pytest.mark.parametrize("x", [None, [1.0, 2.0], (1,), 1.0, 3, "text", {}, np.ma.ones(1)], ids=repr)
 def test_what_is_no_array_is_named_by_its_type(place, x):
-    with pytest.raises(ConfigError, match=rf"^\[{place}\] '{type(x).__name__}' is no array"):
+    told = (
+        rf"^\[{place}\] '{type(x).__name__}' is no array that can be used(; a NumPy array, or one "
+        r"with __dlpack__ or a buffer, is expected\. Pass, for example, |, because masks)"
+    )
+    with pytest.raises(ConfigError, match=told):
         ALL[place](x)
 
 
-@anywhere
-def test_a_device_array_is_refused_in_words(place):
-    with pytest.raises(ConfigError, match=rf"\[{place}\] a DeviceArray on a CUDA device"):
-        ALL[place](DeviceArray())
+@pytest.mark.parametrize(("x", "way_out"), [(2.5, "np.array([2.5])"), ([1.0], "np.asarray(x)")])
+def test_what_is_no_array_is_told_in_one_sentence_with_a_way_out(x, way_out):
+    with pytest.raises(ConfigError) as told:
+        rs.allgather(x)
+    assert str(told.value) == (
+        f"[allgather] '{type(x).__name__}' is no array that can be used; a NumPy array, or one "
+        f"with __dlpack__ or a buffer, is expected. Pass, for example, {way_out}."
+    )
+
+
+@in_place
+@pytest.mark.parametrize(
+    "x", [(None, 1, np.ones(3)), (None, 256, np.ones(3)), (None, 2**99, 1), (None, -1, 1), (2, 1)]
+)
+def test_no_tuple_is_taken_for_an_array(place, x):
+    with pytest.raises(ConfigError, match=rf"^\[{place}\] 'tuple' is no array"):
+        IN_PLACE[place](x)
 
 
 @in_place

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import re
 import threading
 import weakref
 
@@ -28,10 +29,19 @@ EVERY = CALLS | BROADCASTS | {"allgather": rs.allgather, "allgather_async": rs.a
 
 @pytest.mark.parametrize("place", CALLS)
 def test_a_codec_is_refused_as_long_as_there_is_none(place):
-    with pytest.raises(
-        ConfigError, match=rf"\[{place}\] codec='fp16' was given; no codec is built"
-    ):
+    told = r"^\[allreduce\] codec='fp16' was given; no codec is built yet\. Leave it None on all"
+    with pytest.raises(ConfigError, match=told):
         CALLS[place](np.ones(3), codec="fp16")
+
+
+@pytest.mark.parametrize("place", CALLS)
+@pytest.mark.parametrize(
+    "codec", ["", 7, b"fp16", "fp\n16", "halb\u00e9", "of sixteen bytes"], ids=repr
+)
+def test_what_names_no_codec_is_refused_at_once(place, codec):
+    told = rf"^\[{place}\] codec={re.escape(repr(codec))}; the name of one is expected\. Leave it"
+    with pytest.raises(ConfigError, match=told):
+        CALLS[place](np.ones(3), codec=codec)
 
 
 @pytest.mark.parametrize("place", CALLS)

@@ -140,3 +140,12 @@ def test_calls_between_two_ranks_know_no_group():
     for call in (rs.send, rs.recv, rs.send_async, rs.recv_async):
         with pytest.raises(TypeError, match="unexpected keyword argument 'group'"):
             call(np.ones(3), 1, group=None)
+
+
+@pytest.mark.parametrize("ranks", [[True], [0, False], np.array([True])], ids=repr)
+def test_a_mask_is_no_list_of_ranks(ranks):
+    with pytest.raises(
+        ConfigError, match=r"^\[new_group\] ranks=.* hold a bool, which is no rank's"
+    ):
+        rs.new_group(ranks)
+    assert rs.new_group(np.array([0])).ranks == (0,)

@@ -198,7 +198,8 @@ def test_two_ranks_give_each_other_something_at_once(transport, count):
 @pytest.mark.parametrize(("root", "peer"), [(0, 0), (0, 3), (0, -1), (0, -7), (2, 1), (-1, 1)])
 def test_what_no_two_ranks_could_send_is_refused(worlds, root, peer):
     first = worlds.of(3, "inproc").ranks[0]
-    with pytest.raises(ConfigError, match=r"\[send\] rank 0 names rank"):
+    word = "recv" if root == peer else "send"
+    with pytest.raises(ConfigError, match=rf"\[{word}\] rank 0 names rank"):
         first.submit(Collective.SEND, np.ones(3), root=root, peer=peer)
 
 
@@ -217,6 +218,10 @@ def test_a_name_is_taken_between_two_ranks_only():
         ]
         with pytest.raises(DuplicateNameError, match=r"\[send\] 'a' is still in flight on rank 0"):
             first.submit_send(np.zeros(3), 1, name="a")
+        handles.append(second.submit_recv(np.zeros(3), 2, name="a"))
+        with pytest.raises(DuplicateNameError, match=r"\[recv\] 'a' is still in flight on rank 1"):
+            second.submit_recv(np.zeros(3), 2, name="a")
+        third.send(np.zeros(3), 1, name="a")
         assert third.recv(np.zeros(3), 0, name="a").tolist() == [3, 4, 5]
         assert second.recv(np.zeros(3), 0, name="a").tolist() == [0, 1, 2]
         for handle in handles:
@@ -246,6 +251,14 @@ def test_a_send_that_nobody_takes_ends_every_group_of_its_rank_with_one_error(tr
 
 
 @both
+def test_a_recv_to_which_nobody_sends_is_called_one(transport):
+    with world(2, transport, stall_warn_s=0.05) as ranks:
+        told = r"^\[recv\] 'ball': not complete .* on rank 1 of 2"
+        with pytest.raises(TimedOutError, match=told):
+            ranks.ranks[1].recv(np.ones(3), 0, name="ball", timeout_s=0.2)
+
+
+@both
 @pytest.mark.parametrize("memory", ["private", "registered"])
 def test_the_loss_of_the_other_end_names_it_and_spares_who_does_not_need_it(transport, memory):
     with world(4, transport) as ranks:
@@ -267,4 +280,4 @@ def test_the_loss_of_the_other_end_names_it_and_spares_who_does_not_need_it(tran
         error = outcomes[2]
         assert isinstance(error, PeerLostError)
         assert (error.rank, error.cause, error.tensor) == (3, "it had enough", "ball")
-        assert "[send] 'ball': rank 2 of 4 lost rank 3" in str(error)
+        assert "[recv] 'ball': rank 2 of 4 lost rank 3" in str(error)

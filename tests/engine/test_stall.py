@@ -68,7 +68,7 @@ def test_a_peer_that_one_group_has_asked_may_be_asked_by_another_once_that_is_ov
     with world(2, stall_warn_s=0.2) as ranks:
         first, second = ranks.ranks
         heard = listen(first, 1)
-        until(lambda: "in send 'unnamed 0'" in capfd.readouterr().err)
+        until(lambda: "in recv 'unnamed 0'" in capfd.readouterr().err)
         say(second, 0)
         finish(heard)
         own = first.submit(SUM, np.ones(4), name="w")

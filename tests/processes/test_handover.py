@@ -89,15 +89,10 @@ def test_a_rank_without_room_for_a_descriptor_says_so_and_nobody_hangs(jobs):
         import resource
         rs.init()
         if RANK == 1:
+            array = rs.empty(300_000)
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, 100))  # 0, 1 and 2 are taken
         rs.barrier()
         if RANK == 0:
-            array = rs.empty(300_000)
-            tell("shared")
-        await_word("shared")
-        rs.barrier()
-        if RANK == 1:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
             array = rs.empty(300_000)
         try:
             rs.allreduce_(array, op=rs.Sum)

@@ -153,7 +153,7 @@ def test_ctrl_c_just_before_a_call_falls_asleep_is_not_lost(jobs):
             [maker.start() for maker in makers], [maker.join() for maker in makers]
             return pair
         struck = lost = 0
-        for turn in range(40):
+        for turn in range(12):
             first, second = make_pair()
             woken = threading.Event()
             def strike(delay_s=random.random() * 3e-4):
@@ -175,4 +175,4 @@ def test_ctrl_c_just_before_a_call_falls_asleep_is_not_lost(jobs):
         """,
     )
     assert ended[0].code == 0, ended[0].err
-    assert ended[0].out == "40 0\n"
+    assert ended[0].out == "12 0\n"

@@ -40,7 +40,7 @@ rs.barrier()
             "[1], [True], [1]",
             [
                 "MismatchError rank 1 passed [True], rank 0 passed {1}",
-                "ConfigError ranks=[True]; one rank or more, each once, 0 <= rank < 3,",
+                "ConfigError ranks=[True] hold a bool, which is no rank's number; one rank",
                 "MismatchError rank 1 passed [True], rank 0 passed {1}",
             ],
         ),
