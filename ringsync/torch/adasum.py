@@ -1,0 +1,92 @@
+"""Adasum: a sum of gradients in which what they have in common counts once.
+
+Every rank gathers all tensors and adds them up alike, pair by pair.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ringsync import position
+from ringsync.group import ProcessGroup
+from ringsync.kinds import Collective
+from ringsync.torch.handles import Call
+from ringsync.torch.tensors import as_array, as_tensor
+
+# Of shorter vectors the square of the length cannot be divided by.
+_LEAST_SQUARE = math.sqrt(sys.float_info.min)
+
+
+def adasum_call(
+    place: str,
+    tensors: list[torch.Tensor],
+    key: str | None,
+    group: ProcessGroup | None,
+    finish: Callable[[list[torch.Tensor]], Any],
+) -> Call:
+    """Ask for the Adasum of tensors, each for itself, in place.
+
+    Args:
+        place: The public function's name, for messages.
+        tensors: Of floats; equal shapes and dtypes on all ranks. Overwritten.
+        key: Key under which ranks meet, or None.
+        group: Whose ranks take part; None: all.
+        finish: Makes the caller's result of `tensors`.
+
+    Returns:
+        The call.
+
+    Raises:
+        ValueError: A tensor is not of floats.
+        NotImplementedError: The number of ranks is no power of 2.
+
+    Cost: (n-1) * the tensors' bytes sent per rank, and n-1 passes over them on each.
+    Source: Maleki et al., "Scaling Distributed Training with Adaptive Summation", MLSys 2021.
+    """
+    ranks = position.size() if group is None else group.size()
+    if ranks & (ranks - 1):
+        raise NotImplementedError("Running Adasum with non-power of 2 ranks is not supported yet.")
+    wrong = [tensor.dtype for tensor in tensors if not tensor.is_floating_point()]
+    if wrong:
+        raise ValueError(f"Adasum adds up tensors of floats; one of {wrong[0]} was given.")
+    dtype = torch.float64 if len({t.dtype for t in tensors}) > 1 else tensors[0].dtype
+    flat = torch.cat([tensor.detach().reshape(-1).to(dtype) for tensor in tensors])[None]
+
+    def add_up(array: Any) -> Any:
+        gathered = as_tensor(array, dtype)
+        first = 0
+        with torch.no_grad():
+            for tensor in tensors:
+                rows = gathered[:, first : first + tensor.numel()]
+                tensor.copy_(adasum([*rows]).reshape(tensor.shape))
+                first += tensor.numel()
+        return finish(tensors)
+
+    return Call(place, Collective.ALLGATHER, as_array(flat), key, group, add_up)
+
+
+def adasum(vectors: list[torch.Tensor]) -> torch.Tensor:
+    """Add up vectors: parallel ones as their mean, orthogonal ones as their sum.
+
+    Args:
+        vectors: As many as a power of 2, of one shape.
+
+    Returns:
+        The result, in float64.
+    """
+    summed = [vector.to(torch.float64) for vector in vectors]
+    while len(summed) > 1:
+        summed = [_of_two(a, b) for a, b in zip(summed[::2], summed[1::2], strict=True)]
+    return summed[0]
+
+
+def _of_two(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    dot = float(a @ b)
+    squares = float(a @ a), float(b @ b)
+    shares = [1 - dot / (2 * s) if s >= _LEAST_SQUARE else 1.0 for s in squares]
+    return shares[0] * a + shares[1] * b

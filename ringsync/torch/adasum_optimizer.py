@@ -1,0 +1,94 @@
+"""An optimizer whose steps, not gradients, are added up by Adasum."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from ringsync.torch.asking import Adasum
+from ringsync.torch.compression import Compressor
+from ringsync.torch.exchange import Terms
+from ringsync.torch.process_sets import global_process_set
+from ringsync.torch.reducing import grouped_allreduce_
+
+
+class AdasumOptimizer(torch.optim.Optimizer):
+    """What a wrapped optimizer does beside its own class, which comes behind this one.
+
+    Every rank steps by itself; by how much parameters have moved is then added up over the ranks.
+    """
+
+    _parameter_names: dict[torch.Tensor, str]
+    _compression: type[Compressor]
+
+    def attach(
+        self, names: dict[torch.Tensor, str], terms: Terms, backward_passes_per_step: int
+    ) -> None:
+        """Begin. Once.
+
+        Args:
+            names: Of every parameter.
+            terms: How steps are exchanged.
+            backward_passes_per_step: `step` calls per exchange of what the passes have added up.
+
+        Raises:
+            NotImplementedError: Only some ranks are to take part.
+        """
+        if terms.process_set is not global_process_set:
+            raise NotImplementedError("Adasum does not support non-global process sets yet.")
+        self._parameter_names = names
+        self._compression = terms.compression
+        self.op, self.process_set = terms.op, terms.process_set
+        self.backward_passes_per_step = backward_passes_per_step
+
+    def set_backward_passes_per_step(self, passes: int) -> None:
+        """Choose how many backward passes come before a step; their gradients add up.
+
+        Args:
+            passes: From the next step on.
+        """
+        self.backward_passes_per_step = passes
+
+    def synchronize(self) -> None:
+        """Do nothing: gradients stay each rank's own."""
+
+    @contextlib.contextmanager
+    def skip_synchronize(self) -> Iterator[None]:
+        """Refuse: nothing is synchronized before `step`.
+
+        Raises:
+            AssertionError: Always.
+        """
+        raise AssertionError(
+            "Skipping synchronization is not supported when using Adasum optimizer."
+        )
+        yield
+
+    def step(self, closure: Callable[[], Any] | None = None, **how: Any) -> Any:
+        """Step by this rank's gradients, and move every rank by the Adasum of all steps.
+
+        Args:
+            closure: As the optimizer takes it.
+            how: Likewise.
+
+        Returns:
+            The loss, if there is a closure.
+
+        Raises:
+            HorovodInternalError: Ranks disagree, one died, or time was up.
+        """
+        parameters = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+        before = [parameter.detach().clone() for parameter in parameters]
+        loss = super().step(closure, **how)
+        moves = [p.detach() - start for p, start in zip(parameters, before, strict=True)]
+        small, contexts = zip(*map(self._compression.compress, moves), strict=True)
+        grouped_allreduce_(list(small), op=Adasum)
+        with torch.no_grad():
+            for parameter, start, move, context in zip(
+                parameters, before, small, contexts, strict=True
+            ):
+                parameter.copy_(start + self._compression.decompress(move, context))
+        return loss

@@ -1,0 +1,84 @@
+"""Gradients in an arena that peers read in place; buckets of them travel during backward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ringsync.collectives import ReduceOp
+from ringsync.group import ProcessGroup
+from ringsync.parallel.reducer import GradientReducer
+from ringsync.torch.errors import told_to_horovod
+from ringsync.torch.gradients import Gradients
+
+
+class ArenaExchange:
+    """Gradients are views into memory that peers read in place; buckets travel during backward."""
+
+    def __init__(
+        self,
+        parameters: Sequence[torch.Tensor],
+        names: Sequence[str],
+        *,
+        op: ReduceOp,
+        bucket_bytes: int,
+        name: str,
+        group: ProcessGroup | None,
+    ) -> None:
+        """Lay out the memory.
+
+        Args:
+            parameters: In an order that is equal on all ranks.
+            names: Theirs.
+            op: Average or Sum.
+            bucket_bytes: Most bytes in a bucket of more than one gradient.
+            name: Of this set of parameters, equal on all ranks.
+            group: Whose ranks exchange; None: all.
+        """
+        self._gradients = Gradients(parameters, names)
+        self._reducer = GradientReducer(
+            self._gradients,
+            op=op,
+            bucket_bytes=bucket_bytes,
+            accumulate_steps=1,
+            name=name,
+            group=group,
+            checks_values=False,
+        )
+        self._gradients.place(self._reducer.views)
+        self._is_begun = False
+
+    def final(self, index: int) -> None:
+        """Start the buckets that are complete.
+
+        Args:
+            index: Of the gradient.
+        """
+        with told_to_horovod():
+            if not self._is_begun:
+                self._is_begun = True
+                self._reducer.began()
+            self._reducer.final(index)
+
+    def finish(self) -> None:
+        """Start the rest, and wait."""
+        with told_to_horovod():
+            self._reducer.finish()
+
+    def reset(self) -> None:
+        """Begin a new step."""
+        self._is_begun = False
+        with told_to_horovod():
+            self._reducer.reset()
+
+    def is_dropped(self, index: int) -> bool:
+        """Tell whether a gradient is not what `finish` has left.
+
+        Args:
+            index: Of the gradient.
+
+        Returns:
+            True if it is another tensor, or none.
+        """
+        return not self._gradients.is_in_arena(index)

@@ -1,0 +1,306 @@
+"""Horovod's words for the start, the end and the place of a rank; and what needs no array."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from ringsync import collectives, position, runtime, timeline
+from ringsync.errors import ConfigError, NotInitializedError, RingsyncError
+from ringsync.torch import handles
+from ringsync.torch.errors import NOT_INITIALIZED, told_to_horovod
+from ringsync.torch.process_sets import (
+    ProcessSet,
+    forget_process_sets,
+    global_process_set,
+    group_of,
+    register_all,
+)
+
+_T = TypeVar("_T")
+
+
+def init(comm: object = None, process_sets: Sequence[ProcessSet] | str | None = None) -> None:
+    """Start this rank, unless it has started.
+
+    Args:
+        comm: None. Ranks and communicators belong to MPI; make a `ProcessSet` instead.
+        process_sets: Sets of ranks to register, the same on every rank; "dynamic" or None: none.
+
+    Raises:
+        ValueError: An argument cannot be used, or the ranks did not meet.
+    """
+    if comm is not None:
+        raise ValueError(
+            "[init] comm= needs MPI, which ringsync does not use here. Pass process_sets=, or call "
+            "add_process_set()."
+        )
+    if runtime.is_initialized():
+        return
+    handles.forget_all()
+    forget_process_sets()
+    try:
+        runtime.init()
+        if process_sets is not None and not isinstance(process_sets, str):
+            register_all(process_sets)
+    except ConfigError:
+        raise
+    except RingsyncError as error:
+        raise ValueError(f"Horovod initialization failed. {error}") from error
+
+
+def shutdown() -> None:
+    """End this rank; peers that still need it fail. Process sets and handles are gone then."""
+    runtime.shutdown()
+    handles.forget_all()
+    forget_process_sets()
+
+
+# So that what has not been synchronized lets go of its tensors before the interpreter does.
+atexit.register(handles.forget_all)
+
+
+def is_initialized() -> bool:
+    """Tell whether this rank has started and not ended.
+
+    Returns:
+        True in between.
+    """
+    return runtime.is_initialized()
+
+
+def rank() -> int:
+    """Return the number of this process among all.
+
+    Returns:
+        0 <= rank < size().
+
+    Raises:
+        ValueError: Before `init`.
+    """
+    return _asked(position.rank)
+
+
+def size() -> int:
+    """Return the number of processes.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        ValueError: Before `init`.
+    """
+    return _asked(position.size)
+
+
+def local_rank() -> int:
+    """Return the number of this process among those of its host.
+
+    Returns:
+        0 <= local_rank < local_size().
+
+    Raises:
+        ValueError: Before `init`.
+    """
+    return _asked(position.local_rank)
+
+
+def local_size() -> int:
+    """Return the number of processes on this host.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        ValueError: Before `init`.
+    """
+    return _asked(position.local_size)
+
+
+def cross_rank() -> int:
+    """Return the number of this host.
+
+    Returns:
+        0 <= cross_rank < cross_size().
+
+    Raises:
+        ValueError: Before `init`.
+    """
+    return _asked(position.node_rank)
+
+
+def cross_size() -> int:
+    """Return the number of hosts.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        ValueError: Before `init`.
+    """
+    return _asked(position.num_nodes)
+
+
+def is_homogeneous() -> bool:
+    """Tell whether all hosts have equally many processes.
+
+    Returns:
+        True; ringsync starts no others.
+
+    Raises:
+        ValueError: Before `init`.
+    """
+    _asked(position.size)
+    return True
+
+
+def barrier(process_set: ProcessSet = global_process_set) -> None:
+    """Wait until all ranks have called this.
+
+    Args:
+        process_set: Whose ranks.
+
+    Raises:
+        ValueError: This rank is not in the set, or the set is not registered.
+        HorovodInternalError: A rank died, or did not come in time.
+    """
+    group = group_of("Barrier", process_set)
+    with told_to_horovod():
+        collectives.barrier(group=group)
+
+
+def join(device: int = -1) -> int:
+    """Take part with zeros in what the others still reduce, until all ranks have called this.
+
+    Args:
+        device: Horovod's; there is nothing to choose.
+
+    Returns:
+        The rank that joined last.
+
+    Raises:
+        HorovodInternalError: A rank died, or did not come in time.
+    """
+    del device
+    with told_to_horovod():
+        return collectives.join()
+
+
+def start_timeline(file_path: str | os.PathLike[str], mark_cycles: bool = False) -> None:
+    """Begin to write a timeline; every rank calls this, and every rank's events are written.
+
+    Args:
+        file_path: Where; see docs/timeline.md.
+        mark_cycles: Horovod's; ringsync has no cycles.
+
+    Raises:
+        ValueError: Before `init`, or the path cannot be used.
+    """
+    del mark_cycles
+    _asked(position.size)
+    timeline.start_timeline(file_path)
+
+
+def stop_timeline() -> None:
+    """End the timeline, if one is being written."""
+    if runtime.is_initialized():
+        timeline.stop_timeline()
+
+
+def mpi_threads_supported() -> bool:
+    """Tell whether MPI may be called from several threads.
+
+    Raises:
+        ValueError: Always: there is no MPI.
+    """
+    raise ValueError("Horovod MPI is not enabled; ringsync does not use it here.")
+
+
+def mpi_enabled() -> bool:
+    """Tell whether MPI is in use.
+
+    Returns:
+        False.
+    """
+    return False
+
+
+def mpi_built() -> bool:
+    """Tell whether MPI was built in.
+
+    Returns:
+        False.
+    """
+    return False
+
+
+def gloo_enabled() -> bool:
+    """Tell whether ranks meet without MPI, which scripts know under this name.
+
+    Returns:
+        True.
+    """
+    return True
+
+
+def gloo_built() -> bool:
+    """Tell whether ranks can meet without MPI.
+
+    Returns:
+        True.
+    """
+    return True
+
+
+def nccl_built() -> int:
+    """Tell the version of NCCL that was built in.
+
+    Returns:
+        0: none.
+    """
+    return 0
+
+
+def ddl_built() -> bool:
+    """Tell whether IBM's DDL was built in.
+
+    Returns:
+        False.
+    """
+    return False
+
+
+def ccl_built() -> bool:
+    """Tell whether Intel's oneCCL was built in.
+
+    Returns:
+        False.
+    """
+    return False
+
+
+def cuda_built() -> bool:
+    """Tell whether CUDA was built in.
+
+    Returns:
+        False.
+    """
+    return False
+
+
+def rocm_built() -> bool:
+    """Tell whether ROCm was built in.
+
+    Returns:
+        False.
+    """
+    return False
+
+
+def _asked(question: Callable[[], _T]) -> _T:
+    try:
+        return question()
+    except NotInitializedError as error:
+        raise ValueError(NOT_INITIALIZED) from error

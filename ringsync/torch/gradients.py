@@ -1,0 +1,151 @@
+"""Torch's parameters as the reducer sees them: gradients are views into its arena.
+
+A view has its parameter's strides, so that an optimizer steps through both alike; the arena holds
+every gradient in the order of the parameter's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ringsync.arrays import Array
+from ringsync.parallel.layout import TensorSpec
+
+_NAMES = {
+    torch.float16: "float16",
+    torch.float32: "float32",
+    torch.float64: "float64",
+}
+
+
+def fits_arena(parameter: torch.Tensor) -> bool:
+    """Tell whether a parameter's gradient can be a view into an arena.
+
+    Args:
+        parameter: Any.
+
+    Returns:
+        True for dense host memory without gaps, of a dtype that NumPy knows.
+    """
+    return (
+        parameter.device.type == "cpu"
+        and parameter.layout is torch.strided
+        and parameter.dtype in _NAMES
+        and _is_dense(parameter)
+    )
+
+
+class Gradients:
+    """Parameters as a `GradientSource`."""
+
+    def __init__(self, parameters: Sequence[torch.Tensor], names: Sequence[str]) -> None:
+        """Keep the parameters.
+
+        Args:
+            parameters: In an order that is equal on all ranks; each `fits_arena`.
+            names: Theirs.
+        """
+        self._parameters = parameters
+        self._names = names
+        self._orders = [_memory_order(parameter) for parameter in parameters]
+        self._views: list[torch.Tensor] = []
+        self._arrays: list[Array] = []
+
+    def place(self, views: Sequence[Array]) -> None:
+        """Take note of where gradients live.
+
+        Args:
+            views: Memory of each gradient, by index.
+        """
+        self._arrays = list(views)
+        self._views = [
+            torch.from_numpy(view).permute(*_inverse(order))
+            if view.ndim
+            else torch.from_numpy(view)
+            for view, order in zip(views, self._orders, strict=True)
+        ]
+
+    def specs(self) -> Sequence[TensorSpec]:
+        """Describe the parameters as their memory lies; where order matters, it is named.
+
+        Returns:
+            One each, in order.
+        """
+        return [
+            TensorSpec(
+                name if parameter.is_contiguous() else f"{name} with dimensions in order {order}",
+                tuple(parameter.shape[i] for i in order),
+                _NAMES[parameter.dtype],
+            )
+            for parameter, name, order in zip(
+                self._parameters, self._names, self._orders, strict=True
+            )
+        ]
+
+    def values(self) -> Sequence[Array]:
+        """Give the parameters' values.
+
+        Returns:
+            Views of their memory, in order.
+        """
+        return [
+            parameter.detach().permute(*order).numpy()
+            for parameter, order in zip(self._parameters, self._orders, strict=True)
+        ]
+
+    def gradient(self, index: int) -> Array | None:
+        """Give a parameter's gradient.
+
+        Args:
+            index: Which parameter.
+
+        Returns:
+            Its place in the arena, if it is there; else whatever array holds it; None if there is
+            none, or a sparse one, which does not travel here.
+        """
+        gradient = self._parameters[index].grad
+        if gradient is None or gradient.layout is not torch.strided:
+            return None
+        if gradient is self._views[index]:
+            return self._arrays[index]
+        array: Array = gradient.detach().permute(*self._orders[index]).numpy()
+        return array
+
+    def adopt(self, index: int, gradient: Array | None) -> None:
+        """Make the arena's place a parameter's gradient.
+
+        Args:
+            index: Which parameter.
+            gradient: Its place in the arena; None: nobody has a gradient.
+        """
+        parameter = self._parameters[index]
+        if parameter.grad is not None and parameter.grad.layout is not torch.strided:
+            return
+        parameter.grad = None if gradient is None else self._views[index]
+
+    def is_in_arena(self, index: int) -> bool:
+        """Tell whether a gradient still is what the last exchange left there.
+
+        Args:
+            index: Which parameter.
+
+        Returns:
+            False once it was dropped, or autograd has made another.
+        """
+        return self._parameters[index].grad is self._views[index]
+
+
+def _memory_order(parameter: torch.Tensor) -> list[int]:
+    """Dimensions from the one of the longest stride on; of equal ones as they come."""
+    strides = parameter.stride()
+    return sorted(range(parameter.dim()), key=lambda i: (-strides[i], i))
+
+
+def _inverse(order: Sequence[int]) -> list[int]:
+    return sorted(range(len(order)), key=lambda i: order[i])
+
+
+def _is_dense(parameter: torch.Tensor) -> bool:
+    return parameter.permute(*_memory_order(parameter)).is_contiguous()

@@ -1,0 +1,249 @@
+"""Horovod's process sets: some of the ranks under a number, registered by all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ringsync import position, runtime
+from ringsync.group import ProcessGroup, new_group
+from ringsync.torch.errors import NOT_INITIALIZED, HorovodInternalError, told_to_horovod
+
+
+class ProcessSet:
+    """Some of the ranks. It can be used once it is registered, by `init` or `add_process_set`.
+
+    Attributes:
+        process_set_id: Its number; None while it is not registered.
+        mpi_comm: None.
+    """
+
+    mpi_comm = None
+
+    def __init__(self, ranks_or_comm: Iterable[int]) -> None:
+        """Name the ranks.
+
+        Args:
+            ranks_or_comm: Their numbers in the world.
+
+        Raises:
+            ValueError: They are no numbers, or one comes twice.
+        """
+        try:
+            ranks = sorted(ranks_or_comm)
+        except TypeError:
+            ranks = [None]  # type: ignore[list-item]  # refused below
+        if not all(type(rank) is int for rank in ranks) or len(set(ranks)) < len(ranks):
+            raise ValueError(
+                f"ProcessSet was given {ranks_or_comm!r}; a list of distinct ranks is expected."
+            )
+        self.process_set_id: int | None = None
+        self._ranks = ranks
+        self._group: ProcessGroup | None = None
+
+    @property
+    def ranks(self) -> list[int] | None:
+        """Its ranks, by their numbers in the world, in ascending order."""
+        return self._ranks
+
+    def size(self) -> int | None:
+        """Return how many ranks it has.
+
+        Returns:
+            Their number; None before it is registered.
+        """
+        if self.process_set_id is None:
+            return None
+        return len(self._members())
+
+    def rank(self) -> int | None:
+        """Return this rank's place among them.
+
+        Returns:
+            0 <= rank < size(); None before it is registered.
+
+        Raises:
+            ValueError: This rank is not in the set.
+        """
+        if self.process_set_id is None:
+            return None
+        own = position.rank()
+        if own not in self._members():
+            raise ValueError(f"Process set {self} does not include rank {own}.")
+        return self._members().index(own)
+
+    def included(self) -> bool | None:
+        """Tell whether this rank is in it.
+
+        Returns:
+            True or False; None before it is registered.
+        """
+        if self.process_set_id is None:
+            return None
+        return position.rank() in self._members()
+
+    def _members(self) -> list[int]:
+        return self._ranks
+
+    def __repr__(self) -> str:
+        """Name it with its ranks."""
+        return f"ProcessSet(process_set_id={self.process_set_id}, ranks={self.ranks})"
+
+
+class _GlobalProcessSet(ProcessSet):
+    """All ranks, whichever world they are of."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.process_set_id = 0
+
+    @property
+    def ranks(self) -> list[int] | None:
+        """All of them; None before `init`."""
+        return self._members() if runtime.is_initialized() else None
+
+    def _members(self) -> list[int]:
+        return list(range(position.size()))
+
+
+global_process_set: ProcessSet = _GlobalProcessSet()
+
+# Of this process, as Horovod's handles are; emptied with every world.
+_registered: dict[int, ProcessSet] = {}
+
+
+def add_process_set(process_set: ProcessSet | Iterable[int]) -> ProcessSet:
+    """Register a set of ranks; all ranks of the world call this with the same ranks.
+
+    Args:
+        process_set: The set, or its ranks.
+
+    Returns:
+        The set.
+
+    Raises:
+        ValueError: It cannot be used, or one of the same ranks is registered.
+        HorovodInternalError: Ranks passed different ranks, or one died.
+    """
+    if not isinstance(process_set, ProcessSet):
+        process_set = ProcessSet(process_set)
+    _check_new(process_set)
+    members = process_set._members()
+    with told_to_horovod():
+        process_set._group = new_group(members)
+    number = 1
+    while number in _registered:
+        number += 1
+    process_set.process_set_id = number
+    _registered[number] = process_set
+    return process_set
+
+
+def remove_process_set(process_set: ProcessSet) -> bool:
+    """Let go of a registered set; all ranks call this, and wait for each other.
+
+    Args:
+        process_set: Of `add_process_set`.
+
+    Returns:
+        False if it is the global one or not registered.
+
+    Raises:
+        HorovodInternalError: A rank died.
+    """
+    number = process_set.process_set_id
+    if number is None or _registered.get(number) is not process_set:
+        return False
+    with told_to_horovod():
+        assert process_set._group is not None  # registered
+        process_set._group.close()
+    del _registered[number]
+    _unregister(process_set)
+    return True
+
+
+def register_all(process_sets: Sequence[ProcessSet]) -> None:
+    """Register the sets that `init` was given.
+
+    Args:
+        process_sets: In the same order on all ranks.
+
+    Raises:
+        ValueError: One cannot be used, or comes twice.
+    """
+    for i, process_set in enumerate(process_sets):
+        try:
+            add_process_set(process_set)
+        except ValueError as error:
+            if _is_registered(process_set):
+                raise ValueError(
+                    "Horovod could not be initialized because process_sets entry number "
+                    f"{i} is a duplicate: {process_set}"
+                ) from error
+            raise
+
+
+def forget_process_sets() -> None:
+    """Unregister all sets: their world is gone."""
+    for process_set in _registered.values():
+        _unregister(process_set)
+    _registered.clear()
+
+
+def ids_and_ranks() -> dict[int, list[int]]:
+    """List what is registered.
+
+    Returns:
+        The ranks of each set by its number; the global one is 0.
+    """
+    sets = {0: global_process_set._members()}
+    return sets | {number: one._members() for number, one in sorted(_registered.items())}
+
+
+def group_of(what: str, process_set: ProcessSet) -> ProcessGroup | None:
+    """Find the group in which a call takes place.
+
+    Args:
+        what: The collective, for messages.
+        process_set: As the caller gave it.
+
+    Returns:
+        The group; None: all ranks.
+
+    Raises:
+        ValueError: The set is not registered, or this rank is not in it.
+        HorovodInternalError: There is no engine.
+    """
+    if not runtime.is_initialized():
+        raise HorovodInternalError(NOT_INITIALIZED)
+    if process_set is global_process_set:
+        return None
+    if not isinstance(process_set, ProcessSet) or process_set._group is None:
+        raise ValueError(
+            f"{what}: Process set provided does not exist, or has not been registered."
+        )
+    if not process_set.included():
+        raise ValueError(
+            f"{what}: Rank {position.rank()} is not a member of the provided process set."
+        )
+    return process_set._group
+
+
+def _check_new(process_set: ProcessSet) -> None:
+    ranks = process_set._members()
+    beyond = [rank for rank in ranks if not 0 <= rank < position.size()]
+    if not ranks or beyond:
+        raise ValueError(
+            f"{process_set} cannot be registered; ranks 0 to {position.size() - 1} exist, and one "
+            "at least is expected."
+        )
+    if ranks in ids_and_ranks().values():
+        raise ValueError(f"Attempted to add a duplicate process set: {process_set}")
+
+
+def _is_registered(process_set: ProcessSet) -> bool:
+    return process_set._members() in ids_and_ranks().values()
+
+
+def _unregister(process_set: ProcessSet) -> None:
+    process_set.process_set_id = None
+    process_set._group = None
