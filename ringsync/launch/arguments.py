@@ -47,6 +47,7 @@ class Arguments:
         timeline: Value of `--timeline`, or None.
         log_dir: Value of `--log-dir`, or None.
         exports: Values of `-x`, in order.
+        is_horovod: Whether `--horovod` was given.
         is_tagged: Value of `--tag-output`, or None for the default.
         grace_s: Value of `--grace-period`.
         start_timeout_s: Value of `--start-timeout`, or None.
@@ -62,6 +63,7 @@ class Arguments:
     timeline: Path | None
     log_dir: Path | None
     exports: tuple[str, ...]
+    is_horovod: bool
     is_tagged: bool | None
     grace_s: float
     start_timeout_s: float | None
@@ -92,6 +94,7 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         timeline=parsed.timeline,
         log_dir=parsed.log_dir,
         exports=tuple(parsed.x),
+        is_horovod=parsed.horovod,
         is_tagged=parsed.tag_output,
         grace_s=parsed.grace_period,
         start_timeout_s=parsed.start_timeout,
@@ -147,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--timeline", type=_directory, metavar="DIR", help="record every rank, merged at the end")
     add("--log-dir", type=_directory, metavar="DIR", help="keep each rank's output, summary.json")
     add("-x", action="append", default=[], metavar="NAME[=VAL]", help="environment of the ranks")
+    add("--horovod", action="store_true", help="let the ranks import ringsync as horovod")
     add(
         "--tag-output",
         action=argparse.BooleanOptionalAction,

@@ -73,6 +73,7 @@ def _plan(arguments: Arguments) -> Job:
         settle(command, size, environment, arguments.start_timeout_s, arguments.is_tagged),
         timeline=arguments.timeline and arguments.timeline.absolute(),
         log_dir=arguments.log_dir and arguments.log_dir.absolute(),
+        is_horovod=arguments.is_horovod,
         grace_s=arguments.grace_s,
         is_verbose=arguments.is_verbose,
         stacks_after_s=arguments.stacks_after_s,

@@ -21,6 +21,7 @@ class Job:
         environment: What every rank shares; the numbers of a rank are added at its start.
         timeline: Directory of the ranks' timeline files, or None.
         log_dir: Directory of the ranks' output and of summary.json, or None.
+        is_horovod: Whether the ranks import ringsync under Horovod's name.
         is_tagged: Whether each line of output starts with `[rank]`.
         grace_s: Seconds between the request to end and SIGKILL.
         is_verbose: Whether the start and end of every rank is told.
@@ -37,6 +38,7 @@ class Job:
     environment: dict[str, str]
     timeline: Path | None = None
     log_dir: Path | None = None
+    is_horovod: bool = False
     is_tagged: bool = True
     grace_s: float = 3.0
     is_verbose: bool = False

@@ -187,6 +187,8 @@ def rank_environment(job: Job, place: Place) -> dict[str, str]:
     if job.timeline is not None:
         texts["RINGSYNC_TIMELINE"] = str(job.timeline)
     search_path = [str(_HERE / "startup"), job.environment.get("PYTHONPATH", "")]
+    if job.is_horovod:
+        search_path.insert(1, str(_HERE.parent / "compat"))
     texts["PYTHONPATH"] = os.pathsep.join(filter(None, search_path))
     return job.environment | {name: str(value) for name, value in numbers.items()} | texts
 

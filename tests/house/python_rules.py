@@ -39,10 +39,14 @@ DOORS = {
         "ringsync.collectives",
     ),
     "ringsync._kernels": ("ringsync.autograd.ops", "ringsync.optim", "ringsync.ps"),
-    "torch": ("ringsync.torch", "bench.peers.gloo", "bench.peers.horovod"),
+    "torch": ("ringsync.torch", "bench.peers.gloo", "bench.peers.horovod", "examples"),
     "cupy": ("ringsync.arrays",),
 }
-READS_ENVIRONMENT = ("ringsync.config", "ringsync.launch.spawn")
+READS_ENVIRONMENT = (
+    "ringsync.config",
+    "ringsync.launch.spawn",
+    "ringsync.compat.horovod.common.util",  # sets variables for scripts that ask it to
+)
 PRINTS = ("ringsync.launch", "ringsync.report.cli", "ringsync.__main__")
 
 

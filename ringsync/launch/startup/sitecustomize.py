@@ -2,7 +2,8 @@
 
 The launcher puts this directory before PYTHONPATH, and Python imports a module of this name by
 itself, so a script needs no line for it. faulthandler writes from inside the signal's handler, in
-C: whoever holds the interpreter's lock, and whatever it waits for.
+C: whoever holds the interpreter's lock, and whatever it waits for. With `ringsyncrun --horovod` the
+launcher's package of that name is put before any other as well.
 """
 
 import sys
@@ -20,6 +21,26 @@ def _register() -> None:
     faulthandler.register(signal.SIGRTMIN + 7, file=_STDERR, all_threads=True)
 
 
+class _AliasFinder:
+    """Finds the launcher's `horovod` before one beside the script, which Python looks at first."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def find_spec(self, name: str, *_: object) -> object:
+        if name != "horovod":
+            return None
+        from importlib.machinery import PathFinder  # noqa: PLC0415 - for those who ask for it
+
+        return PathFinder.find_spec(name, [self._folder])
+
+
+def _prefer_alias() -> None:
+    folder = __file__.rpartition("/launch/")[0] + "/compat"
+    if folder in sys.path:
+        sys.meta_path.insert(0, _AliasFinder(folder))  # type: ignore[arg-type]  # as import calls it
+
+
 def _hand_over() -> None:
     """Let the module of this name that would have been found without us do its work."""
     here = __file__.rpartition("/")[0]
@@ -34,4 +55,5 @@ def _hand_over() -> None:
 
 
 _register()
+_prefer_alias()
 _hand_over()

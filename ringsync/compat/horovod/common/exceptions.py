@@ -1,0 +1,7 @@
+"""Horovod's exceptions."""
+
+from ringsync.torch.errors import (
+    HorovodInternalError,
+    HorovodVersionMismatchError,
+    HostsUpdatedInterrupt,
+)

@@ -1,0 +1,1 @@
+"""Horovod's folder of that name; what stands in it are its modules."""

@@ -1,0 +1,3 @@
+"""Horovod's compressors."""
+
+from ringsync.torch.compression import *

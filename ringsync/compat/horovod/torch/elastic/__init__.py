@@ -1,0 +1,3 @@
+"""Horovod's elastic training."""
+
+from ringsync.torch.elastic import *

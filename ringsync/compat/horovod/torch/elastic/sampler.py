@@ -1,0 +1,3 @@
+"""Horovod's elastic sampler."""
+
+from ringsync.torch.elastic.sampler import *

@@ -1,0 +1,3 @@
+"""Horovod's exchange of objects, parameters and optimizer state."""
+
+from ringsync.torch.functions import *

@@ -1,0 +1,3 @@
+"""Horovod's optimizer."""
+
+from ringsync.torch.optimizer import *
