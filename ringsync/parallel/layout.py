@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from ringsync.collectives.call import told_as
 from ringsync.errors import MismatchError
 from ringsync.group import ProcessGroup
 from ringsync.objects import allgather_object
+from ringsync.runtime import current
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ def check_equal_start(
     name: str,
     group: ProcessGroup | None = None,
     is_weighted: bool = False,
+    is_strict: bool = True,
 ) -> None:
     """Compare names, shapes, dtypes and values of the parameters over all ranks.
 
@@ -47,6 +50,7 @@ def check_equal_start(
         name: Name of the set of parameters, equal on all ranks.
         group: Whose ranks hold them; None: all.
         is_weighted: This rank's gradients bear a weight.
+        is_strict: Unlike values are an error; else the first rank warns of them.
 
     Raises:
         MismatchError: The first parameter that differs is named, on every rank alike; or only some
@@ -56,7 +60,7 @@ def check_equal_start(
 
     Cost: One pass over the values (about 1 GB/s), some 100 bytes sent per parameter; once.
     """
-    _compare(specs, [_digest(value) for value in values], name, group, is_weighted)
+    _compare(specs, [_digest(value) for value in values], name, group, is_weighted, is_strict)
 
 
 def check_equal_layout(
@@ -85,6 +89,7 @@ def _compare(
     name: str,
     group: ProcessGroup | None,
     is_weighted: bool = False,
+    is_strict: bool = True,
 ) -> None:
     own = (is_weighted, list(zip(specs, digests, strict=True)))
     with told_as(name):
@@ -97,9 +102,17 @@ def _compare(
                 f"[{name}] rank {rank} has weighted={found}, rank {ranks[0]} has "
                 f"weighted={expected}. Make the DistributedOptimizer alike on all ranks."
             )
-        difference = _find_difference(table, reference, rank, ranks[0])
-        if difference:
+        if difference := _find_difference(table, reference, rank, ranks[0]):
             raise MismatchError(f"[{name}] {difference}")
+    values = (
+        _find_unlike_values(table, reference, rank, ranks[0])
+        for rank, (_, table) in zip(ranks, told, strict=True)
+    )
+    if difference := next(filter(None, values), ""):
+        if is_strict:
+            raise MismatchError(f"[{name}] {difference}")
+        if current().world.rank == ranks[0]:
+            warnings.warn(f"[{name}] {difference}", stacklevel=2)
 
 
 def _digest(value: Array) -> bytes:
@@ -111,21 +124,27 @@ _Table = list[tuple[TensorSpec, bytes]]
 
 def _find_difference(table: _Table, reference: _Table, rank: int, first: int) -> str:
     """A sentence on the first difference; "" when the tables are equal."""
-    for (spec, digest), (expected, expected_digest) in zip(table, reference, strict=False):
+    for (spec, _), (expected, _) in zip(table, reference, strict=False):
         if spec != expected:
             return (
                 f"rank {rank} holds '{spec.name}' {spec.shape} {spec.dtype}, rank {first} holds "
                 f"'{expected.name}' {expected.shape} {expected.dtype}. Build the same model on all "
                 "ranks."
             )
-        if digest != expected_digest:
-            return (
-                f"'{spec.name}': its values at the first step differ between rank {rank} and rank "
-                f"{first}. Call broadcast_parameters(model, root={first}) before training."
-            )
     if len(table) != len(reference):
         return (
             f"rank {rank} has {len(table)} parameters, rank {first} has {len(reference)}. Build "
             "the same model on all ranks."
         )
+    return ""
+
+
+def _find_unlike_values(table: _Table, reference: _Table, rank: int, first: int) -> str:
+    """A sentence on the first parameter of unlike values; "" when there is none."""
+    for (spec, digest), (_, expected) in zip(table, reference, strict=True):
+        if digest != expected:
+            return (
+                f"'{spec.name}': its values at the first step differ between rank {rank} and rank "
+                f"{first}. Call broadcast_parameters(model, root={first}) before training."
+            )
     return ""

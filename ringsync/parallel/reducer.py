@@ -21,7 +21,7 @@ from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
 from ringsync.parallel.arena import Arena, Bucket, make_arena
-from ringsync.parallel.layout import TensorSpec, check_equal_layout, check_equal_start
+from ringsync.parallel.layout import TensorSpec, check_equal_start
 from ringsync.parallel.stats import ExchangeStats
 from ringsync.parallel.weights import exchange_share
 from ringsync.timeline import mark
@@ -56,7 +56,7 @@ class GradientReducer:
         name: str,
         group: ProcessGroup | None = None,
         is_weighted: bool = False,
-        checks_values: bool = True,
+        is_strict: bool = True,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -69,7 +69,7 @@ class GradientReducer:
             group: Whose ranks exchange them, this one among them; None: all.
             is_weighted: Nothing is exchanged before `finish`, which weighs the gradients; `op` is
                 Average.
-            checks_values: Ranks whose parameters differ at the first step are an error.
+            is_strict: Parameters of unlike values at the first step are an error, not a warning.
 
         Raises:
             RingsyncError: There is no room.
@@ -78,7 +78,7 @@ class GradientReducer:
         # An average of gradients that bring their share along is their sum.
         self._op = ReduceOp.Sum if is_weighted else op
         self._is_weighted = is_weighted
-        self._checks_values = checks_values
+        self._is_strict = is_strict
         self._share = 1.0
         self._accumulate_steps = accumulate_steps
         self._name = name
@@ -194,15 +194,16 @@ class GradientReducer:
         return stats
 
     def _check_start(self) -> None:
-        if self._is_checked:
-            return
-        specs = self._source.specs()
-        if self._checks_values:
-            values = self._source.values()
-            check_equal_start(specs, values, self._name, self._group, self._is_weighted)
-        else:
-            check_equal_layout(specs, self._name, self._group)
-        self._is_checked = True
+        if not self._is_checked:
+            check_equal_start(
+                self._source.specs(),
+                self._source.values(),
+                self._name,
+                self._group,
+                self._is_weighted,
+                self._is_strict,
+            )
+            self._is_checked = True
 
     def _submit(self, bucket: Bucket) -> None:
         self._gather(bucket)

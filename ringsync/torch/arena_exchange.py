@@ -44,7 +44,7 @@ class ArenaExchange:
             accumulate_steps=1,
             name=name,
             group=group,
-            checks_values=False,
+            is_strict=False,
         )
         self._gradients.place(self._reducer.views)
         self._is_begun = False

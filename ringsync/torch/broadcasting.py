@@ -36,7 +36,7 @@ def broadcast(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
-    if torch.is_grad_enabled() and tensor.requires_grad:
+    if torch.is_grad_enabled() and check_tensor(tensor).requires_grad:
         given: torch.Tensor = through(_Broadcast, tensor, root_rank, name, process_set)
         return given
     result: torch.Tensor = perform(

@@ -38,7 +38,7 @@ def alltoall(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
-    if torch.is_grad_enabled() and tensor.requires_grad:
+    if torch.is_grad_enabled() and check_tensor(tensor).requires_grad:
         output, received = through(_Alltoall, tensor, splits, name, process_set)
     else:
         output, received = synchronize(alltoall_async(tensor, splits, name, process_set))

@@ -37,7 +37,7 @@ def allgather(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
-    if torch.is_grad_enabled() and tensor.requires_grad:
+    if torch.is_grad_enabled() and check_tensor(tensor).requires_grad:
         gathered: torch.Tensor = through(_Allgather, tensor, name, process_set)
         return gathered
     result: torch.Tensor = perform(_call("allgather", tensor, name, process_set))
@@ -84,7 +84,7 @@ def grouped_allgather(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+    if torch.is_grad_enabled() and any(check_tensor(tensor).requires_grad for tensor in tensors):
         return list(through(_GroupedAllgather, name, process_set, *tensors))
     gathered: list[torch.Tensor] = synchronize(grouped_allgather_async(tensors, name, process_set))
     return gathered

@@ -52,7 +52,7 @@ def allreduce(
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
     op = checked_op(op, average)
-    small, context = compression.compress(tensor)
+    small, context = compression.compress(check_tensor(tensor))
     asked = _Asked("allreduce", name, op, prescale_factor, postscale_factor, process_set)
     (reduced,) = asked.perform(small)
     return compression.decompress(reduced, context)
@@ -183,7 +183,11 @@ def grouped_allreduce(
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
     op = checked_op(op, average)
-    small, contexts = zip(*map(compression.compress, tensors), strict=True) if tensors else ((), ())
+    small, contexts = (
+        zip(*map(compression.compress, map(check_tensor, tensors)), strict=True)
+        if tensors
+        else ((), ())
+    )
     asked = _Asked("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
     reduced = asked.perform(*small)
     return [compression.decompress(t, c) for t, c in zip(reduced, contexts, strict=True)]
@@ -300,7 +304,7 @@ class _Asked:
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
             reduced: tuple[torch.Tensor, ...] = through(_Allreduce, self, *tensors)
             return reduced
-        return self.perform_on([copy_of(check_tensor(tensor)) for tensor in tensors])
+        return self.perform_on([copy_of(tensor) for tensor in tensors])
 
     def perform_on(self, tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
         """Reduce in place."""
@@ -340,7 +344,7 @@ class _Allreduce(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, asked: _Asked, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         ctx.asked = asked
-        return tuple(asked.perform_on([copy_of(check_tensor(tensor)) for tensor in tensors]))
+        return tuple(asked.perform_on([copy_of(tensor) for tensor in tensors]))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:

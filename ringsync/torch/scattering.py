@@ -52,7 +52,7 @@ def reducescatter(
     Cost: (n-1)/n of the tensor sent per rank; twice as much where the rows are no multiple of the
         number of ranks.
     """
-    small, context = compression.compress(tensor)
+    small, context = compression.compress(check_tensor(tensor))
     asked = _Asked("reducescatter", op, prescale_factor, postscale_factor, process_set)
     if torch.is_grad_enabled() and small.requires_grad:
         (own,) = through(_Reducescatter, asked, [name], small)
@@ -87,7 +87,7 @@ def reducescatter_async(
         HorovodInternalError: Another op was asked for.
     """
     asked = _Asked("reducescatter", op, prescale_factor, postscale_factor, process_set)
-    return begin(asked.call(tensor, name))
+    return begin(asked.call(check_tensor(tensor), name))
 
 
 def grouped_reducescatter(
@@ -117,7 +117,11 @@ def grouped_reducescatter(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up; or another op was asked for.
     """
-    small, contexts = zip(*map(compression.compress, tensors), strict=True) if tensors else ((), ())
+    small, contexts = (
+        zip(*map(compression.compress, map(check_tensor, tensors)), strict=True)
+        if tensors
+        else ((), ())
+    )
     asked = _Asked("grouped_reducescatter", op, prescale_factor, postscale_factor, process_set)
     names = _names(name, len(small))
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in small):
@@ -153,7 +157,7 @@ def grouped_reducescatter_async(
         HorovodInternalError: Another op was asked for.
     """
     asked = _Asked("grouped_reducescatter", op, prescale_factor, postscale_factor, process_set)
-    return begin_all([*map(asked.call, tensors, _names(name, len(tensors)))])
+    return begin_all([*map(asked.call, map(check_tensor, tensors), _names(name, len(tensors)))])
 
 
 def _names(name: str | None, count: int) -> list[str | None]:
@@ -175,7 +179,7 @@ class _Asked:
         group = group_of("Reducescatter", self.process_set)
         if self.op not in {Average, Sum}:
             raise HorovodInternalError("Reducescatter currently only supports AVERAGE and SUM.")
-        if check_tensor(tensor).dim() == 0:
+        if tensor.dim() == 0:
             raise ValueError("Reducescatter does not support scalar inputs")
         terms = terms_of(self.place, self.op, self.prescale, self.postscale)
         key = key_of("reducescatter", name)

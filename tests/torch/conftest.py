@@ -34,7 +34,7 @@ def _rank_main(pipe: Any, payload: bytes, rank: int, size: int, job: str) -> Non
         "HOROVOD_SIZE": str(size),
     }
     try:
-        import torch
+        import torch  # noqa: PLC0415  only the ranks need it
 
         torch.set_num_threads(1)
         function, args, kwargs = cloudpickle.loads(payload)

@@ -1,0 +1,108 @@
+"""Handles and names: what is in flight, what may be submitted again, what is left at the end."""
+
+import sys
+
+import cloudpickle
+import pytest
+import torch
+
+import ringsync.torch as hvd
+
+# The ranks have no module of this name: what they need of it travels with the functions.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+def test_a_name_is_taken_until_its_handle_has_been_seen_to_be_done(ranks):
+    def work():
+        hvd.init()
+        first = hvd.allreduce_async(torch.ones(3), name="x")
+        with pytest.raises(ValueError, match=r"same name .* 'allreduce\.x'"):
+            hvd.allreduce_async(torch.ones(3), name="x")
+        hvd.allgather(torch.ones(1), name="x")  # another collective's name
+        assert hvd.synchronize(first).tolist() == [1.0] * 3
+        second = hvd.allreduce_async(torch.ones(3), name="x")
+        while not hvd.poll(second):
+            pass
+        third = hvd.allreduce_async(torch.ones(3), name="x")
+        hvd.synchronize(second)
+        hvd.synchronize(third)
+        assert hvd.synchronize(third) is None
+
+    ranks(2, work)
+
+
+def test_what_is_never_synchronized_is_gone_with_its_world(ranks):
+    def work():
+        for _ in range(5):
+            hvd.init()
+            for k in range(20):
+                hvd.allreduce_async(torch.ones(100), name=f"x{k}")
+            hvd.barrier()
+            hvd.shutdown()
+            assert not hvd.is_initialized()
+        with pytest.raises(ValueError, match="was not created"):
+            hvd.poll(3)
+
+    ranks(2, work)
+
+
+def test_names_pair_calls_in_any_order(ranks):
+    def work():
+        hvd.init()
+        names = ["a", "b", "c", "d"]
+        order = names if hvd.rank() == 0 else names[::-1]
+        handles = {
+            name: hvd.allreduce_async(torch.full((2,), float(ord(name))), name=name)
+            for name in order
+        }
+        for name in names:
+            assert hvd.synchronize(handles[name]).tolist() == [float(ord(name))] * 2
+
+    ranks(2, work)
+
+
+def test_join_gives_zeros_and_names_the_last(ranks):
+    def work():
+        hvd.init()
+        rank = hvd.rank()
+        if rank == 0:
+            total = hvd.allreduce(torch.ones(4))
+            assert torch.allclose(total, torch.full((4,), 0.5))
+        return hvd.join()
+
+    assert ranks(2, work) == [0, 0]
+
+
+def test_process_sets_have_numbers_ranks_and_members(ranks):
+    def work():
+        even = hvd.ProcessSet([0, 2])
+        hvd.init(process_sets=[even])
+        rank = hvd.rank()
+        assert (even.process_set_id, even.ranks, even.size()) == (1, [0, 2], 2)
+        assert even.included() == (rank != 1)
+        odd = hvd.add_process_set([1])
+        assert odd.process_set_id == 2
+        assert hvd.global_process_set.ranks == [0, 1, 2]
+        with pytest.raises(ValueError, match="duplicate"):
+            hvd.add_process_set([2, 0])
+        if rank == 1:
+            with pytest.raises(ValueError, match="Rank 1 is not a member"):
+                hvd.allreduce(torch.ones(1), process_set=even)
+            with pytest.raises(ValueError, match="does not include"):
+                even.rank()
+        else:
+            own = torch.full((2,), float(rank))
+            assert hvd.allreduce(own, process_set=even).tolist() == [1.0, 1.0]
+            assert hvd.broadcast(own, 2, process_set=even).tolist() == [2.0, 2.0]
+            assert even.rank() == rank // 2
+        hvd.barrier()
+        assert hvd.remove_process_set(odd)
+        assert not hvd.remove_process_set(odd)
+        assert not hvd.remove_process_set(hvd.global_process_set)
+        with pytest.raises(ValueError, match="has not been registered"):
+            hvd.allreduce(torch.ones(1), process_set=odd)
+        assert hvd.add_process_set([0, 1]).process_set_id == 2
+        hvd.shutdown()
+        assert even.process_set_id is None
+
+    ranks(3, work)
