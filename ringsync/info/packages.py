@@ -121,7 +121,7 @@ def _torch() -> Finding:
         return Finding("PyTorch", False, "not installed", "Run: pip install torch.")
     if not has_room("torch"):
         return planned("PyTorch", f"{found} is installed; ringsync.torch")
-    return Finding("PyTorch", True, found)
+    return Finding("PyTorch", True, f"{found}, by ringsync.torch or ringsyncrun --horovod")
 
 
 def _cupy() -> Finding:

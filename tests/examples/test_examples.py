@@ -4,14 +4,18 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-RUNNING = EXAMPLES.parent / "docs" / "running.md"
+DOCS = EXAMPLES.parent / "docs"
+RUNNING = DOCS / "running.md"
 DEADLINE_S = 100.0
+
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
 
 
 def run(*arguments, size=0):
@@ -69,6 +73,39 @@ def test_the_documented_example_of_uneven_work_ends_with_one_model_on_all_ranks(
     lines = [line.split() for line in run(script, size=2).splitlines()]
     assert sorted(line[:2] for line in lines) == [["[0]", "1"], ["[1]", "1"]]
     assert lines[0][2:] == lines[1][2:]
+
+
+@needs_torch
+def test_the_torch_network_learns_the_digits_and_two_runs_alike_give_the_same_numbers():
+    def reports():
+        output = run(EXAMPLES / "torch_cnn.py", size=2)
+        assert not re.search(r"^\[1\]", output, re.MULTILINE)
+        return re.findall(r"loss ([\d.]+), test accuracy ([\d.]+)%", output)
+
+    first = reports()
+    assert len(first) == 8
+    assert float(first[-1][1]) >= 95.0
+    assert reports() == first
+
+
+@needs_torch
+@pytest.mark.parametrize("size", [0, 2])
+def test_the_torch_script_with_four_lines_more_trains_alone_and_on_two_ranks(size):
+    accuracy = re.search(
+        r"accuracy ([\d.]+)%", run(EXAMPLES / "torch_existing_script.py", size=size)
+    )
+    assert float(accuracy[1]) >= 85.0
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("page", "options"), [("from-horovod.md", ("--horovod",)), ("from-ddp.md", ())]
+)
+def test_the_documented_torch_scripts_run(page, options, tmp_path):
+    section = (DOCS / page).read_text().partition("## A script\n")[2]
+    script = tmp_path / "script.py"
+    script.write_text(section.partition("```python\n")[2].partition("```")[0])
+    assert re.fullmatch(r"\[0\] loss [\d.]+ on 2 ranks\n", run(*options, script, size=2))
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

@@ -77,6 +77,13 @@ def test_an_installed_package_is_found_with_its_version(facts):
     assert named(facts["packages"])["numpy"]["detail"].startswith(metadata.version("numpy"))
 
 
+def test_pytorch_comes_with_the_doors_that_take_its_scripts(monkeypatch):
+    monkeypatch.setattr(packages, "installed_version", lambda *_: "2.13.0")
+    torch = packages.look_at_frameworks()[0]
+    assert torch.is_found
+    assert torch.detail == "2.13.0, by ringsync.torch or ringsyncrun --horovod"
+
+
 def test_a_missing_package_comes_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(packages, "installed_version", lambda *_: "")
     for found in (*packages.look_at_python(), *packages.look_at_frameworks()):
