@@ -1,0 +1,59 @@
+"""One rank's tensors on all ranks, written in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from ringsync.torch.broadcasting import broadcast_async_
+from ringsync.torch.errors import HorovodInternalError
+from ringsync.torch.handles import synchronize
+
+
+def broadcast_parameters(
+    params: Mapping[str, Any] | Iterable[torch.Tensor | tuple[str | None, Any]], root_rank: int
+) -> None:
+    """Overwrite every rank's tensors with `root_rank`'s.
+
+    Args:
+        params: `model.state_dict()`, `model.named_parameters()` or `model.parameters()`, or a list
+            of such items; the same on every rank. What is no tensor is skipped.
+        root_rank: The rank whose values all get.
+
+    Raises:
+        ValueError: `params` is none of these, there is no such rank, or a broadcast of one of the
+            names is in flight.
+        HorovodInternalError: Ranks hold different tensors or named different roots, or one died.
+
+    Cost: (n-1) * the tensors' bytes sent by `root_rank`.
+    """
+    handles: list[int] = []
+    try:
+        for name, tensor in _named(params):
+            handles.append(broadcast_async_(tensor, root_rank, name))  # kept, should one fail
+    finally:
+        _wait_all(handles)
+
+
+def _named(params: object) -> list[tuple[str | None, torch.Tensor]]:
+    if isinstance(params, Mapping):
+        items: Iterable[Any] = sorted(params.items())
+    elif isinstance(params, Iterable) and not isinstance(params, str | bytes | torch.Tensor):
+        items = (item if isinstance(item, tuple) else (None, item) for item in params)
+    else:
+        raise ValueError(f"invalid params of type: {type(params)}")  # noqa: TRY004  Horovod's class
+    return [(name, tensor) for name, tensor in items if isinstance(tensor, torch.Tensor)]
+
+
+def _wait_all(handles: Iterable[int]) -> None:
+    """Leave no handle behind: all tensors are free again when the first failure is told."""
+    first: HorovodInternalError | None = None
+    for handle in handles:
+        try:
+            synchronize(handle)
+        except HorovodInternalError as error:
+            first = first or error
+    if first is not None:
+        raise first
