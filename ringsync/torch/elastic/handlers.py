@@ -1,0 +1,162 @@
+"""How each kind of thing is saved, restored and made equal on all ranks.
+
+`set_handler_registry` adds kinds; what no handler knows is treated as a plain object.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar
+
+import torch
+
+from ringsync.torch.elastic.sampler import ElasticSampler
+from ringsync.torch.functions import (
+    broadcast_object,
+    broadcast_optimizer_state,
+    broadcast_parameters,
+)
+
+
+class StateHandler:
+    """Saves, restores and exchanges one value of a state; a subclass says how."""
+
+    def __init__(self, value: Any) -> None:
+        """Handle a value.
+
+        Args:
+            value: What belongs to the state.
+        """
+        self.value = value
+
+    def save(self) -> None:
+        """Keep the value's present state.
+
+        Raises:
+            NotImplementedError: The subclass lacks it.
+        """
+        raise NotImplementedError("[StateHandler] save is missing. Define it in the subclass.")
+
+    def restore(self) -> None:
+        """Go back to what was saved last.
+
+        Raises:
+            NotImplementedError: The subclass lacks it.
+        """
+        raise NotImplementedError("[StateHandler] restore is missing. Define it in the subclass.")
+
+    def sync(self) -> None:
+        """Give every rank the state of rank 0's value.
+
+        Raises:
+            NotImplementedError: The subclass lacks it.
+        """
+        raise NotImplementedError("[StateHandler] sync is missing. Define it in the subclass.")
+
+    def set_value(self, value: Any) -> None:
+        """Handle another value from now on, and save it.
+
+        Args:
+            value: Of the same kind.
+        """
+        self.value = value
+        self.save()
+
+    def reset(self) -> None:
+        """Adapt the value to a new world; most have nothing to adapt."""
+
+
+class _StateDictHandler(StateHandler):
+    """Saves what `state_dict` gives."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        self.save()
+
+    def save(self) -> None:
+        self._saved = copy.deepcopy(self.value.state_dict())
+
+    def restore(self) -> None:
+        # A copy: optimizers keep the very tensors that they load, and would go on to write them.
+        self.value.load_state_dict(copy.deepcopy(self._saved))
+
+    def sync(self) -> None:
+        self.exchange()
+        self.save()
+
+    def exchange(self) -> None:
+        raise NotImplementedError
+
+
+class ModelStateHandler(_StateDictHandler):
+    """Handles a module: its parameters and buffers."""
+
+    def exchange(self) -> None:
+        """Overwrite every rank's tensors with rank 0's."""
+        broadcast_parameters(self.value.state_dict(), root_rank=0)
+
+
+class OptimizerStateHandler(_StateDictHandler):
+    """Handles an optimizer: its state and options."""
+
+    def exchange(self) -> None:
+        """Give every rank the state and options of rank 0."""
+        broadcast_optimizer_state(self.value, root_rank=0)
+
+
+class SamplerStateHandler(_StateDictHandler):
+    """Handles an `ElasticSampler`: how much of the epoch is done."""
+
+    def exchange(self) -> None:
+        """Give every rank the place of rank 0, and deal out what is left."""
+        self.value.load_state_dict(broadcast_object(self.value.state_dict()))
+
+    def reset(self) -> None:
+        """Deal out what is left among the ranks of the new world."""
+        self.value.reset()
+
+
+Registry = list[tuple[type, type[StateHandler]]]
+
+
+class _Registered:
+    """Which handler goes with which type; the first that fits is taken."""
+
+    registry: ClassVar[Registry] = [
+        (torch.nn.Module, ModelStateHandler),
+        (torch.optim.Optimizer, OptimizerStateHandler),
+        (ElasticSampler, SamplerStateHandler),
+    ]
+
+
+def get_handler_registry() -> Registry:
+    """Return which handler goes with which type.
+
+    Returns:
+        Pairs of both, of which the first that fits a value is taken; the list itself, not a copy.
+    """
+    return _Registered.registry
+
+
+def set_handler_registry(registry: Registry) -> None:
+    """Say which handler goes with which type, for states made from now on.
+
+    Args:
+        registry: Pairs of both, of which the first that fits a value is taken.
+    """
+    _Registered.registry = registry
+
+
+def find_handler(value: object) -> StateHandler | None:
+    """Make the handler of a value.
+
+    Args:
+        value: What belongs to a state.
+
+    Returns:
+        Its handler; None for a plain object.
+    """
+    for kind, handler in get_handler_registry():
+        if isinstance(value, kind):
+            return handler(value)
+    return None

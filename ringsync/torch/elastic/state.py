@@ -1,0 +1,97 @@
+"""The state of a torch training: models, optimizers, samplers and plain objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ringsync.torch.basics import rank
+from ringsync.torch.elastic.base import ObjectState
+from ringsync.torch.elastic.handlers import (
+    ModelStateHandler,
+    OptimizerStateHandler,
+    SamplerStateHandler,
+    StateHandler,
+    find_handler,
+    get_handler_registry,
+    set_handler_registry,
+)
+from ringsync.torch.functions import broadcast_object
+
+__all__ = [
+    "ModelStateHandler",
+    "OptimizerStateHandler",
+    "SamplerStateHandler",
+    "StateHandler",
+    "TorchState",
+    "get_handler_registry",
+    "set_handler_registry",
+]
+
+
+class TorchState(ObjectState):
+    """What `run` keeps of a torch training; each part is an attribute: `state.model`."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Take the parts as they are, and keep a copy of their state.
+
+        Args:
+            model: Attribute `model`.
+            optimizer: Attribute `optimizer`.
+            **kwargs: Further attributes: models, optimizers, samplers, or plain objects that can be
+                pickled.
+        """
+        parts = {**kwargs, "model": model, "optimizer": optimizer}
+        found = {name: find_handler(value) for name, value in parts.items()}
+        handlers = {name: handler for name, handler in found.items() if handler is not None}
+        self._handlers: dict[str, StateHandler] = handlers
+        for name, handler in handlers.items():
+            object.__setattr__(self, name, handler.value)
+        plain = {name: value for name, value in parts.items() if name not in handlers}
+        super().__init__(broadcast_object, rank, **plain)
+
+    def save(self) -> None:
+        """Keep the present state of all parts in memory."""
+        for handler in self._handlers.values():
+            handler.save()
+        super().save()
+
+    def restore(self) -> None:
+        """Bring all parts back to what was saved last."""
+        for handler in self._handlers.values():
+            handler.restore()
+        super().restore()
+
+    def sync(self) -> None:
+        """Give every rank the parts of rank 0, and keep them.
+
+        Raises:
+            HorovodInternalError: A rank died.
+        """
+        for handler in self._handlers.values():
+            handler.sync()
+        super().sync()
+
+    def reset(self) -> None:
+        """Adapt all parts to a new world."""
+        for handler in self._handlers.values():
+            handler.reset()
+        super().reset()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Handle another model, optimizer or sampler from now on, when it is put in a part's place.
+
+        Args:
+            name: Of the attribute.
+            value: Its new value.
+        """
+        handlers: dict[str, StateHandler] = self.__dict__.get("_handlers", {})
+        if name in handlers:
+            handlers[name].set_value(value)
+        super().__setattr__(name, value)
