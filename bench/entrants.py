@@ -132,7 +132,7 @@ def peer_contenders(names: Sequence[str], python: str, size: int) -> list[Conten
     found: list[Contender] = []
     for name in names:
         interpreter = Path(python.replace("{}", name)).absolute()
-        missing = _missing(interpreter, PEERS[name].packages)
+        missing = find_missing(interpreter, PEERS[name].packages)
         if missing:
             sys.stderr.write(f"[bench] {name} is skipped: {missing}\n")
         else:
@@ -140,8 +140,16 @@ def peer_contenders(names: Sequence[str], python: str, size: int) -> list[Conten
     return found
 
 
-def _missing(interpreter: Path, packages: Sequence[str]) -> str:
-    """What keeps a peer from taking part; empty if nothing does."""
+def find_missing(interpreter: Path, packages: Sequence[str]) -> str:
+    """Find out what keeps a peer from taking part.
+
+    Args:
+        interpreter: Where it would run.
+        packages: Distributions that must be installed there.
+
+    Returns:
+        A sentence without its full stop; empty if nothing does.
+    """
     probe = f"import importlib.metadata as m; [m.version(p) for p in {list(packages)!r}]"
     try:
         done = subprocess.run(

@@ -1,27 +1,29 @@
 """What the exchange of gradients adds to a training step, and how much of it backward hides.
 
 `python -m bench.overlap --np 2`. The network is the examples' LeNet on the digits; a step is
-zero_grad, forward, backward, step.
+zero_grad, forward, backward, step. `--peers ddp,horovod` takes a torch network of a known model's
+shapes instead, and compares what `ringsync.torch` exposes with what others do.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 
-import numpy as np
-
-from bench.command import make_parser, positive, run_command, whole
+from bench.command import Parser, make_parser, names, positive, run_command, whole
+from bench.exposure import with_exposed
 from bench.machine import cpu_name
 from bench.ranks.overlap import Task
 from bench.record import write_record
-from bench.series import Fact, Series, summarize
+from bench.series import Series, summarize
+from bench.shapes import SHAPES
 from bench.table import Cell, Column, format_table
+from bench.training import NAMES, measure_peers
 from bench.world import run_ranks
 
 _MS = 1e3
 _DIGITS = 1797  # a larger batch would never be full
+_STEPS, _PEER_STEPS = 200, 30  # a step of LeNet takes milliseconds, one of BERT's shapes a second
 _COLUMNS = (
     Column("step"),
     Column("median", "ms"),
@@ -48,8 +50,29 @@ def measure(words: Sequence[str]) -> int:
     Raises:
         SystemExit: The command line cannot be used (2), or a rank failed.
     """
+    parser = _make_parser()
+    chosen = parser.parse_args(words)
+    _check(parser, chosen)
+    if chosen.peers:
+        steps = chosen.steps or _PEER_STEPS
+        series = measure_peers(chosen.peers, chosen.shapes, chosen.np, steps, chosen.batch)
+    else:
+        steps = chosen.steps or _STEPS
+        series = _measure_lenet(Task(steps, chosen.batch, chosen.bucket_mib), chosen.np)
+    if chosen.json is not None and series:
+        write_record(chosen.json, "overlap", series)
+    return 0
+
+
+def _make_parser() -> Parser:
     parser = make_parser("bench.overlap", "Training steps with and without the exchange.")
-    parser.add_argument("--steps", type=whole, default=200, metavar="N", help="of a kind (200)")
+    parser.add_argument(
+        "--steps",
+        type=whole,
+        default=0,
+        metavar="N",
+        help=f"of a kind ({_STEPS}; with --peers {_PEER_STEPS})",
+    )
     parser.add_argument(
         "--batch", type=whole, default=64, metavar="N", help="samples of all ranks together (64)"
     )
@@ -58,18 +81,45 @@ def measure(words: Sequence[str]) -> int:
         type=_bucket_sizes,
         default=(0.0,),
         metavar="MIB,...",
-        help="largest buckets to try (the library's own choice)",
+        help="largest buckets to try (the library's own choice); not with --peers",
     )
-    chosen = parser.parse_args(words)
-    if not chosen.np <= chosen.batch <= _DIGITS:
+    parser.add_argument(
+        "--peers",
+        type=lambda text: names(text, NAMES),
+        default=(),
+        metavar="NAMES",
+        help=f"train a torch network, and with these, too, in turn: {','.join(NAMES)}",
+    )
+    parser.add_argument(
+        "--shapes",
+        type=lambda text: names(text, tuple(SHAPES)),
+        default=("resnet50",),
+        metavar="NAMES",
+        help=f"of that network's parameters: {','.join(SHAPES)} (resnet50)",
+    )
+    return parser
+
+
+def _check(parser: Parser, chosen: argparse.Namespace) -> None:
+    if chosen.peers and any(chosen.bucket_mib):
+        parser.error("--bucket-mib is not for --peers; set RINGSYNC_BUCKET_MIB instead")
+    if chosen.peers and chosen.batch < chosen.np:
+        parser.error(
+            f"--batch {chosen.batch} does not feed {chosen.np} ranks; a number from {chosen.np} "
+            "is expected"
+        )
+    if not (chosen.peers or chosen.np <= chosen.batch <= _DIGITS):
         parser.error(
             f"--batch {chosen.batch} does not feed {chosen.np} ranks from {_DIGITS} digits; a "
             f"number in {chosen.np}..{_DIGITS} is expected"
         )
-    outcome = run_ranks("overlap", chosen.np, Task(chosen.steps, chosen.batch, chosen.bucket_mib))
+
+
+def _measure_lenet(task: Task, size: int) -> list[Series]:
+    outcome = run_ranks("overlap", size, task)
     plain, *wrapped = outcome.series
-    series = [plain, *(_with_exposed(one, plain) for one in wrapped)]
-    print(f"# ringsync LeNet on digits, batch {chosen.batch}, {chosen.np} ranks on {cpu_name()}")
+    series = [plain, *(with_exposed(one, plain) for one in wrapped)]
+    print(f"# ringsync LeNet on digits, batch {task.batch}, {size} ranks on {cpu_name()}")
     print(
         "# a step takes as long as on its slowest rank; exposed is the step less the plain one of"
     )
@@ -81,9 +131,7 @@ def measure(words: Sequence[str]) -> int:
     for one in series[1:]:
         if float(one.facts["exposed_q1_ms"]) <= 0 <= float(one.facts["exposed_q3_ms"]):
             print(f"# {one.name}: what is exposed is not distinguished from noise")
-    if chosen.json is not None:
-        write_record(chosen.json, "overlap", series)
-    return 0
+    return series
 
 
 def _bucket_sizes(text: str) -> tuple[float, ...]:
@@ -91,14 +139,6 @@ def _bucket_sizes(text: str) -> tuple[float, ...]:
         return tuple(positive(word) for word in text.split(","))
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{error}, in MiB") from error
-
-
-def _with_exposed(series: Series, plain: Series) -> Series:
-    """Compare step by step: the pairs are of one batch and one moment."""
-    exposed_ms = (np.array(series.times_s) - np.array(plain.times_s)) * _MS
-    q1, median, q3 = (float(x) for x in np.percentile(exposed_ms, [25, 50, 75]))
-    found: dict[str, Fact] = {"exposed_ms": median, "exposed_q1_ms": q1, "exposed_q3_ms": q3}
-    return replace(series, facts={**series.facts, **found})
 
 
 def _row(series: Series) -> list[Cell]:

@@ -33,11 +33,11 @@ class Rank:
         """Join the run whose directory is the command line's one argument."""
         # Ctrl-C ends a rank without a traceback; there is nothing of its own to put in order.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        self._directory = Path(sys.argv[1])
+        self.directory = Path(sys.argv[1])
         rs.init()
         self.rank = rs.rank()
         self.size = rs.size()
-        self.barrier = SpinBarrier(self._directory / BARRIER, self.rank, self.size)
+        self.barrier = SpinBarrier(self.directory / BARRIER, self.rank, self.size)
 
     def read_task(self) -> dict[str, Any]:
         """Read the fields of the task that `run_ranks` was given.
@@ -45,7 +45,7 @@ class Rank:
         Returns:
             Value by name; sequences are lists.
         """
-        task: dict[str, Any] = json.loads((self._directory / TASK).read_text())
+        task: dict[str, Any] = json.loads((self.directory / TASK).read_text())
         return task
 
     def slowest_s(self, times_ns: Sequence[int]) -> list[float]:
@@ -88,7 +88,7 @@ class Rank:
             series: All that was measured.
         """
         if self.rank == 0:
-            write_series(self._directory / RESULT, series)
+            write_series(self.directory / RESULT, series)
 
     def _own_s(self) -> float:
         """Processor time of all ranks."""

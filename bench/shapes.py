@@ -43,10 +43,22 @@ def small() -> tuple[int, ...]:
 
     Source: ours; biases and normalisations of large models have such sizes.
     """
-    return (256,) * 1000
+    return _last_first(_small())
 
 
 SHAPES = {"resnet50": resnet50, "bert": bert_base, "small": small}
+
+
+def model_shapes(name: str) -> tuple[Shape, ...]:
+    """List a model's parameters with their dimensions, in the order in which forward uses them.
+
+    Args:
+        name: Of `SHAPES`.
+
+    Returns:
+        A shape each; their numbers of elements, reversed, are those of `SHAPES[name]()`.
+    """
+    return tuple(_PARAMETERS[name]())
 
 
 def _last_first(shapes: Iterator[Shape]) -> tuple[int, ...]:
@@ -87,3 +99,10 @@ def _bert_base() -> Iterator[Shape]:
 
 def _linear(inputs: int, outputs: int) -> Iterator[Shape]:
     yield from ((outputs, inputs), (outputs,))
+
+
+def _small() -> Iterator[Shape]:
+    yield from ((256,),) * 1000
+
+
+_PARAMETERS = {"resnet50": _resnet50, "bert": _bert_base, "small": _small}

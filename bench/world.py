@@ -7,8 +7,10 @@ The launcher runs inside this process, so a signal or Ctrl-C ends everything as 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,13 +40,17 @@ class Outcome:
     load: Load
 
 
-def run_ranks(module: str, size: int, task: DataclassInstance) -> Outcome:
+def run_ranks(
+    module: str, size: int, task: DataclassInstance, launcher: Sequence[str] = ()
+) -> Outcome:
     """Run a module of `bench.ranks` on `size` ranks, to its end.
 
     Args:
         module: Its last name.
         size: Number of ranks.
         task: What they shall do; its fields are numbers, words and sequences of them.
+        launcher: Another library's program that starts `size` ranks, with its options; none:
+            ringsync's own.
 
     Returns:
         What rank 0 delivered.
@@ -58,7 +64,11 @@ def run_ranks(module: str, size: int, task: DataclassInstance) -> Outcome:
         make_barrier_file(directory / BARRIER, size)
         sys.stdout.flush()
         meter = LoadMeter(processor_time_s())
-        status = ringsyncrun(["-np", str(size), "-m", f"bench.ranks.{module}", name])
+        words = ["-m", f"bench.ranks.{module}", name]
+        if launcher:
+            status = subprocess.run([*launcher, sys.executable, *words], check=False).returncode
+        else:
+            status = ringsyncrun(["-np", str(size), *words])
         if status != 0:
             raise SystemExit(status)
         result = directory / RESULT

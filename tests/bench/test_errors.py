@@ -17,6 +17,12 @@ import pytest
         (("bench.allreduce", "--memory", "lost"), "invalid choice: 'lost'"),
         (("bench.latency", "--idle", "--seconds", "-1"), "'-1' is not a number above 0"),
         (("bench.overlap", "--np", "2", "--batch", "1"), "--batch 1 does not feed 2 ranks"),
+        (("bench.overlap", "--peers", "ddp,lost"), "invalid choice: 'lost'"),
+        (("bench.overlap", "--peers", "ddp", "--batch", "1"), "--batch 1 does not feed 2 ranks"),
+        (
+            ("bench.overlap", "--peers", "ddp", "--bucket-mib", "8"),
+            "--bucket-mib is not for --peers",
+        ),
         (("bench.allreduce", "--json", "/nowhere/at/all.json"), "cannot be written"),
     ],
 )

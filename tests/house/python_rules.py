@@ -39,7 +39,15 @@ DOORS = {
         "ringsync.collectives",
     ),
     "ringsync._kernels": ("ringsync.autograd.ops", "ringsync.optim", "ringsync.ps"),
-    "torch": ("ringsync.torch", "bench.peers.gloo", "bench.peers.horovod", "examples"),
+    "torch": (
+        "ringsync.torch",
+        "bench.peers.gloo",
+        "bench.peers.horovod",
+        "bench.ranks.chain",
+        "bench.ranks.training",
+        "bench.ranks.wrappers",
+        "examples",
+    ),
     "cupy": ("ringsync.arrays",),
 }
 READS_ENVIRONMENT = (

@@ -1,0 +1,156 @@
+"""Ways to train one torch network on several ranks: each library's own wrapper, used as it says.
+
+When a step is taken and timed is training.py's matter.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from bench.ranks.chain import Chain
+
+# The arithmetic is that of any other, and all ranks' values stay equal, those of plain steps too.
+_LEARNING_RATE = 0.0
+_STORE = "ddp"  # where ranks of DDP meet: a file in the run's directory
+_COST_CALLS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a wrapper works.
+
+    Attributes:
+        rank: Number of this process.
+        size: Number of ranks.
+        directory: Of the run, the same for all ranks.
+    """
+
+    rank: int
+    size: int
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Trainee:
+    """A network and what updates it.
+
+    Attributes:
+        net: What computes, wrapped or not.
+        optimizer: Likewise.
+    """
+
+    net: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def step(self, x: torch.Tensor, *, set_to_none: bool) -> None:
+        """Train on one batch.
+
+        Args:
+            x: This rank's samples.
+            set_to_none: Gradients are dropped before, as by torch's default, rather than kept and
+                overwritten with zeros.
+        """
+        self.optimizer.zero_grad(set_to_none=set_to_none)
+        y = self.net(x)
+        (y * y).mean().backward()
+        self.optimizer.step()
+
+
+def make_trainee(name: str, values: Sequence[torch.Tensor], place: Place) -> Trainee:
+    """Make a network and let a library wrap it.
+
+    Args:
+        name: `plain` for no library, or who wraps it: `ringsync`, `ddp` or `horovod`.
+        values: Of the parameters; trainees share them.
+        place: This rank's.
+
+    Returns:
+        What can be trained.
+    """
+    return _MAKERS[name](Chain(values), place)
+
+
+def wrapper_costs_s(values: Sequence[torch.Tensor]) -> tuple[dict[str, int], list[float]]:
+    """Time what ringsync's wrapper adds to a step, around an optimizer that does nothing.
+
+    Args:
+        values: Of the parameters.
+
+    Returns:
+        Number of calls in a step by name; and of many steps, what all calls took.
+    """
+    net = Chain(values)
+    optimizer = _with_module("ringsync.torch", net, _Still(net.parameters()))
+    hooks = sum(len(p._post_accumulate_grad_hooks or ()) for p in net.parameters())
+    times_s = []
+    for _ in range(_COST_CALLS):
+        start_ns = time.perf_counter_ns()
+        optimizer.zero_grad()
+        optimizer.step()
+        times_s.append((time.perf_counter_ns() - start_ns) / 1e9)
+    return {"hooks": hooks, "zero_grad": 1, "step": 1}, times_s
+
+
+class _Still(torch.optim.Optimizer):
+    """Updates nothing, so that what is timed is the wrapper alone."""
+
+    def __init__(self, parameters: Iterable[torch.Tensor]) -> None:
+        super().__init__(parameters, {})
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Do nothing."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Do nothing."""
+
+
+def _plain(net: Chain, _place: Place) -> Trainee:
+    return Trainee(net, _sgd(net))
+
+
+def _ringsync(net: Chain, _place: Place) -> Trainee:
+    return Trainee(net, _with_module("ringsync.torch", net, _sgd(net)))
+
+
+def _horovod(net: Chain, _place: Place) -> Trainee:
+    return Trainee(net, _with_module("horovod.torch", net, _sgd(net)))
+
+
+def _ddp(net: Chain, place: Place) -> Trainee:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # one host; its own name need not be known
+    store = (place.directory / _STORE).as_uri()
+    distributed.init_process_group(
+        "gloo", init_method=store, rank=place.rank, world_size=place.size
+    )
+    wrapped = torch.nn.parallel.DistributedDataParallel(net, gradient_as_bucket_view=True)
+    return Trainee(wrapped, _sgd(net))
+
+
+_MAKERS: dict[str, Callable[[Chain, Place], Trainee]] = {
+    "plain": _plain,
+    "ringsync": _ringsync,
+    "ddp": _ddp,
+    "horovod": _horovod,
+}
+
+
+def _with_module(name: str, net: Chain, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Wrap as ringsync and Horovod do, whose names are the same."""
+    hvd = importlib.import_module(name)
+    hvd.init()
+    wrapped: torch.optim.Optimizer = hvd.DistributedOptimizer(
+        optimizer, named_parameters=net.named_parameters()
+    )
+    return wrapped
+
+
+def _sgd(net: Chain) -> torch.optim.Optimizer:
+    return torch.optim.SGD(net.parameters(), lr=_LEARNING_RATE)
