@@ -11,7 +11,8 @@ import contextlib
 import operator
 from collections.abc import Iterator
 
-from ringsync._native import RefusedError, Terms
+from ringsync._native import RefusedError
+from ringsync._native import Terms as Terms  # noqa: PLC0414  other rooms name it too
 from ringsync.arrays import Array, as_native, as_source, as_target
 from ringsync.errors import ConfigError, MismatchError
 from ringsync.group import ProcessGroup, number_of, ranks_of

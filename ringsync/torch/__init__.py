@@ -58,6 +58,12 @@ from ringsync.torch.gathering import (
     grouped_allgather_async,
     sparse_allreduce_async,
 )
+from ringsync.torch.grouping import (
+    grouped_allreduce,
+    grouped_allreduce_,
+    grouped_allreduce_async,
+    grouped_allreduce_async_,
+)
 from ringsync.torch.handles import poll, synchronize
 from ringsync.torch.optimizer import DistributedOptimizer
 from ringsync.torch.process_sets import (
@@ -66,16 +72,7 @@ from ringsync.torch.process_sets import (
     global_process_set,
     remove_process_set,
 )
-from ringsync.torch.reducing import (
-    allreduce,
-    allreduce_,
-    allreduce_async,
-    allreduce_async_,
-    grouped_allreduce,
-    grouped_allreduce_,
-    grouped_allreduce_async,
-    grouped_allreduce_async_,
-)
+from ringsync.torch.reducing import allreduce, allreduce_, allreduce_async, allreduce_async_
 from ringsync.torch.scattering import (
     grouped_reducescatter,
     grouped_reducescatter_async,

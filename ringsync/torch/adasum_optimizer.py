@@ -11,8 +11,8 @@ import torch
 from ringsync.torch.asking import Adasum
 from ringsync.torch.compression import Compressor
 from ringsync.torch.exchange import Terms
+from ringsync.torch.grouping import grouped_allreduce_
 from ringsync.torch.process_sets import global_process_set
-from ringsync.torch.reducing import grouped_allreduce_
 
 
 class AdasumOptimizer(torch.optim.Optimizer):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 
-from ringsync._native import Terms
+import torch
+
 from ringsync.collectives import ReduceOp
+from ringsync.collectives.call import Terms
 from ringsync.collectives.reduction import reduction
 
 Average = ReduceOp.Average
@@ -54,14 +56,35 @@ def key_of(kind: str, name: str | None) -> str | None:
     return None if name is None else f"{kind}.{name}"
 
 
+def scale_before(tensor: torch.Tensor, factor: float) -> None:
+    """Multiply a tensor by the factor before a reduction, in place.
+
+    ringsync would apply both factors to the result. Horovod's users expect every rank's values to
+    be rounded, and integers truncated, before they are added up.
+
+    Args:
+        tensor: Overwritten.
+        factor: As the caller gave it.
+    """
+    if factor == 1:
+        return
+    narrow = tensor.dtype in {torch.float16, torch.bfloat16}
+    wide = torch.float32 if narrow else torch.float64
+    with torch.no_grad():
+        if tensor.dtype in {torch.float32, torch.float64}:
+            tensor.mul_(factor)
+        else:
+            tensor.copy_(tensor.to(wide) * factor)
+
+
 def terms_of(place: str, op: ReduceOp, prescale: float, postscale: float) -> Terms:
-    """Say what a reduction is asked for.
+    """Say what a reduction of values that are scaled already is asked for.
 
     Args:
         place: The public function's name, for messages.
         op: How several values become one.
-        prescale: Factor before.
-        postscale: Factor after.
+        prescale: Factor that they have been multiplied by.
+        postscale: Factor for the result.
 
     Returns:
         The terms of the call.
@@ -69,4 +92,13 @@ def terms_of(place: str, op: ReduceOp, prescale: float, postscale: float) -> Ter
     Raises:
         ValueError: A factor cannot be used.
     """
-    return reduction(place, op, None, float(prescale), float(postscale))
+    before, after = float(prescale), float(postscale)
+    checked = reduction(place, op, None, before, after)
+    if before == 1:
+        return checked
+    # The engine multiplies by both. Where that leaves the other one alone it is told of both, so
+    # that ranks with unlike ones hear of it.
+    rest = after / before if before else after
+    if op in {Average, Sum} and before * rest == after:
+        return reduction(place, op, None, before, rest)
+    return reduction(place, op, None, 1.0, after)

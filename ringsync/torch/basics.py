@@ -212,6 +212,9 @@ def stop_timeline() -> None:
 def mpi_threads_supported() -> bool:
     """Tell whether MPI may be called from several threads.
 
+    Returns:
+        Nothing.
+
     Raises:
         ValueError: Always: there is no MPI.
     """

@@ -83,6 +83,7 @@ class Exchange:
             process_set=terms.process_set,
         )
         self._single_place: dict[int, int] = {}
+        self._sparse_dims: dict[int, int] = {}  # of gradients that travel dense
         for index in range(len(parameters)):
             if index not in self._place:
                 self._add_single(index)
@@ -97,6 +98,7 @@ class Exchange:
         gradient = parameter.grad
         if gradient is not None and gradient.is_sparse:
             if self._terms.sparse_as_dense:
+                self._sparse_dims[index] = gradient.sparse_dim()
                 parameter.grad = gradient.to_dense()
             elif index not in self._single_place:
                 self._add_single(index)
@@ -114,6 +116,10 @@ class Exchange:
         if self._arena is not None:
             self._arena.finish()
         self._single.finish()
+        for index, dims in self._sparse_dims.items():
+            gradient = self._parameters[index].grad
+            if gradient is not None:
+                self._parameters[index].grad = gradient.to_sparse(dims)
 
     def reset(self) -> None:
         """Begin a new step.

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ringsync import position
-from ringsync._native import Terms
+from ringsync.collectives.call import Terms
 from ringsync.kinds import Collective
 from ringsync.torch.asking import key_of
 from ringsync.torch.handles import Call, begin_all, synchronize

@@ -10,9 +10,10 @@ import torch
 from ringsync.collectives import ReduceOp
 from ringsync.kinds import Collective
 from ringsync.torch.asking import Average, Sum, key_of
+from ringsync.torch.grouping import grouped_allreduce
 from ringsync.torch.handles import Call, begin, begin_all, perform, synchronize
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
-from ringsync.torch.reducing import allreduce, grouped_allreduce
+from ringsync.torch.reducing import allreduce
 from ringsync.torch.tensors import as_array, as_tensor, check_tensor, through
 
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ringsync._native import Terms
-from ringsync.collectives.call import PLAIN, run, run_all, start, start_all
+from ringsync.collectives.call import PLAIN, Terms, run, run_all, start, start_all
 from ringsync.group import ProcessGroup
 from ringsync.handle import wait_all
 from ringsync.torch.errors import told_to_horovod

@@ -84,6 +84,10 @@ class ProcessSet:
     def _members(self) -> list[int]:
         return self._ranks
 
+    def __deepcopy__(self, _: object) -> ProcessSet:
+        """Return the set itself: a copy of a layer that belongs to it belongs to it too."""
+        return self
+
     def __repr__(self) -> str:
         """Name it with its ranks."""
         return f"ProcessSet(process_set_id={self.process_set_id}, ranks={self.ranks})"

@@ -11,7 +11,7 @@ import torch
 from ringsync import position
 from ringsync.collectives import ReduceOp
 from ringsync.kinds import Collective
-from ringsync.torch.asking import Average, Sum, key_of, terms_of
+from ringsync.torch.asking import Average, Sum, key_of, scale_before, terms_of
 from ringsync.torch.compression import Compression, Compressor
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.gathering import allgather
@@ -182,6 +182,9 @@ class _Asked:
         if tensor.dim() == 0:
             raise ValueError("Reducescatter does not support scalar inputs")
         terms = terms_of(self.place, self.op, self.prescale, self.postscale)
+        if self.prescale != 1:
+            tensor = copy_of(tensor)
+            scale_before(tensor, self.prescale)
         key = key_of("reducescatter", name)
         dtype, rows = tensor.dtype, tensor.shape[0]
         ranks = position.size() if group is None else group.size()

@@ -102,23 +102,28 @@ def bytes_tensor(data: bytes) -> torch.Tensor:
     return torch.from_numpy(np.frombuffer(data, np.uint8).copy())
 
 
-def in_place(tensor: torch.Tensor) -> tuple[object, Callable[[Any], torch.Tensor]]:
+def in_place(
+    tensor: torch.Tensor, divisor: int = 1
+) -> tuple[object, Callable[[Any], torch.Tensor]]:
     """Prepare a tensor to be overwritten by a collective.
 
     Args:
         tensor: What `check_tensor` has returned; any strides, of which others than contiguous ones
             cost two copies, because ranks may have unlike ones.
+        divisor: What the result is divided by.
 
     Returns:
         It as the door takes it, and what makes the result of the collective's: the tensor itself.
     """
-    if tensor.is_contiguous():
+    if tensor.is_contiguous() and divisor == 1:
         return as_array(tensor), lambda _: tensor
-    copy = copy_of(tensor)
+    copy = tensor.detach() if tensor.is_contiguous() else copy_of(tensor)
 
     def write_back(_: Any) -> torch.Tensor:
         with torch.no_grad():
-            return tensor.copy_(copy)
+            if divisor != 1:
+                copy.div_(divisor)
+            return tensor if tensor.is_contiguous() else tensor.copy_(copy)
 
     return as_array(copy), write_back
 

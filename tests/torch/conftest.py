@@ -52,7 +52,7 @@ def run_ranks(size: int, function: Callable[..., Any], *args: Any, **kwargs: Any
         Its results by rank. A rank that fails fails the test with its traceback.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "ringsync.torch"])
+    context.set_forkserver_preload(["torch", "torch._dynamo", "ringsync.torch"])
     payload = cloudpickle.dumps((function, args, kwargs))
     job = f"test-{os.getpid()}-{next(_JOBS)}"
     pipes, processes = [], []
