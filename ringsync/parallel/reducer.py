@@ -46,7 +46,7 @@ class GradientSource(Protocol):
 class GradientReducer:
     """Exchanges the gradients of one set of parameters, step by step."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords, of which callers pass some
         self,
         source: GradientSource,
         *,

@@ -1,0 +1,217 @@
+"""Gradients of every kind through the wrapped optimizer, and who takes part in a step."""
+
+import sys
+import warnings
+
+import cloudpickle
+import pytest
+import torch
+from torch import nn
+
+import ringsync.torch as hvd
+
+from .wrapped import loss_of, make, shares, values_of
+
+# The ranks have no module of this name: what they need of it travels with the functions.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+def test_what_no_rank_uses_keeps_no_gradient_and_what_one_uses_has_one(ranks):
+    def work():
+        hvd.init()
+        heads = nn.ModuleList([nn.Linear(2, 1), nn.Linear(2, 1), nn.Linear(2, 1)])
+        heads[2].requires_grad_(False)
+        heads, opt = make(net=heads)
+        for _ in range(2):
+            opt.zero_grad()
+            if hvd.rank() == 0:
+                heads[0](torch.ones(1, 2)).sum().backward()
+            opt.step()
+            assert heads[0].weight.grad.tolist() == [[0.5, 0.5]]
+            assert heads[1].weight.grad is None
+            assert heads[2].weight.grad is None
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"compression": "fp16"},
+        {"op": hvd.Sum},
+        {"op": hvd.Max},
+        {"gradient_predivide_factor": 2.0},
+        {"groups": 2},
+        {"sparse_as_dense": True},
+    ],
+    ids=str,
+)
+def test_every_form_of_exchange_gives_ranks_one_result(ranks, how):
+    def work():
+        hvd.init()
+        words = dict(how)
+        if "compression" in words:
+            words["compression"] = hvd.Compression.fp16
+        net, opt = make(**words)
+        (x, y), _ = shares()
+        own = torch.autograd.grad(loss_of(net, x, y), list(net.parameters()))
+        op = words.get("op", hvd.Average)
+        expected = [hvd.allreduce(g, op=op) for g in own]
+        for _ in range(2):
+            opt.zero_grad()
+            loss_of(net, x, y).backward()
+            opt.synchronize()
+            got = [p.grad.clone() for p in net.parameters()]
+            torch.testing.assert_close(got, expected, rtol=2e-3, atol=1e-4)
+            with opt.skip_synchronize():
+                pass
+        opt.step()
+        everybodys = hvd.allgather(values_of(net)[None])
+        assert torch.equal(everybodys[0], everybodys[-1])
+
+    ranks(2, work)
+
+
+def test_sparse_and_bfloat16_gradients_travel(ranks):
+    def work():
+        hvd.init()
+        net = nn.Sequential(nn.Embedding(5, 2, sparse=True), nn.Linear(2, 1))
+        net, opt = make(lambda p: torch.optim.SGD(p, lr=0.1), net=net)
+        for _ in range(2):
+            opt.zero_grad()
+            net(torch.tensor([hvd.rank(), 3])).sum().backward()
+            opt.step()
+            dense = net[0].weight.grad.to_dense()
+            assert dense[4].tolist() == [0.0, 0.0]
+            assert torch.allclose(dense[0], net[1].weight.grad.new_tensor(dense[1]))
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+        half = nn.Linear(3, 2).to(torch.bfloat16)
+        half, opt = make(net=half)
+        half(torch.full((1, 3), 1.0 + hvd.rank(), dtype=torch.bfloat16)).sum().backward()
+        opt.step()
+        assert half.weight.grad.tolist() == [[1.5] * 3] * 2
+
+    ranks(2, work)
+
+
+def test_adasum_moves_all_ranks_alike(ranks):
+    def work():
+        hvd.init()
+        net, opt = make(op=hvd.Adasum)
+        for step in range(2):
+            (x, y), _ = shares(seed=step)
+            opt.zero_grad()
+            loss_of(net, x, y).backward()
+            opt.step()
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+        with pytest.raises(AssertionError, match="Adasum"), opt.skip_synchronize():
+            pass
+
+    ranks(2, work)
+
+
+def test_grad_scaler_sees_everybodys_gradients(ranks):
+    def work():
+        hvd.init()
+        net, opt = make()
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)
+        for step in range(3):
+            (x, y), _ = shares(seed=step)
+            opt.zero_grad()
+            loss = loss_of(net, x, y)
+            if step == 1 and hvd.rank() == 0:
+                loss = loss * float("inf")  # both ranks skip the step
+            scaler.scale(loss).backward()
+            scaler.unscale_(opt)
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            scaler.step(opt)
+            scaler.update()
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+        assert same.isfinite().all()
+        return scaler.get_scale()
+
+    first, second = ranks(2, work)
+    assert first == second
+
+
+def test_process_sets_train_by_themselves(ranks):
+    def work():
+        pair = hvd.ProcessSet([0, 2])
+        hvd.init(process_sets=[pair])
+        net, opt = make(process_set=pair)
+        x = torch.full((1, 4), float(hvd.rank()))
+        opt.zero_grad()
+        net(x).sum().backward()
+        opt.step()
+        return values_of(net)
+
+    first, second, third = ranks(3, work)
+    assert torch.equal(first, third)
+    assert not torch.equal(first, second)
+
+
+def test_unlike_models_are_an_error_on_all_ranks(ranks):
+    def work():
+        hvd.init()
+        net, _opt = make(net=nn.Linear(2, 1 + hvd.rank()))
+        with pytest.raises(hvd.HorovodInternalError, match=r"'weight' \(2, 2\)"):
+            net(torch.ones(1, 2)).sum().backward()
+
+    ranks(2, work)
+
+
+def test_parameters_may_be_added(ranks):
+    def work():
+        hvd.init()
+        net, opt = make(net=nn.Linear(2, 1))
+        more = nn.Linear(1, 1)
+        opt.add_param_group({"params": list(more.parameters())})
+        more(net(torch.full((1, 2), 1.0 + hvd.rank()))).sum().backward()
+        opt.step()
+        same = hvd.allgather(more.weight.grad)
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
+def test_arguments_are_checked_as_horovod_does(ranks):
+    def work():
+        hvd.init()
+        net = nn.Linear(2, 1)
+        plain = torch.optim.SGD(net.parameters(), lr=0.1)
+        w, b = net.parameters()
+        for how, words in (
+            ({"named_parameters": [w, b]}, "sequence of tuples"),
+            ({"named_parameters": [("a", w), ("a", b)]}, "must be unique. Found duplicates: a"),
+            ({"named_parameters": [("a", w)]}, "were not named"),
+            ({"backward_passes_per_step": 0}, "must be > 0"),
+            ({"gradient_predivide_factor": 2.0, "op": hvd.Sum}, "not supported with op"),
+            ({"groups": -1}, "non-negative integer"),
+            ({"groups": [[1]]}, r"must consist of torch\.Tensor"),
+            ({"groups": [[w], [w]]}, "only appear once"),
+        ):
+            with pytest.raises(ValueError, match=words):
+                hvd.DistributedOptimizer(plain, **how)
+        with pytest.warns(DeprecationWarning, match="num_groups"):
+            hvd.DistributedOptimizer(plain, num_groups=1)
+
+    ranks(1, work)
+
+
+def test_unlike_values_at_the_first_step_are_a_warning_on_the_first_rank(ranks):
+    def work():
+        hvd.init()
+        net, _opt = make(net=nn.Linear(2, 1))
+        with torch.no_grad():
+            net.bias += hvd.rank()
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            net(torch.ones(1, 2)).sum().backward()
+        return [str(one.message) for one in seen]
+
+    first, second = ranks(2, work)
+    assert "'bias': its values at the first step differ between rank 1 and rank 0" in first[0]
+    assert second == []
