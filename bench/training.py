@@ -131,7 +131,7 @@ def _measure_wrapper(shape: str, batch: int, size: int) -> list[Series]:
     cost_s, step_s = summarize(wrapper.times_s).median, summarize(plain.times_s).median
     calls = ", ".join(f"{wrapper.facts[name]} {name}" for name in ("hooks", "zero_grad", "step"))
     print(
-        f"# the wrapper at size 1: {calls} a step take {cost_s * _US:.1f} us, "
+        f"# the wrapper at size 1: {calls} in a step, {cost_s * _US:.1f} us together, "
         f"{cost_s / step_s:.3%} of the plain step's {step_s * _MS:.1f} ms"
     )
     facts = {**wrapper.facts, "plain_ms": step_s * _MS, "share": cost_s / step_s}
