@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/carried.h"
 #include "engine/join.h"
 #include "engine/operation.h"
 #include "engine/order.h"
@@ -56,11 +57,13 @@ class Announcement {
   /// Error for a message that no rank could have written.
   size_t count_carried();
   /// Carried operation `index`; 0 is the first of all.
-  Operations::iterator carried(size_t index) const { return chosen_[index]; }
+  Operations::iterator carried(size_t index) const { return carried_.at(index); }
   /// The data that the ranks sent of carried operation `index`, in order of rank; empty of a rank
   /// that has none to give, without those that have joined. `index` counts up from 0 from call to
   /// call. They are gone with the next call.
-  std::span<const ByteSpan> take_carried(size_t index);
+  std::span<const ByteSpan> take_carried(size_t index) {
+    return carried_.take(index, messages_, joined_);
+  }
   /// Ends the round and makes room for what comes next. Spans of carried data are gone then.
   void end();
   /// Ends the round for good: the peers will hear no more.
@@ -68,13 +71,8 @@ class Announcement {
 
  private:
   void write(MutableByteSpan room) const;
-  void choose();
   void stand_in();
-  size_t whole_calls(size_t agreed) const;
-  bool shares_memory(MutableByteSpan data) const;
   ByteSpan next_message(int rank);
-  const Request& request(size_t index) const { return chosen_[index]->request(); }
-  std::string name_of(size_t rank) const { return "rank " + std::to_string(group_.ranks[rank]); }
   ByteSpan message_of(int rank) const { return messages_[static_cast<size_t>(rank)]; }
 
   Operations& operations_;
@@ -83,16 +81,13 @@ class Announcement {
   // All of this round. They keep their memory, because to allocate it takes as long as a message.
   bool is_open_ = false;
   bool is_alike_ = false;
-  std::vector<Operations::iterator> chosen_;  // the first, and those that are carried with it
-  std::vector<MutableByteSpan> before_;       // memory of all that were looked at
+  Carried carried_;  // the first, and what is carried with it
   size_t message_bytes_ = 0;
   std::vector<Header> headers_;  // by rank
   size_t reference_ = 0;         // the first rank that has not joined
   JoinedRanks joined_;
   bool is_announced_ = false;
-  std::vector<ByteSpan> messages_;   // by rank, once arrived
-  std::vector<size_t> taken_bytes_;  // by rank: where the next carried operation begins
-  std::vector<ByteSpan> sources_;    // by rank, of one carried operation
+  std::vector<ByteSpan> messages_;  // by rank, once arrived
 };
 
 }  // namespace ringsync

@@ -5,13 +5,9 @@
 
 #include "base/error.h"
 #include "engine/failures.h"
+#include "engine/recording.h"
 
 namespace ringsync {
-namespace {
-
-constexpr char kLane[] = "engine";
-
-}  // namespace
 
 Group::Group(Members members, const GroupHome& home)
     : members_(std::move(members)),
@@ -87,7 +83,7 @@ Progress Group::agree() {
   if (order_.is_open()) {
     const Progress progress = order_.advance();
     if (progress != Progress::kDone) return progress;
-    home_.events.record(kLane, "order", order_.began_ns(), now_ns());
+    record_order(home_.events, order_.began_ns());
   }
   if (!announcement_.is_open()) {
     order_.foresee();
@@ -147,7 +143,7 @@ Progress Group::advance_stand_in() {
   const Progress progress = operation.advance();
   if (progress != Progress::kDone) return progress;
   operation.set_done(now_ns());
-  record(operation);
+  record_done(home_.events, operation);
   order_.remove(stand_in_->call());
   operations_.front().renew();
   stand_in_.reset();
@@ -279,7 +275,7 @@ void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t do
   home_.on_done(operation.request());
   count_finished();
   operation.set_done(done_ns);
-  record(operation);  // first: whoever sees it complete may ask for the events
+  record_done(home_.events, operation);  // first: whoever sees it complete may ask for the events
   if (auto handle = operation.complete(std::move(error))) sleepers_.push_back(std::move(handle));
   operations_.erase(at);
 }
@@ -287,18 +283,6 @@ void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t do
 void Group::wake_sleepers() {
   for (const auto& handle : sleepers_) handle->wake();
   sleepers_.clear();
-}
-
-void Group::record(const Operation& operation) const {
-  const Times& times = operation.times();
-  if (!home_.events.is_on() || times.started_ns == 0) return;
-  const Request& request = operation.request();
-  const int64_t agreed_ns = times.agreed_ns == 0 ? times.done_ns : times.agreed_ns;
-  const uint64_t bytes = request.data.size();
-  const std::string label = label_of(request);
-  home_.events.record(kLane, "agree", times.started_ns, agreed_ns, label, bytes);
-  if (times.agreed_ns == 0) return;
-  home_.events.record(kLane, "run", agreed_ns, times.done_ns, label, bytes);
 }
 
 std::string Group::name() const { return "group " + list_of(members_.ranks); }

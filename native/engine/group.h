@@ -100,7 +100,6 @@ class Group {
   Progress finish_carried(size_t count);
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
   void wake_sleepers();
-  void record(const Operation& operation) const;
   void end_for(const std::exception_ptr& error, const Missing& missing);
   Missing missing_for(const Operation& operation) const;
   std::string own_name() const;

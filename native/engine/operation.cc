@@ -78,10 +78,10 @@ Operation::Operation(Request&& request, std::shared_ptr<Handle> handle)
 Registration Operation::show(const GroupView& group) {
   staged_ = {};
   const Registration place = group.transport.locate(request_.data);
-  const bool is_staged = !wants_unbuilt(request_) && place.id == 0 &&
+  const size_t size = request_.data.size();
+  const bool is_staged = !wants_unbuilt(request_) && place.id == 0 && size > 0 &&
                          request_.collective == Collective::kAllreduce && group.algorithm.empty() &&
-                         request_.data.size() <= group.staging.size_bytes() &&
-                         request_.data.size() < group.reach_from;
+                         size <= group.staging.size_bytes() && size < group.reach_from;
   if (!is_staged) return place;
   staged_ = group.staging.lend(request_.data);
   return group.staging.registration();

@@ -20,7 +20,7 @@ std::shared_ptr<Handle> RequestQueue::add(Request&& request) {
   auto handle = std::make_shared<Handle>(1);
   const std::lock_guard lock(mutex_);
   Groups::Entry& entry = groups_.admit(request);
-  if (is_stopping_) refuse("engine", to_string(request.collective));
+  if (is_stopping_) refuse("engine", call_of(request));
   reserve(1);
   groups_.claim(entry, request);
   push(entry, std::move(request), handle);
@@ -33,7 +33,7 @@ std::shared_ptr<Handle> RequestQueue::add_all(std::vector<Request> requests) {
   Groups::Entry* entry = nullptr;
   const std::lock_guard lock(mutex_);
   for (Request& request : requests) entry = &groups_.admit(request);
-  if (is_stopping_) refuse("engine", to_string(requests[0].collective));
+  if (is_stopping_) refuse("engine", call_of(requests[0]));
   reserve(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     try {

@@ -20,7 +20,8 @@ class Staging {
   /// Most bytes that it lends; 0: none.
   size_t size_bytes() const { return size_bytes_; }
   const Registration& registration() const { return registration_; }
-  /// Lends as much as `data` is long, and copies it there. What was lent before must be done with.
+  /// Lends as much as `data` is long, and copies it there: some bytes, and at most size_bytes().
+  /// What was lent before must be done with.
   MutableByteSpan lend(ByteSpan data);
 
  private:

@@ -28,6 +28,27 @@ int owner_of(const std::string& key) {
   return static_cast<int>(rank.value_or(-1));
 }
 
+/// What a process says that it is.
+struct Claim {
+  int64_t rank;
+  int64_t size;
+};
+
+std::optional<Claim> parse_claim(std::string_view text) {
+  const size_t space = text.find(' ');
+  if (space == std::string_view::npos) return std::nullopt;
+  const auto rank = parse_integer(text.substr(0, space));
+  const auto size = parse_integer(text.substr(space + 1));
+  if (!rank || !size) return std::nullopt;
+  return Claim{*rank, *size};
+}
+
+std::string quoted(std::string_view text) {
+  std::string quote = "'";
+  quote += fitting_prefix(text, kQuotedBytes);
+  return quote + "'";
+}
+
 }  // namespace
 
 std::string not_a_counter_text(const std::string& key) {
@@ -165,27 +186,24 @@ void LocalServer::handle(Client& client, StoreRequest request, SharedFd fd) {
   client.gone = !send_packet(client.socket, std::string(1, kReplyOk));
 }
 
-void LocalServer::join(Client& client, const std::string& claim) {
-  const size_t space = claim.find(' ');
-  const auto rank = parse_integer(std::string_view(claim).substr(0, space));
-  const auto size = space == std::string::npos
-                        ? std::nullopt
-                        : parse_integer(std::string_view(claim).substr(space + 1));
+void LocalServer::join(Client& client, const std::string& text) {
+  const std::optional<Claim> claim = parse_claim(text);
   std::string refusal;
-  if (!rank || !size || *rank < 0 || *rank >= size_ || *size != size_) {
+  if (!claim || claim->rank < 0 || claim->rank >= size_ || claim->size != size_) {
     refusal = "[rendezvous] a process joined as " +
-              (rank && size ? "rank " + std::to_string(*rank) + " of " + std::to_string(*size)
-                            : "'" + std::string(fitting_prefix(claim, kQuotedBytes)) + "'") +
+              (claim ? "rank " + std::to_string(claim->rank) + " of " + std::to_string(claim->size)
+                     : quoted(text)) +
               ", rank 0 expects " + std::to_string(size_) + " ranks at '" + path_ +
               "'. Start all ranks with the same world size.";
   } else if (client.rank >= 0 || !is_meeting_ ||
-             std::ranges::any_of(clients_, [&](const Client& c) { return c.rank == *rank; })) {
-    refusal = "[rendezvous] two processes joined as rank " + std::to_string(*rank) + " of " +
+             std::ranges::any_of(clients_,
+                                 [&](const Client& c) { return c.rank == claim->rank; })) {
+    refusal = "[rendezvous] two processes joined as rank " + std::to_string(claim->rank) + " of " +
               std::to_string(size_) + " at '" + path_ +
               "'. Give each process its own RANK and each job its own MASTER_PORT.";
   }
   if (refusal.empty()) {
-    client.rank = static_cast<int>(*rank);
+    client.rank = static_cast<int>(claim->rank);
     return;
   }
   send_packet(client.socket, kReplyError + refusal);

@@ -40,7 +40,7 @@ class LocalServer {
   void accept_client();
   void answer(Client& client);
   void handle(Client& client, StoreRequest request, SharedFd fd);
-  void join(Client& client, const std::string& claim);
+  void join(Client& client, const std::string& text);
   void put(const std::string& key, StoreValue value);
   void finish_meeting(const std::string& reply);
   std::vector<int> missing() const;

@@ -35,6 +35,18 @@ Block map_block(const SharedFd& memfd) {
   }
 }
 
+Error late_error(int rank, bool is_full) {
+  const std::string who = "[shm] rank " + std::to_string(rank);
+  if (is_full) {
+    return Error(who +
+                 " has taken no memory for a minute. See what it is doing: it looks stopped.");
+  }
+  return Error(who +
+               " could be given no memory for a minute: this user has as many descriptors on their "
+               "way as a process may have open. Look for a process that is stopped, or raise the "
+               "limit of open files.");
+}
+
 RendezvousError missing_error(int rank, const std::string& key) {
   return RendezvousError("[rendezvous] rank " + std::to_string(rank) + " did not share '" + key +
                          "' in time. Run the same ringsync version on all ranks.");
@@ -82,10 +94,7 @@ void Handover::give(int rank, const std::string& key, const SharedFd& memfd) {
         {{receiver.life->get(), POLLIN, 0}, {receiver.entrance->get(), POLLOUT, 0}}};
     const int ready = ::poll(entries.data(), is_full ? 2 : 1, poll_timeout_ms(until));
     if (ready > 0 && entries[0].revents != 0) return;
-    if (ready == 0 && Clock::now() >= deadline) {
-      throw Error("[shm] rank " + std::to_string(rank) +
-                  " has taken no memory for a minute. See what it is doing: it looks stopped.");
-    }
+    if (ready == 0 && Clock::now() >= deadline) throw late_error(rank, is_full);
   }
 }
 

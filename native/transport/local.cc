@@ -33,8 +33,7 @@ std::string host_name() {
 
 }  // namespace
 
-LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank,
-                               int size)
+LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, int rank, int size)
     : source_(std::move(source)),
       rank_(rank),
       pid_(::getpid()),
@@ -48,7 +47,7 @@ LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store
 // to reach it.
 LocalTransport::LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank,
                                int size, Deadline deadline)
-    : LocalTransport(std::move(source), store, rank, size) {
+    : LocalTransport(std::move(source), rank, size) {
   const Block state = introduce(store);
   std::vector<SharedFd> lives(peers_.size());
   // To all before anything is awaited, so that nobody waits for more than the one who is late.

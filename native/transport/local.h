@@ -38,7 +38,7 @@ class LocalTransport final : public Transport {
 
  private:
   /// Known to nobody yet.
-  LocalTransport(std::unique_ptr<BlockSource> source, Store& store, int rank, int size);
+  LocalTransport(std::unique_ptr<BlockSource> source, int rank, int size);
 
   /// Returns the block that each peer is to see.
   Block introduce(Store& store);

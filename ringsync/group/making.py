@@ -53,7 +53,7 @@ def new_group(ranks: Iterable[int], *, timeout_s: float | None = None) -> Proces
         TimedOutError: A rank did not call this in time.
 
     Cost: Two small messages between all ranks, and 4 MiB of shared memory on each rank of a group
-        of two or more.
+        of two or more, of three or more 4.5.
 
     Example:
         >>> even = new_group(range(0, size(), 2))

@@ -120,12 +120,9 @@ class _Output:
         if not text or stream is None or not self.is_shown or self._is_lost[index]:
             return
         try:
-            stream.write(text)
+            _write(stream, text)
             stream.flush()
-        except (
-            OSError,
-            ValueError,
-        ) as error:
+        except (OSError, ValueError) as error:
             # Its reader has gone, its disk is full, it is closed; but what the ranks return is
             # worth more than what they print.
             self._is_lost[index] = True
@@ -140,6 +137,13 @@ class _Output:
                 "and it is left out from here. Give sys.stdout a reader, or room.\n"
             )
             sys.stderr.flush()
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:  # a character that it has not is no reason to lose the rest
+        stream.write(text.encode(stream.encoding, "backslashreplace").decode(stream.encoding))
 
 
 def _send(process: subprocess.Popen[bytes], request: Request) -> None:

@@ -9,6 +9,7 @@ from ringsync.errors import (
     ConfigError,
     DuplicateNameError,
     MismatchError,
+    NotInitializedError,
     PeerLostError,
     TimedOutError,
 )
@@ -256,6 +257,15 @@ def test_a_recv_to_which_nobody_sends_is_called_one(transport):
         told = r"^\[recv\] 'ball': not complete .* on rank 1 of 2"
         with pytest.raises(TimedOutError, match=told):
             ranks.ranks[1].recv(np.ones(3), 0, name="ball", timeout_s=0.2)
+
+
+def test_a_recv_after_shutdown_is_called_one():
+    with world(2) as ranks:
+        second = ranks.ranks[1]
+        second.engine.shutdown("the test ends it")
+        for call, word in ((second.send, "send"), (second.recv, "recv")):
+            with pytest.raises(NotInitializedError, match=rf"\] {word} was called after shutdown"):
+                call(np.ones(3), 0)
 
 
 @both

@@ -84,6 +84,15 @@ def test_a_rank_that_has_joined_gives_zeros_whatever_the_others_hold(transport, 
 
 
 @both
+@pytest.mark.parametrize("n", [1, 3])
+def test_an_empty_array_needs_no_memory_to_be_copied_to(worlds, transport, n):
+    empty = np.empty((3, 0), np.float32)
+    assert worlds.of(n, transport).each(lambda rank: rank.allreduce(empty.copy()).shape) == (
+        [empty.shape] * n
+    )
+
+
+@both
 def test_groups_of_the_same_ranks_do_not_share_what_they_copy_to(transport):
     with world(3, transport) as ranks:
         groups = [ranks.group(0, 1, 2) for _ in range(3)]

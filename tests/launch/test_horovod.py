@@ -57,8 +57,10 @@ def test_without_the_option_the_name_is_nobody_s_or_the_real_one_s(launcher, the
 
 
 def test_a_process_that_a_rank_starts_has_the_name_too(launcher):
-    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import horovod'])"
-    assert alias_of(launcher, launcher.script(script)) == ""
+    script = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {WHERE!r}], check=True)"
+    )
+    assert alias_of(launcher, launcher.script(script)) == runner.__file__.replace("/runner", "")
 
 
 def test_the_user_s_path_stays(launcher):

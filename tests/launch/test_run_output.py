@@ -50,6 +50,27 @@ def test_results_come_back_though_what_ranks_print_cannot_be_written(
         assert done.stderr.count("\n") == 1
 
 
+ASCII = """
+    import sys
+    import ringsync as rs
+
+    def speak():
+        print("snow \u2603, 20 \u20ac", flush=True)
+        print("on", flush=True)
+        return 7
+
+    sys.stdout.reconfigure(encoding="ascii")
+    print(rs.run(speak, np=1))
+"""
+
+
+def test_a_character_that_the_callers_stdout_has_not_is_escaped_and_nothing_is_lost(launcher):
+    done = launcher.run(launcher.script(ASCII), by=SCRIPT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["snow \\u2603, 20 \\u20ac", "on", "[7]"]
+    assert done.stderr == ""
+
+
 def test_a_stream_that_raises_what_is_its_own_ends_the_ranks(monkeypatch):
     class Own:
         def write(self, _):

@@ -1,0 +1,30 @@
+#include "engine/recording.h"
+
+#include <string>
+
+#include "base/clock.h"
+
+namespace ringsync {
+namespace {
+
+constexpr char kLane[] = "engine";
+
+}  // namespace
+
+void record_order(EventLog& events, int64_t began_ns) {
+  events.record(kLane, "order", began_ns, now_ns());
+}
+
+void record_done(EventLog& events, const Operation& operation) {
+  const Times& times = operation.times();
+  if (!events.is_on() || times.started_ns == 0) return;
+  const Request& request = operation.request();
+  const int64_t agreed_ns = times.agreed_ns == 0 ? times.done_ns : times.agreed_ns;
+  const uint64_t bytes = request.data.size();
+  const std::string label = label_of(request);
+  events.record(kLane, "agree", times.started_ns, agreed_ns, label, bytes);
+  if (times.agreed_ns == 0) return;
+  events.record(kLane, "run", agreed_ns, times.done_ns, label, bytes);
+}
+
+}  // namespace ringsync
