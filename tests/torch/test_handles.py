@@ -31,6 +31,58 @@ def test_a_name_is_taken_until_its_handle_has_been_seen_to_be_done(ranks):
     ranks(2, work)
 
 
+def test_a_handle_that_is_polled_twice_frees_its_own_name_only(ranks):
+    def work():
+        hvd.init()
+        first = hvd.allreduce_async(torch.ones(3), name="x")
+        while not hvd.poll(first):
+            pass
+        second = hvd.allreduce_async(torch.ones(3), name="x")
+        assert hvd.poll(first)
+        hvd.synchronize(first)
+        with pytest.raises(ValueError, match=r"same name .* 'allreduce\.x'"):
+            hvd.allreduce_async(torch.ones(3), name="x")
+        hvd.synchronize(second)
+
+    ranks(2, work)
+
+
+def test_names_of_several_calls_are_free_once_all_are_seen_to_be_done(ranks):
+    def work():
+        hvd.init()
+        rows = torch.ones(2, 2)
+        for start in (hvd.grouped_allgather_async, hvd.grouped_reducescatter_async):
+            first = start([rows, rows], name="x")
+            while not hvd.poll(first):
+                pass
+            second = start([rows, rows], name="x")
+            with pytest.raises(ValueError, match=r"same name .*x\.0'"):
+                start([rows, rows], name="x")
+            assert len(hvd.synchronize(second)) == len(hvd.synchronize(first)) == 2
+        handle = hvd.alltoall_async(rows, name="x")
+        while not hvd.poll(handle):
+            pass
+        hvd.alltoall_async(rows, name="x")
+        output, received = hvd.synchronize(handle)
+        assert output.shape == (2, 2)
+        assert received.tolist() == [1, 1]
+
+    ranks(2, work)
+
+
+def test_of_several_calls_none_starts_where_a_name_is_taken(ranks):
+    def work():
+        hvd.init()
+        rows = torch.ones(2)
+        held = hvd.reducescatter_async(rows, name="y.1")
+        with pytest.raises(ValueError, match=r"same name .*y\.1'"):
+            hvd.grouped_reducescatter([rows] * 2, name="y")
+        hvd.synchronize(hvd.reducescatter_async(rows, name="y.0"))
+        hvd.synchronize(held)
+
+    ranks(2, work)
+
+
 def test_what_is_never_synchronized_is_gone_with_its_world(ranks):
     def work():
         for _ in range(5):
