@@ -26,8 +26,8 @@ SUPPORTED_DTYPES = (
 # NumPy 2 us, half of a small allreduce.
 _SUPPORTED = frozenset(np.dtype(name) for name in SUPPORTED_DTYPES if name != "bfloat16")
 
-# The native core's number.
-_BFLOAT16 = 9
+# The native core's number of the dtype that NumPy does not know.
+BFLOAT16 = 9
 
 # DLPack's device types of memory that the processor reads: its own, pinned and managed.
 _HOST = frozenset({1, 3, 11, 13})
@@ -162,7 +162,7 @@ def as_native(
     # Of all supported dtypes only bfloat16 is of a kind that NumPy does not know.
     if array.dtype.kind != "V":
         return array
-    return array.view(np.uint16), _BFLOAT16, array
+    return array.view(np.uint16), BFLOAT16, array
 
 
 def _is_bfloat16(dtype: np.dtype[Any]) -> bool:

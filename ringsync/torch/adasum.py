@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from ringsync import position
-from ringsync.group import ProcessGroup
+from ringsync.group import ProcessGroup, ranks_of
 from ringsync.kinds import Collective
 from ringsync.torch.handles import Call
 from ringsync.torch.tensors import as_array, as_tensor
@@ -27,15 +26,18 @@ def adasum_call(
     tensors: list[torch.Tensor],
     key: str | None,
     group: ProcessGroup | None,
+    postscale: float,
     finish: Callable[[list[torch.Tensor]], Any],
 ) -> Call:
     """Ask for the Adasum of tensors, each for itself, in place.
 
     Args:
         place: The public function's name, for messages.
-        tensors: Of floats; equal shapes and dtypes on all ranks. Overwritten.
+        tensors: Of floats, contiguous and without gradients; equal shapes and dtypes on all ranks.
+            Overwritten.
         key: Key under which ranks meet, or None.
         group: Whose ranks take part; None: all.
+        postscale: What the result is multiplied by.
         finish: Makes the caller's result of `tensors`.
 
     Returns:
@@ -48,23 +50,22 @@ def adasum_call(
     Cost: (n-1) * the tensors' bytes sent per rank, and n-1 passes over them on each.
     Source: Maleki et al., "Scaling Distributed Training with Adaptive Summation", MLSys 2021.
     """
-    ranks = position.size() if group is None else group.size()
+    ranks = len(ranks_of(place, group))
     if ranks & (ranks - 1):
         raise NotImplementedError("Running Adasum with non-power of 2 ranks is not supported yet.")
     wrong = [tensor.dtype for tensor in tensors if not tensor.is_floating_point()]
     if wrong:
         raise ValueError(f"Adasum adds up tensors of floats; one of {wrong[0]} was given.")
-    dtype = torch.float64 if len({t.dtype for t in tensors}) > 1 else tensors[0].dtype
-    flat = torch.cat([tensor.detach().reshape(-1).to(dtype) for tensor in tensors])[None]
+    dtypes = {tensor.dtype for tensor in tensors}
+    dtype = dtypes.pop() if len(dtypes) == 1 else torch.float64
+    rows = [tensor.reshape(-1).to(dtype) for tensor in tensors] or [torch.empty(0, dtype=dtype)]
+    flat = torch.cat(rows)[None]
 
     def add_up(array: Any) -> Any:
         gathered = as_tensor(array, dtype)
-        first = 0
-        with torch.no_grad():
-            for tensor in tensors:
-                rows = gathered[:, first : first + tensor.numel()]
-                tensor.copy_(adasum([*rows]).reshape(tensor.shape))
-                first += tensor.numel()
+        parts = torch.split(gathered, [tensor.numel() for tensor in tensors], dim=1)
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(adasum([*part]).mul_(postscale).reshape(tensor.shape))
         return finish(tensors)
 
     return Call(place, Collective.ALLGATHER, as_array(flat), key, group, add_up)

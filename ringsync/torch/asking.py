@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 
-import torch
-
 from ringsync.collectives import ReduceOp
 from ringsync.collectives.call import Terms
 from ringsync.collectives.reduction import reduction
@@ -31,16 +29,15 @@ def checked_op(op: ReduceOp | int | None, average: bool | None) -> ReduceOp:
     Raises:
         ValueError: Both were given, or `op` is none.
     """
-    if average is not None:
-        if op is not None:
-            raise ValueError(
-                "The op parameter supersedes average. Please provide only one of them."
-            )
-        warnings.warn(
-            "Parameter `average` has been replaced with `op`.", DeprecationWarning, stacklevel=4
-        )
-        return Average if average else Sum
-    return Average if op is None else ReduceOp(op)
+    if average is None:
+        return Average if op is None else ReduceOp(op)
+    if op is not None:
+        raise ValueError("The op parameter supersedes average. Please provide only one of them.")
+    # Of who called the public function, below which this one lies.
+    warnings.warn(
+        "Parameter `average` has been replaced with `op`.", DeprecationWarning, stacklevel=3
+    )
+    return Average if average else Sum
 
 
 def key_of(kind: str, name: str | None) -> str | None:
@@ -56,25 +53,17 @@ def key_of(kind: str, name: str | None) -> str | None:
     return None if name is None else f"{kind}.{name}"
 
 
-def scale_before(tensor: torch.Tensor, factor: float) -> None:
-    """Multiply a tensor by the factor before a reduction, in place.
-
-    ringsync would apply both factors to the result. Horovod's users expect every rank's values to
-    be rounded, and integers truncated, before they are added up.
+def numbered(name: str | None, count: int) -> list[str | None]:
+    """Name the parts of a grouped call.
 
     Args:
-        tensor: Overwritten.
-        factor: As the caller gave it.
+        name: As the caller gave it.
+        count: How many there are.
+
+    Returns:
+        Their names; None pairs them by order.
     """
-    if factor == 1:
-        return
-    narrow = tensor.dtype in {torch.float16, torch.bfloat16}
-    wide = torch.float32 if narrow else torch.float64
-    with torch.no_grad():
-        if tensor.dtype in {torch.float32, torch.float64}:
-            tensor.mul_(factor)
-        else:
-            tensor.copy_(tensor.to(wide) * factor)
+    return [None if name is None else f"{name}.{i}" for i in range(count)]
 
 
 def terms_of(place: str, op: ReduceOp, prescale: float, postscale: float) -> Terms:

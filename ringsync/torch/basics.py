@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from ringsync import collectives, position, runtime, timeline
-from ringsync.errors import ConfigError, NotInitializedError, RingsyncError
+from ringsync.errors import ConfigError, RingsyncError
 from ringsync.torch import handles
-from ringsync.torch.errors import NOT_INITIALIZED, told_to_horovod
+from ringsync.torch.errors import asked, told_to_horovod
 from ringsync.torch.process_sets import (
     ProcessSet,
     forget_process_sets,
@@ -19,8 +18,6 @@ from ringsync.torch.process_sets import (
     register_all,
 )
 
-_T = TypeVar("_T")
-
 
 def init(comm: object = None, process_sets: Sequence[ProcessSet] | str | None = None) -> None:
     """Start this rank, unless it has started.
@@ -28,6 +25,7 @@ def init(comm: object = None, process_sets: Sequence[ProcessSet] | str | None = 
     Args:
         comm: None. Ranks and communicators belong to MPI; make a `ProcessSet` instead.
         process_sets: Sets of ranks to register, the same on every rank; "dynamic" or None: none.
+            More can always be added.
 
     Raises:
         ValueError: An argument cannot be used, or the ranks did not meet.
@@ -37,14 +35,20 @@ def init(comm: object = None, process_sets: Sequence[ProcessSet] | str | None = 
             "[init] comm= needs MPI, which ringsync does not use here. Pass process_sets=, or call "
             "add_process_set()."
         )
+    if isinstance(process_sets, str):
+        if process_sets.lower() != "dynamic":
+            raise ValueError(
+                f"[init] process_sets={process_sets!r}; sets, or 'dynamic', are expected. Pass a "
+                "list of ProcessSets."
+            )
+        process_sets = ()
     if runtime.is_initialized():
         return
     handles.forget_all()
     forget_process_sets()
     try:
         runtime.init()
-        if process_sets is not None and not isinstance(process_sets, str):
-            register_all(process_sets)
+        register_all(process_sets or ())
     except ConfigError:
         raise
     except RingsyncError as error:
@@ -80,7 +84,7 @@ def rank() -> int:
     Raises:
         ValueError: Before `init`.
     """
-    return _asked(position.rank)
+    return asked(position.rank)
 
 
 def size() -> int:
@@ -92,7 +96,7 @@ def size() -> int:
     Raises:
         ValueError: Before `init`.
     """
-    return _asked(position.size)
+    return asked(position.size)
 
 
 def local_rank() -> int:
@@ -104,7 +108,7 @@ def local_rank() -> int:
     Raises:
         ValueError: Before `init`.
     """
-    return _asked(position.local_rank)
+    return asked(position.local_rank)
 
 
 def local_size() -> int:
@@ -116,7 +120,7 @@ def local_size() -> int:
     Raises:
         ValueError: Before `init`.
     """
-    return _asked(position.local_size)
+    return asked(position.local_size)
 
 
 def cross_rank() -> int:
@@ -128,7 +132,7 @@ def cross_rank() -> int:
     Raises:
         ValueError: Before `init`.
     """
-    return _asked(position.node_rank)
+    return asked(position.node_rank)
 
 
 def cross_size() -> int:
@@ -140,7 +144,7 @@ def cross_size() -> int:
     Raises:
         ValueError: Before `init`.
     """
-    return _asked(position.num_nodes)
+    return asked(position.num_nodes)
 
 
 def is_homogeneous() -> bool:
@@ -152,7 +156,7 @@ def is_homogeneous() -> bool:
     Raises:
         ValueError: Before `init`.
     """
-    _asked(position.size)
+    asked(position.size)
     return True
 
 
@@ -199,7 +203,7 @@ def start_timeline(file_path: str | os.PathLike[str], mark_cycles: bool = False)
         ValueError: Before `init`, or the path cannot be used.
     """
     del mark_cycles
-    _asked(position.size)
+    asked(position.size)
     timeline.start_timeline(file_path)
 
 
@@ -300,10 +304,3 @@ def rocm_built() -> bool:
         False.
     """
     return False
-
-
-def _asked(question: Callable[[], _T]) -> _T:
-    try:
-        return question()
-    except NotInitializedError as error:
-        raise ValueError(NOT_INITIALIZED) from error

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 
+from ringsync import position
 from ringsync.collectives.call import rooted
 from ringsync.kinds import Collective
 from ringsync.torch.asking import Average, key_of
 from ringsync.torch.handles import Call, begin, perform
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
 from ringsync.torch.reducing import allreduce
-from ringsync.torch.tensors import check_tensor, copy_of, in_place, through
+from ringsync.torch.tensors import as_array, check_tensor, memory_of, through, written
 
 
 def broadcast(
@@ -24,7 +25,8 @@ def broadcast(
     """Give every rank the values of one rank's tensor.
 
     Args:
-        tensor: Any shape and strides; shape and dtype equal on all ranks.
+        tensor: Any shape and strides; any dtype that `allreduce` takes, and bool. Shape and dtype
+            equal on all ranks.
         root_rank: Whose values all get, by its number in the world, in a process set as well.
         name: Key under which ranks meet; None pairs calls by order.
         process_set: Whose ranks take part.
@@ -35,14 +37,11 @@ def broadcast(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
+
+    Cost: n-1 times the tensor sent by the root, or log2(n) times where ranks pass it on.
     """
-    if torch.is_grad_enabled() and check_tensor(tensor).requires_grad:
-        given: torch.Tensor = through(_Broadcast, tensor, root_rank, name, process_set)
-        return given
-    result: torch.Tensor = perform(
-        _call(copy_of(check_tensor(tensor)), root_rank, name, process_set)
-    )
-    return result
+    given: torch.Tensor = through(_Broadcast, tensor, root_rank, name, process_set)
+    return given
 
 
 def broadcast_async(
@@ -65,7 +64,7 @@ def broadcast_async(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    return begin(_call(copy_of(check_tensor(tensor)), root_rank, name, process_set))
+    return begin(_call(tensor, root_rank, name, process_set))
 
 
 def broadcast_(
@@ -89,7 +88,8 @@ def broadcast_(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
-    result: torch.Tensor = perform(_call(check_tensor(tensor), root_rank, name, process_set))
+    call = _call(tensor, root_rank, name, process_set, is_in_place=True)
+    result: torch.Tensor = perform(call)
     return result
 
 
@@ -113,15 +113,29 @@ def broadcast_async_(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    return begin(_call(check_tensor(tensor), root_rank, name, process_set))
+    return begin(_call(tensor, root_rank, name, process_set, is_in_place=True))
 
 
-def _call(tensor: torch.Tensor, root: int, name: str | None, process_set: ProcessSet) -> Call:
+def _call(
+    tensor: torch.Tensor,
+    root: int,
+    name: str | None,
+    process_set: ProcessSet,
+    *,
+    is_in_place: bool = False,
+) -> Call:
     group = group_of("Broadcast", process_set)
     terms = rooted("broadcast", root, group)
-    target, finish = in_place(tensor)
-    key = key_of("broadcast", name)
-    return Call("broadcast", Collective.BROADCAST, target, key, group, finish, terms)
+    values = memory_of(check_tensor(tensor), is_copy=not is_in_place)
+    return Call(
+        "broadcast",
+        Collective.BROADCAST,
+        as_array(values),
+        key_of("broadcast", name),
+        group,
+        lambda _: written(tensor, values) if is_in_place else values,
+        terms,
+    )
 
 
 class _Broadcast(torch.autograd.Function):
@@ -130,12 +144,11 @@ class _Broadcast(torch.autograd.Function):
         ctx: Any, tensor: torch.Tensor, root: int, name: str | None, process_set: ProcessSet
     ) -> torch.Tensor:
         ctx.root, ctx.process_set = root, process_set
-        given: torch.Tensor = perform(_call(copy_of(check_tensor(tensor)), root, name, process_set))
+        given: torch.Tensor = perform(_call(tensor, root, name, process_set))
         return given
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         mean = allreduce(gradient, op=Average, process_set=ctx.process_set)
-        ranks = ctx.process_set.ranks
-        is_root = ranks[ctx.process_set.rank()] == ctx.root
+        is_root = position.rank() == ctx.root
         return (mean if is_root else torch.zeros_like(mean)), None, None, None

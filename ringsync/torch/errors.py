@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from ringsync.errors import ConfigError, DuplicateNameError, NotInitializedError, RingsyncError
+
+_T = TypeVar("_T")
 
 NOT_INITIALIZED = "Horovod has not been initialized; use hvd.init()."
 
@@ -63,3 +66,21 @@ def told_to_horovod() -> Iterator[None]:
         raise HorovodInternalError(NOT_INITIALIZED) from error
     except RingsyncError as error:
         raise HorovodInternalError(str(error)) from error
+
+
+def asked(question: Callable[[], _T]) -> _T:
+    """Ask where this rank is, as Horovod answers it.
+
+    Args:
+        question: Of `ringsync.position`.
+
+    Returns:
+        Its answer.
+
+    Raises:
+        ValueError: Before `init`.
+    """
+    try:
+        return question()
+    except NotInitializedError as error:
+        raise ValueError(NOT_INITIALIZED) from error

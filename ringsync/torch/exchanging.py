@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from ringsync import position
 from ringsync.collectives.call import Terms
+from ringsync.group import ranks_of
 from ringsync.kinds import Collective
 from ringsync.torch.asking import key_of
-from ringsync.torch.handles import Call, begin_all, synchronize
+from ringsync.torch.handles import Call, begin_all, perform_all
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
-from ringsync.torch.tensors import as_array, as_tensor, check_tensor, through
+from ringsync.torch.tensors import as_array, as_tensor, check_tensor, memory_of, through
 
 
 def alltoall(
@@ -25,7 +26,7 @@ def alltoall(
 
     Args:
         tensor: At least one dimension; the first may differ between ranks, the others and the dtype
-            may not.
+            may not. Any dtype that `allreduce` takes, and bool.
         splits: Rows for each rank, whole numbers; None cuts evenly.
         name: Key under which ranks meet; None pairs calls by order.
         process_set: Whose ranks take part.
@@ -37,11 +38,11 @@ def alltoall(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
+
+    Cost: What is meant for other ranks is sent, in one step.
     """
-    if torch.is_grad_enabled() and check_tensor(tensor).requires_grad:
-        output, received = through(_Alltoall, tensor, splits, name, process_set)
-    else:
-        output, received = synchronize(alltoall_async(tensor, splits, name, process_set))
+    calls = _calls(tensor, splits, name, process_set)
+    output, received = through(_Alltoall, calls, process_set, tensor)
     return output if splits is None else (output, received)
 
 
@@ -66,37 +67,38 @@ def alltoall_async(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
+    return begin_all(_calls(tensor, splits, name, process_set), tuple)
+
+
+def _calls(
+    tensor: torch.Tensor,
+    splits: torch.Tensor | list[int] | None,
+    name: str | None,
+    process_set: ProcessSet,
+) -> list[Call]:
+    """The rows, and how many they are for each rank."""
     group = group_of("Alltoall", process_set)
-    ranks = position.size() if group is None else group.size()
+    ranks = len(ranks_of("alltoall", group))
     rows = _checked_splits(check_tensor(tensor), splits, ranks)
-    # What is left over goes to nobody, as in Horovod.
-    used = tensor.detach().narrow(0, 0, sum(rows)).contiguous()
-    terms = Terms(splits=tuple(rows))
-    dtype = tensor.dtype
     key = key_of("alltoall", name)
-    counts = torch.tensor(rows, dtype=torch.int32)
-    return begin_all(
-        [
-            Call(
-                "alltoall",
-                Collective.ALLTOALL,
-                as_array(used),
-                key,
-                group,
-                lambda array: as_tensor(array, dtype),
-                terms,
-            ),
-            Call(
-                "alltoall",
-                Collective.ALLTOALL,
-                counts.numpy(),
-                key and f"{key}.splits",
-                group,
-                torch.from_numpy,
-                Terms(splits=(1,) * ranks),
-            ),
-        ]
-    )
+
+    def call(key: str | None, x: torch.Tensor, splits: Sequence[int]) -> Call:
+        def finish(array: Any) -> torch.Tensor:
+            return as_tensor(array, x.dtype)
+
+        terms = Terms(splits=tuple(splits))
+        array = as_array(memory_of(x))
+        return Call("alltoall", Collective.ALLTOALL, array, key, group, finish, terms)
+
+    return [
+        # What is left over goes to nobody, as in Horovod.
+        call(key, tensor.narrow(0, 0, sum(rows)), rows),
+        call(
+            None if key is None else f"{key}.splits",
+            torch.tensor(rows, dtype=torch.int32),
+            [1] * ranks,
+        ),
+    ]
 
 
 def _checked_splits(
@@ -130,13 +132,9 @@ def _checked_splits(
 class _Alltoall(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        tensor: torch.Tensor,
-        splits: torch.Tensor | list[int] | None,
-        name: str | None,
-        process_set: ProcessSet,
+        ctx: Any, calls: list[Call], process_set: ProcessSet, tensor: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        output, received = synchronize(alltoall_async(tensor, splits, name, process_set))
+        output, received = perform_all(calls)
         ctx.received, ctx.process_set, ctx.rows = received, process_set, tensor.shape[0]
         ctx.mark_non_differentiable(received)
         return output, received
@@ -147,4 +145,4 @@ class _Alltoall(torch.autograd.Function):
         unused = ctx.rows - back.shape[0]
         if unused:
             back = torch.cat([back, back.new_zeros(unused, *back.shape[1:])])
-        return back, None, None, None
+        return None, None, back

@@ -9,12 +9,11 @@ import torch
 
 from ringsync.collectives import ReduceOp
 from ringsync.kinds import Collective
-from ringsync.torch.asking import Average, Sum, key_of
+from ringsync.torch.asking import Average, Sum, key_of, numbered
 from ringsync.torch.grouping import grouped_allreduce
-from ringsync.torch.handles import Call, begin, begin_all, perform, synchronize
+from ringsync.torch.handles import Call, begin, begin_all, perform_all, synchronize
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
-from ringsync.torch.reducing import allreduce
-from ringsync.torch.tensors import as_array, as_tensor, check_tensor, through
+from ringsync.torch.tensors import as_array, as_tensor, check_tensor, memory_of, through
 
 
 def allgather(
@@ -26,7 +25,7 @@ def allgather(
 
     Args:
         tensor: At least one dimension; the first may differ between ranks, the others and the dtype
-            may not.
+            may not. Any dtype that `allreduce` takes, and bool.
         name: Key under which ranks meet; None pairs calls by order.
         process_set: Whose ranks take part.
 
@@ -37,12 +36,12 @@ def allgather(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
+
+    Cost: n-1 times the tensor sent per rank.
     """
-    if torch.is_grad_enabled() and check_tensor(tensor).requires_grad:
-        gathered: torch.Tensor = through(_Allgather, tensor, name, process_set)
-        return gathered
-    result: torch.Tensor = perform(_call("allgather", tensor, name, process_set))
-    return result
+    calls = _calls("allgather", [name], [tensor], process_set)
+    gathered: torch.Tensor = through(_Allgather, calls, process_set, tensor)[0]
+    return gathered
 
 
 def allgather_async(
@@ -63,7 +62,8 @@ def allgather_async(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    return begin(_call("allgather", tensor, name, process_set))
+    (call,) = _calls("allgather", [name], [tensor], process_set)
+    return begin(call)
 
 
 def grouped_allgather(
@@ -85,10 +85,9 @@ def grouped_allgather(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
-    if torch.is_grad_enabled() and any(check_tensor(tensor).requires_grad for tensor in tensors):
-        return list(through(_GroupedAllgather, name, process_set, *tensors))
-    gathered: list[torch.Tensor] = synchronize(grouped_allgather_async(tensors, name, process_set))
-    return gathered
+    names = numbered(name, len(tensors))
+    calls = _calls("grouped_allgather", names, tensors, process_set)
+    return list(through(_Allgather, calls, process_set, *tensors))
 
 
 def grouped_allgather_async(
@@ -109,12 +108,8 @@ def grouped_allgather_async(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    return begin_all(
-        [
-            _call("grouped_allgather", tensor, None if name is None else f"{name}.{i}", process_set)
-            for i, tensor in enumerate(tensors)
-        ]
-    )
+    names = numbered(name, len(tensors))
+    return begin_all(_calls("grouped_allgather", names, tensors, process_set))
 
 
 def sparse_allreduce_async(
@@ -139,78 +134,60 @@ def sparse_allreduce_async(
     """
     if op not in {Average, Sum}:
         raise ValueError("Sparse tensors are reduced by Average or Sum only.")
-    coalesced = tensor.detach().coalesce()
-    prefix = None if name is None else f"sparse.{name}"
-    indices = allgather_async(coalesced.indices().t(), prefix and f"{prefix}.indices", process_set)
-    values = allgather_async(coalesced.values(), prefix and f"{prefix}.values", process_set)
+    if tensor.layout is not torch.sparse_coo:
+        raise ValueError(
+            f"Tensor of layout {tensor.layout} is not supported; use allreduce_async()."
+        )
+    own = tensor.detach().coalesce()
+    names = [None if name is None else f"sparse.{name}.{part}" for part in ("indices", "values")]
+    parts = [own.indices().t(), own.values()]
+    handle = begin_all(_calls("allgather", names, parts, process_set))
 
     def finish() -> torch.Tensor:
-        where, what = synchronize(indices), synchronize(values)
-        if op is Average:
-            what = what / process_set.size()
-        return torch.sparse_coo_tensor(where.t(), what, tensor.size())
+        indices, values = synchronize(handle)
+        if op == Average:
+            values = (values / process_set.size()).to(values.dtype)
+        return torch.sparse_coo_tensor(indices.t(), values, tensor.size())
 
     return finish
 
 
-def own_rows(first: int, process_set: ProcessSet) -> tuple[int, int]:
-    """Find out which rows of what is gathered are this rank's.
-
-    Args:
-        first: This rank's first dimension.
-        process_set: Whose ranks take part.
-
-    Returns:
-        The first row, and how many.
-    """
-    rows = allgather(torch.tensor([first]), process_set=process_set)
-    rank = process_set.rank()
-    return int(rows[:rank].sum()), first
-
-
-def _call(place: str, tensor: torch.Tensor, name: str | None, process_set: ProcessSet) -> Call:
+def _calls(
+    place: str,
+    names: Sequence[str | None],
+    tensors: Sequence[torch.Tensor],
+    process_set: ProcessSet,
+) -> list[Call]:
     group = group_of("Allgather", process_set)
-    dtype = check_tensor(tensor).dtype
-    return Call(
-        place,
-        Collective.ALLGATHER,
-        as_array(tensor.contiguous()),
-        key_of(place, name),
-        group,
-        lambda array: as_tensor(array, dtype),
-    )
+
+    def call(name: str | None, tensor: torch.Tensor) -> Call:
+        array, dtype = as_array(memory_of(check_tensor(tensor))), tensor.dtype
+
+        def finish(array: Any) -> torch.Tensor:
+            return as_tensor(array, dtype)
+
+        return Call(place, Collective.ALLGATHER, array, key_of(place, name), group, finish)
+
+    return [*map(call, names, tensors)]
 
 
 class _Allgather(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, tensor: torch.Tensor, name: str | None, process_set: ProcessSet
-    ) -> torch.Tensor:
-        ctx.rows = tensor.shape[0] if tensor.dim() else 0
-        ctx.process_set = process_set
-        gathered: torch.Tensor = perform(_call("allgather", tensor, name, process_set))
-        return gathered
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        whole = allreduce(gradient, op=Average, process_set=ctx.process_set)
-        return whole.narrow(0, *own_rows(ctx.rows, ctx.process_set)), None, None
-
-
-class _GroupedAllgather(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, name: str | None, process_set: ProcessSet, *tensors: torch.Tensor
+        ctx: Any, calls: list[Call], process_set: ProcessSet, *tensors: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        ctx.rows = [tensor.shape[0] if tensor.dim() else 0 for tensor in tensors]
+        gathered = perform_all(calls)
+        ctx.rows = [tensor.shape[0] for tensor in tensors]
         ctx.process_set = process_set
-        return tuple(synchronize(grouped_allgather_async(tensors, name, process_set)))
+        return tuple(gathered)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
         wholes = grouped_allreduce(gradients, op=Average, process_set=ctx.process_set)
-        parts = [
-            whole.narrow(0, *own_rows(rows, ctx.process_set))
-            for whole, rows in zip(wholes, ctx.rows, strict=True)
-        ]
-        return (None, None, *parts)
+        every = allgather(torch.tensor([ctx.rows]), process_set=ctx.process_set)
+        firsts = every[: ctx.process_set.rank()].sum(0).tolist()
+        own = (
+            whole.narrow(0, first, rows)
+            for whole, first, rows in zip(wholes, firsts, ctx.rows, strict=True)
+        )
+        return (None, None, *own)

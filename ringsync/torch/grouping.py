@@ -11,8 +11,7 @@ from ringsync.torch.asking import checked_op
 from ringsync.torch.compression import Compression, Compressor
 from ringsync.torch.handles import begin, perform
 from ringsync.torch.process_sets import ProcessSet, global_process_set
-from ringsync.torch.reduction import Asked
-from ringsync.torch.tensors import check_tensor, copy_of
+from ringsync.torch.reduction import Allreduce, Reduction, allreduce_call, compressed
 
 
 def grouped_allreduce(
@@ -45,14 +44,8 @@ def grouped_allreduce(
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
     op = checked_op(op, average)
-    small, contexts = (
-        zip(*map(compression.compress, map(check_tensor, tensors)), strict=True)
-        if tensors
-        else ((), ())
-    )
-    asked = Asked("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
-    reduced = asked.perform(*small)
-    return [compression.decompress(t, c) for t, c in zip(reduced, contexts, strict=True)]
+    asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
+    return compressed(Allreduce, asked, tensors, compression)
 
 
 def grouped_allreduce_async(
@@ -82,8 +75,8 @@ def grouped_allreduce_async(
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
     op = checked_op(op, average)
-    asked = Asked("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
-    return begin(asked.grouped_call([copy_of(check_tensor(tensor)) for tensor in tensors]))
+    asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
+    return begin(allreduce_call(asked, tensors))
 
 
 def grouped_allreduce_(
@@ -114,8 +107,8 @@ def grouped_allreduce_(
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
     op = checked_op(op, average)
-    asked = Asked("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
-    result: list[torch.Tensor] = perform(asked.grouped_call([*map(check_tensor, tensors)]))
+    asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
+    result: list[torch.Tensor] = perform(allreduce_call(asked, tensors, is_in_place=True))
     return result
 
 
@@ -146,5 +139,5 @@ def grouped_allreduce_async_(
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
     op = checked_op(op, average)
-    asked = Asked("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
-    return begin(asked.grouped_call([*map(check_tensor, tensors)]))
+    asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
+    return begin(allreduce_call(asked, tensors, is_in_place=True))

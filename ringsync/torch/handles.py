@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
+from ringsync.arrays import Array
 from ringsync.collectives.call import PLAIN, Terms, run, run_all, start, start_all
 from ringsync.group import ProcessGroup
-from ringsync.handle import wait_all
+from ringsync.handle import GroupedHandle, Handle, wait_all
 from ringsync.torch.errors import told_to_horovod
 
 _DUPLICATE = (
@@ -56,28 +57,36 @@ class Call:
         )  # fmt: skip
 
 
-class _Completion(Protocol):
-    """What a handle stands for."""
+class _Together:
+    """Several calls as one."""
+
+    def __init__(self, handles: list[Handle]) -> None:
+        self._handles = handles
 
     def done(self) -> bool:
-        """Complete, with a result or an error."""
+        return all(handle.done() for handle in self._handles)
 
-    def result(self) -> Any:
-        """Wait for the result."""
+    def result(self) -> list[Array]:
+        wait_all(self._handles)
+        return [handle.result() for handle in self._handles]
+
+
+# What may be in flight once: a name among the ranks of a group, or among all.
+_Key: TypeAlias = tuple[ProcessGroup | None, str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    handle: _Completion
+    handle: Handle | GroupedHandle | _Together
     finish: Callable[[Any], Any]
-    key: tuple[int, str] | None
+    keys: list[_Key]
 
 
 # Horovod's handles are numbers of the process, so what they stand for has to be kept for it.
 _pending: dict[int, _Pending] = {}
 # A name is taken until its handle has been synchronized, or has been seen to be done: how fast a
 # call completes must not decide whether a second one of its name is an error.
-_taken: set[tuple[int, str]] = set()
+_taken: dict[_Key, _Pending] = {}
 _numbers = itertools.count(1)
 
 
@@ -94,11 +103,30 @@ def perform(call: Call) -> Any:
         ValueError: It cannot be done, or a call of its name is in flight.
         HorovodInternalError: It failed.
     """
-    _key_of(call)
+    _free_keys([call])
     perform_now: Callable[..., Any] = run_all if isinstance(call.array, list) else run
     with told_to_horovod():
         result = perform_now(*call.arguments())
     return call.finish(result)
+
+
+def perform_all(calls: Sequence[Call]) -> list[Any]:
+    """Perform several calls at once.
+
+    Args:
+        calls: What is asked for, each of one array.
+
+    Returns:
+        Their results.
+
+    Raises:
+        ValueError: One cannot be done, or a call of its name is in flight.
+        HorovodInternalError: One failed.
+    """
+    if len(calls) == 1:
+        return [perform(calls[0])]
+    results: list[Any] = synchronize(begin_all(calls))
+    return results
 
 
 def begin(call: Call) -> int:
@@ -114,60 +142,37 @@ def begin(call: Call) -> int:
         ValueError: It cannot be done, or a call of its name is in flight.
         HorovodInternalError: There is no engine.
     """
-    key = _key_of(call)
+    keys = _free_keys([call])
     start_now: Callable[..., Any] = start_all if isinstance(call.array, list) else start
     with told_to_horovod():
-        handle: _Completion = start_now(*call.arguments())
-    if key is not None:
-        _taken.add(key)
-    number = next(_numbers)
-    _pending[number] = _Pending(handle, call.finish, key)
-    return number
+        handle = start_now(*call.arguments())
+    return _kept(_Pending(handle, call.finish, keys))
 
 
-def begin_all(calls: Sequence[Call]) -> int:
+def begin_all(calls: Sequence[Call], finish: Callable[[list[Any]], Any] = list) -> int:
     """Start several calls under one handle.
 
     Args:
-        calls: What is asked for.
+        calls: What is asked for, each of one array.
+        finish: Makes the caller's result of the list of theirs.
 
     Returns:
-        The handle; its result is the list of theirs.
+        The handle.
 
     Raises:
-        ValueError: One cannot be done, or a call of its name is in flight. Those before it go on,
-            and are waited for.
+        ValueError: One cannot be done, after which those before it go on; or a call of one's name
+            is in flight, and none was started.
         HorovodInternalError: There is no engine.
     """
-    begun: list[int] = []
-    try:
-        begun.extend(map(begin, calls))
-    except BaseException:
-        for number in begun:
-            _free(_pending.pop(number))
-        raise
-    parts = [_pending.pop(number) for number in begun]
-    number = next(_numbers)
-    _pending[number] = _Pending(_Together(parts), list, None)
-    return number
+    keys = _free_keys(calls)
+    start_now: Callable[..., Handle] = start
+    with told_to_horovod():
+        together = _Together([start_now(*call.arguments()) for call in calls])
 
+    def finish_all(results: list[Any]) -> Any:
+        return finish([call.finish(one) for call, one in zip(calls, results, strict=True)])
 
-class _Together:
-    """Several calls as one."""
-
-    def __init__(self, parts: list[_Pending]) -> None:
-        self._parts = parts
-
-    def done(self) -> bool:
-        return all(part.handle.done() for part in self._parts)
-
-    def result(self) -> list[Any]:
-        try:
-            wait_all([part.handle for part in self._parts])  # type: ignore[misc]  # native ones
-            return [part.finish(part.handle.result()) for part in self._parts]
-        finally:
-            for part in self._parts:
-                _free(part)
+    return _kept(_Pending(together, finish_all, keys))
 
 
 def poll(handle: int) -> bool:
@@ -223,15 +228,22 @@ def forget_all() -> None:
     _taken.clear()
 
 
-def _key_of(call: Call) -> tuple[int, str] | None:
-    if call.name is None:
-        return None
-    key = (0 if call.group is None else id(call.group), call.name)
-    if key in _taken:
-        raise ValueError(_DUPLICATE.format(name=call.name))
-    return key
+def _free_keys(calls: Sequence[Call]) -> list[_Key]:
+    keys = [(call.group, call.name) for call in calls if call.name is not None]
+    for key in keys:
+        if key in _taken:
+            raise ValueError(_DUPLICATE.format(name=key[1]))
+    return keys
+
+
+def _kept(pending: _Pending) -> int:
+    _taken.update(dict.fromkeys(pending.keys, pending))
+    number = next(_numbers)
+    _pending[number] = pending
+    return number
 
 
 def _free(pending: _Pending) -> None:
-    if pending.key is not None:
-        _taken.discard(pending.key)
+    for key in pending.keys:
+        if _taken.get(key) is pending:  # no later call of this name
+            del _taken[key]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 from ringsync import position, runtime
 from ringsync.group import ProcessGroup, new_group
-from ringsync.torch.errors import NOT_INITIALIZED, HorovodInternalError, told_to_horovod
+from ringsync.torch.errors import NOT_INITIALIZED, HorovodInternalError, asked, told_to_horovod
 
 
 class ProcessSet:
@@ -28,16 +29,15 @@ class ProcessSet:
         Raises:
             ValueError: They are no numbers, or one comes twice.
         """
-        try:
-            ranks = sorted(ranks_or_comm)
-        except TypeError:
-            ranks = [None]  # type: ignore[list-item]  # refused below
-        if not all(type(rank) is int for rank in ranks) or len(set(ranks)) < len(ranks):
+        ranks = [*ranks_or_comm] if isinstance(ranks_or_comm, Iterable) else None
+        is_usable = ranks is not None and all(type(rank) is int for rank in ranks)
+        if ranks is None or not is_usable or len(set(ranks)) < len(ranks):
             raise ValueError(
-                f"ProcessSet was given {ranks_or_comm!r}; a list of distinct ranks is expected."
+                f"[ProcessSet] {ranks_or_comm!r} was given; distinct ranks are expected. Pass, for "
+                "example, [0, 1]."
             )
         self.process_set_id: int | None = None
-        self._ranks = ranks
+        self._ranks = sorted(ranks)
         self._group: ProcessGroup | None = None
 
     @property
@@ -50,6 +50,9 @@ class ProcessSet:
 
         Returns:
             Their number; None before it is registered.
+
+        Raises:
+            ValueError: Of all ranks, before `init`.
         """
         if self.process_set_id is None:
             return None
@@ -62,24 +65,25 @@ class ProcessSet:
             0 <= rank < size(); None before it is registered.
 
         Raises:
-            ValueError: This rank is not in the set.
+            ValueError: This rank is not in the set, or `init` was not called.
         """
         if self.process_set_id is None:
             return None
-        own = position.rank()
+        own = asked(position.rank)
         if own not in self._members():
             raise ValueError(f"Process set {self} does not include rank {own}.")
         return self._members().index(own)
 
-    def included(self) -> bool | None:
-        """Tell whether this rank is in it.
+    def included(self) -> bool:
+        """Tell whether this rank is in it, registered or not.
 
         Returns:
-            True or False; None before it is registered.
+            True if it is.
+
+        Raises:
+            ValueError: Before `init`.
         """
-        if self.process_set_id is None:
-            return None
-        return position.rank() in self._members()
+        return asked(position.rank) in self._members()
 
     def _members(self) -> list[int]:
         return self._ranks
@@ -106,7 +110,7 @@ class _GlobalProcessSet(ProcessSet):
         return self._members() if runtime.is_initialized() else None
 
     def _members(self) -> list[int]:
-        return list(range(position.size()))
+        return list(range(asked(position.size)))
 
 
 global_process_set: ProcessSet = _GlobalProcessSet()
@@ -125,25 +129,28 @@ def add_process_set(process_set: ProcessSet | Iterable[int]) -> ProcessSet:
         The set.
 
     Raises:
-        ValueError: It cannot be used, or one of the same ranks is registered.
+        ValueError: It cannot be used, one of the same ranks is registered, or this is before
+            `init`.
         HorovodInternalError: Ranks passed different ranks, or one died.
     """
     if not isinstance(process_set, ProcessSet):
         process_set = ProcessSet(process_set)
-    _check_new(process_set)
-    members = process_set._members()
+    is_new = not _is_registered(process_set)
     with told_to_horovod():
-        process_set._group = new_group(members)
-    number = 1
-    while number in _registered:
-        number += 1
+        # Also of a duplicate, or ranks that pass different ranks would wait for one another.
+        group = new_group(process_set._members())
+        if not is_new:
+            group.close()
+            raise ValueError(f"Attempted to add a duplicate process set: {process_set}")
+    process_set._group = group
+    number = next(number for number in itertools.count(1) if number not in _registered)
     process_set.process_set_id = number
     _registered[number] = process_set
     return process_set
 
 
 def remove_process_set(process_set: ProcessSet) -> bool:
-    """Let go of a registered set; all ranks call this, and wait for each other.
+    """Let go of a registered set; all ranks call this, and none waits for another.
 
     Args:
         process_set: Of `add_process_set`.
@@ -152,15 +159,14 @@ def remove_process_set(process_set: ProcessSet) -> bool:
         False if it is the global one or not registered.
 
     Raises:
-        HorovodInternalError: A rank died.
+        ValueError: A call of this rank is in flight in it.
     """
-    number = process_set.process_set_id
-    if number is None or _registered.get(number) is not process_set:
+    if process_set._group is None:
         return False
     with told_to_horovod():
-        assert process_set._group is not None  # registered
         process_set._group.close()
-    del _registered[number]
+    assert process_set.process_set_id is not None  # it has a group
+    del _registered[process_set.process_set_id]
     _unregister(process_set)
     return True
 
@@ -175,15 +181,12 @@ def register_all(process_sets: Sequence[ProcessSet]) -> None:
         ValueError: One cannot be used, or comes twice.
     """
     for i, process_set in enumerate(process_sets):
-        try:
-            add_process_set(process_set)
-        except ValueError as error:
-            if _is_registered(process_set):
-                raise ValueError(
-                    "Horovod could not be initialized because process_sets entry number "
-                    f"{i} is a duplicate: {process_set}"
-                ) from error
-            raise
+        if _is_registered(process_set):
+            raise ValueError(
+                f"Horovod could not be initialized because process_sets entry number {i} is a "
+                f"duplicate: {process_set}"
+            )
+        add_process_set(process_set)
 
 
 def forget_process_sets() -> None:
@@ -230,18 +233,6 @@ def group_of(what: str, process_set: ProcessSet) -> ProcessGroup | None:
             f"{what}: Rank {position.rank()} is not a member of the provided process set."
         )
     return process_set._group
-
-
-def _check_new(process_set: ProcessSet) -> None:
-    ranks = process_set._members()
-    beyond = [rank for rank in ranks if not 0 <= rank < position.size()]
-    if not ranks or beyond:
-        raise ValueError(
-            f"{process_set} cannot be registered; ranks 0 to {position.size() - 1} exist, and one "
-            "at least is expected."
-        )
-    if ranks in ids_and_ranks().values():
-        raise ValueError(f"Attempted to add a duplicate process set: {process_set}")
 
 
 def _is_registered(process_set: ProcessSet) -> bool:

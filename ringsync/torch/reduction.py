@@ -1,4 +1,7 @@
-"""What an allreduce of tensors is asked for, as a call; and how gradients flow through it."""
+"""What a reduction of tensors is asked for; an allreduce as a call, and its gradient.
+
+`scattering` asks for reductions of its own in the same words.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,19 @@ from typing import Any
 import torch
 
 from ringsync.collectives import ReduceOp
-from ringsync.collectives.call import Terms
+from ringsync.collectives.call import PLAIN, Terms
+from ringsync.group import ProcessGroup, ranks_of
 from ringsync.kinds import Collective
 from ringsync.torch.adasum import adasum_call
-from ringsync.torch.asking import Adasum, Average, key_of, scale_before, terms_of
+from ringsync.torch.asking import Adasum, Average, key_of, terms_of
+from ringsync.torch.compression import Compressor
 from ringsync.torch.handles import Call, perform
 from ringsync.torch.process_sets import ProcessSet, group_of
-from ringsync.torch.tensors import copy_of, in_place, through
+from ringsync.torch.tensors import as_array, check_tensor, memory_of, through, written
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Reduction:
     """What a reduction is asked for, but for its tensors.
 
     Attributes:
@@ -38,102 +43,126 @@ class Asked:
     postscale: float
     process_set: ProcessSet
 
-    def perform(self, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
-        """Reduce copies, through which gradients flow where any is wanted.
+    @property
+    def is_grouped(self) -> bool:
+        """Of several tensors, whose names have numbers."""
+        return self.place.startswith("grouped_")
 
-        Args:
-            tensors: One, or several of a grouped call.
-
-        Returns:
-            New tensors.
-        """
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-            reduced: tuple[torch.Tensor, ...] = through(_Allreduce, self, *tensors)
-            return reduced
-        return self.perform_on([copy_of(tensor) for tensor in tensors])
-
-    def perform_on(self, tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
-        """Reduce in place.
-
-        Args:
-            tensors: Likewise; overwritten.
-
-        Returns:
-            `tensors`.
-        """
-        if self.place == "allreduce":
-            return [perform(self.call(tensors[0]))]
-        reduced: list[torch.Tensor] = perform(self.grouped_call(tensors))
-        return reduced
-
-    def call(self, tensor: torch.Tensor) -> Call:
-        """Ask for the reduction of one tensor, in place.
-
-        Args:
-            tensor: Overwritten.
-
-        Returns:
-            The call.
-        """
-        group = group_of("Allreduce", self.process_set)
-        key = key_of("allreduce", self.name)
-        if self.op is Adasum:
-            return adasum_call(self.place, [tensor], key, group, lambda reduced: reduced[0])
-        terms, divisor = self._terms([tensor])
-        scale_before(tensor, self.prescale)
-        target, finish = in_place(tensor, divisor)
-        return Call(self.place, Collective.ALLREDUCE, target, key, group, finish, terms)
-
-    def grouped_call(self, tensors: list[torch.Tensor]) -> Call:
-        """Ask for the reduction of several tensors, in place.
-
-        Args:
-            tensors: Overwritten.
-
-        Returns:
-            The call.
-        """
-        group = group_of("Allreduce", self.process_set)
-        key = key_of("grouped_allreduce", self.name)
-        if self.op is Adasum:
-            return adasum_call(self.place, tensors, key, group, lambda reduced: reduced)
-        terms, divisor = self._terms(tensors)
-        for tensor in tensors:
-            scale_before(tensor, self.prescale)
-        prepared = [in_place(tensor, divisor) for tensor in tensors]
-
-        def finish_all(_: Any) -> list[torch.Tensor]:
-            return [finish(None) for _, finish in prepared]
-
-        targets = [target for target, _ in prepared]
-        return Call(self.place, Collective.ALLREDUCE, targets, key, group, finish_all, terms)
-
-    def _terms(self, tensors: list[torch.Tensor]) -> tuple[Terms, int]:
-        """What the engine does, and what is left to divide by.
+    def terms(
+        self, tensors: Sequence[torch.Tensor], group: ProcessGroup | None
+    ) -> tuple[Terms, int]:
+        """Tell what the engine does, and what is left to divide by.
 
         An average multiplies by 1/n. Of another number of ranks than a power of 2 that is not the
         division that a script compares with, so sums of wide floats are divided here.
+
+        Args:
+            tensors: What is reduced.
+            group: Whose ranks reduce; None: all.
+
+        Returns:
+            The terms, and the divisor.
+
+        Raises:
+            ValueError: A factor cannot be used.
         """
-        ranks = self.process_set.size() or 1
+        ranks = len(ranks_of(self.place, group))
         is_wide = all(tensor.dtype in {torch.float32, torch.float64} for tensor in tensors)
-        after = self.postscale
-        if self.op is not Average or not is_wide or 1 / ranks * (after * ranks) != after:
-            return terms_of(self.place, self.op, self.prescale, after), 1
+        op, after = ReduceOp(self.op), self.postscale
+        if op is not Average or not is_wide or 1 / ranks * (after * ranks) != after:
+            return terms_of(self.place, op, self.prescale, after), 1
         is_exact = ranks & (ranks - 1) == 0
         rest = after if is_exact else after * ranks
-        return terms_of(self.place, self.op, self.prescale, rest), 1 if is_exact else ranks
+        return terms_of(self.place, op, self.prescale, rest), 1 if is_exact else ranks
 
 
-class _Allreduce(torch.autograd.Function):
-    """The gradient of a reduction is reduced alike."""
+def allreduce_call(
+    asked: Reduction, tensors: Sequence[torch.Tensor], *, is_in_place: bool = False
+) -> Call:
+    """Ask for an allreduce.
+
+    Args:
+        asked: Its terms.
+        tensors: One, or several if it is grouped.
+        is_in_place: They are overwritten. Else they are copied now.
+
+    Returns:
+        The call, which makes a tensor, or a list of them if it is grouped.
+
+    Raises:
+        ValueError: An argument cannot be used.
+        HorovodInternalError: There is no engine.
+    """
+    group = group_of("Allreduce", asked.process_set)
+    key = key_of(asked.place, asked.name)
+    checked = [*map(check_tensor, tensors)]
+    terms, divisor = (PLAIN, 1) if asked.op is Adasum else asked.terms(checked, group)
+    values = [memory_of(one, asked.prescale, is_copy=not is_in_place) for one in checked]
+
+    def finish(_: object) -> Any:
+        results = [divided(one, divisor) for one in values]
+        if is_in_place:
+            results = [*map(written, tensors, results)]
+        return results if asked.is_grouped else results[0]
+
+    if asked.op is Adasum:
+        return adasum_call(asked.place, values, key, group, asked.postscale, finish)
+    arrays = [as_array(one) for one in values]
+    array = arrays if asked.is_grouped else arrays[0]
+    return Call(asked.place, Collective.ALLREDUCE, array, key, group, finish, terms)
+
+
+def divided(tensor: torch.Tensor, divisor: int) -> torch.Tensor:
+    """Divide a sum that is to become an average.
+
+    Args:
+        tensor: Overwritten.
+        divisor: What is left to divide by.
+
+    Returns:
+        `tensor`.
+    """
+    return tensor if divisor == 1 else tensor.div_(divisor)
+
+
+def compressed(
+    function: type[torch.autograd.Function],
+    asked: Reduction,
+    tensors: Sequence[torch.Tensor],
+    compression: type[Compressor],
+) -> list[torch.Tensor]:
+    """Reduce tensors in the form in which they travel; gradients flow where any is wanted.
+
+    Args:
+        function: Makes new tensors of `asked` and the compressed ones.
+        asked: The terms.
+        tensors: One, or several if it is grouped.
+        compression: As the caller gave it.
+
+    Returns:
+        New tensors, restored.
+    """
+    wires = [compression.compress(check_tensor(tensor)) for tensor in tensors]
+    reduced = through(function, asked, *(wire for wire, _ in wires))
+    return [
+        compression.decompress(one, context)
+        for one, (_, context) in zip(reduced, wires, strict=True)
+    ]
+
+
+class Allreduce(torch.autograd.Function):
+    """The gradient of an allreduce is reduced alike."""
 
     @staticmethod
-    def forward(ctx: Any, asked: Asked, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(ctx: Any, asked: Reduction, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Reduce copies."""
         ctx.asked = asked
-        return tuple(asked.perform_on([copy_of(tensor) for tensor in tensors]))
+        reduced = perform(allreduce_call(asked, tensors))
+        return tuple(reduced) if asked.is_grouped else (reduced,)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
+        """Reduce what comes back."""
         # Its name may be in flight by now, and ranks go backward in one order.
         asked = replace(ctx.asked, name=None)
-        return (None, *asked.perform(*gradients))
+        return (None, *through(Allreduce, asked, *gradients))

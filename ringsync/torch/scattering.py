@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ringsync import position
 from ringsync.collectives import ReduceOp
+from ringsync.group import ranks_of
 from ringsync.kinds import Collective
-from ringsync.torch.asking import Average, Sum, key_of, scale_before, terms_of
+from ringsync.torch.asking import Average, Sum, key_of, numbered
 from ringsync.torch.compression import Compression, Compressor
 from ringsync.torch.errors import HorovodInternalError
-from ringsync.torch.gathering import allgather
-from ringsync.torch.handles import Call, begin, begin_all, perform, synchronize
+from ringsync.torch.gathering import grouped_allgather
+from ringsync.torch.handles import Call, begin, begin_all, perform_all
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
-from ringsync.torch.tensors import as_array, as_tensor, check_tensor, copy_of, through
+from ringsync.torch.reduction import Reduction, compressed, divided
+from ringsync.torch.tensors import as_array, as_tensor, check_tensor, memory_of
 
 
 def reducescatter(
@@ -34,7 +35,8 @@ def reducescatter(
     The first dimension is cut into nearly equal parts; the first ranks get the longer ones.
 
     Args:
-        tensor: At least one dimension; shape and dtype equal on all ranks.
+        tensor: At least one dimension; any dtype that `allreduce` takes but bool. Shape and dtype
+            equal on all ranks.
         name: Key under which ranks meet; None pairs calls by order.
         compression: Form in which it travels.
         op: Average or Sum.
@@ -52,13 +54,8 @@ def reducescatter(
     Cost: (n-1)/n of the tensor sent per rank; twice as much where the rows are no multiple of the
         number of ranks.
     """
-    small, context = compression.compress(check_tensor(tensor))
-    asked = _Asked("reducescatter", op, prescale_factor, postscale_factor, process_set)
-    if torch.is_grad_enabled() and small.requires_grad:
-        (own,) = through(_Reducescatter, asked, [name], small)
-    else:
-        own = perform(asked.call(small, name))
-    return compression.decompress(own, context)
+    asked = Reduction("reducescatter", name, op, prescale_factor, postscale_factor, process_set)
+    return compressed(_Reducescatter, asked, [tensor], compression)[0]
 
 
 def reducescatter_async(
@@ -86,8 +83,8 @@ def reducescatter_async(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Another op was asked for.
     """
-    asked = _Asked("reducescatter", op, prescale_factor, postscale_factor, process_set)
-    return begin(asked.call(check_tensor(tensor), name))
+    asked = Reduction("reducescatter", name, op, prescale_factor, postscale_factor, process_set)
+    return begin(_call(asked, tensor, name))
 
 
 def grouped_reducescatter(
@@ -117,18 +114,10 @@ def grouped_reducescatter(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up; or another op was asked for.
     """
-    small, contexts = (
-        zip(*map(compression.compress, map(check_tensor, tensors)), strict=True)
-        if tensors
-        else ((), ())
+    asked = Reduction(
+        "grouped_reducescatter", name, op, prescale_factor, postscale_factor, process_set
     )
-    asked = _Asked("grouped_reducescatter", op, prescale_factor, postscale_factor, process_set)
-    names = _names(name, len(small))
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in small):
-        own = through(_Reducescatter, asked, names, *small)
-    else:
-        own = synchronize(begin_all([*map(asked.call, small, names)]))
-    return [compression.decompress(t, c) for t, c in zip(own, contexts, strict=True)]
+    return compressed(_Reducescatter, asked, tensors, compression)
 
 
 def grouped_reducescatter_async(
@@ -156,81 +145,59 @@ def grouped_reducescatter_async(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Another op was asked for.
     """
-    asked = _Asked("grouped_reducescatter", op, prescale_factor, postscale_factor, process_set)
-    return begin_all([*map(asked.call, map(check_tensor, tensors), _names(name, len(tensors)))])
+    asked = Reduction(
+        "grouped_reducescatter", name, op, prescale_factor, postscale_factor, process_set
+    )
+    return begin_all(_calls(asked, tensors))
 
 
-def _names(name: str | None, count: int) -> list[str | None]:
-    return [None if name is None else f"{name}.{i}" for i in range(count)]
+def _calls(asked: Reduction, tensors: Sequence[torch.Tensor]) -> list[Call]:
+    names = numbered(asked.name, len(tensors)) if asked.is_grouped else [asked.name]
+    return [_call(asked, tensor, name) for tensor, name in zip(tensors, names, strict=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a reduction is asked for, but for its tensors and their names."""
+def _call(asked: Reduction, tensor: torch.Tensor, name: str | None) -> Call:
+    group = group_of("Reducescatter", asked.process_set)
+    if asked.op not in {Average, Sum}:
+        raise HorovodInternalError("Reducescatter currently only supports AVERAGE and SUM.")
+    if check_tensor(tensor).dim() == 0:
+        raise ValueError("Reducescatter does not support scalar inputs")
+    terms, divisor = asked.terms([tensor], group)
+    ranks = ranks_of(asked.place, group)
+    count, rest = divmod(tensor.shape[0], len(ranks))
+    # ringsync cuts such rows elsewhere than Horovod, so all of them are reduced.
+    is_uneven = rest > 0
+    values = memory_of(tensor, asked.prescale, is_copy=is_uneven)
 
-    place: str
-    op: ReduceOp
-    prescale: float
-    postscale: float
-    process_set: ProcessSet
+    def finish(array: Any) -> torch.Tensor:
+        if not is_uneven:
+            return divided(as_tensor(array, values.dtype), divisor)
+        rank = ranks.index(position.rank())
+        own = values.narrow(0, rank * count + min(rank, rest), count + (rank < rest))
+        return divided(own.clone(), divisor)
 
-    def call(self, tensor: torch.Tensor, name: str | None) -> Call:
-        """The reduction of one tensor."""
-        group = group_of("Reducescatter", self.process_set)
-        if self.op not in {Average, Sum}:
-            raise HorovodInternalError("Reducescatter currently only supports AVERAGE and SUM.")
-        if tensor.dim() == 0:
-            raise ValueError("Reducescatter does not support scalar inputs")
-        terms = terms_of(self.place, self.op, self.prescale, self.postscale)
-        if self.prescale != 1:
-            tensor = copy_of(tensor)
-            scale_before(tensor, self.prescale)
-        key = key_of("reducescatter", name)
-        dtype, rows = tensor.dtype, tensor.shape[0]
-        ranks = position.size() if group is None else group.size()
-        if rows % ranks == 0:
-            array = as_array(tensor.contiguous())
-            return Call(
-                self.place,
-                Collective.REDUCE_SCATTER,
-                array,
-                key,
-                group,
-                lambda own: as_tensor(own, dtype),
-                terms,
-            )
-        # ringsync cuts such rows elsewhere than Horovod, so all of them are reduced.
-        rank = position.rank() if group is None else group.rank()
-        first = rank * (rows // ranks) + min(rank, rows % ranks)
-        count = rows // ranks + (rank < rows % ranks)
-        whole = copy_of(tensor)
-        return Call(
-            self.place,
-            Collective.ALLREDUCE,
-            as_array(whole),
-            key,
-            group,
-            lambda _: whole.narrow(0, first, count).clone(),
-            terms,
-        )
+    return Call(
+        asked.place,
+        Collective.ALLREDUCE if is_uneven else Collective.REDUCE_SCATTER,
+        as_array(values),
+        key_of("reducescatter", name),
+        group,
+        finish,
+        terms,
+    )
 
 
 class _Reducescatter(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, asked: _Asked, names: list[str | None], *tensors: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
+    def forward(ctx: Any, asked: Reduction, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         ctx.asked = asked
-        return tuple(synchronize(begin_all([*map(asked.call, tensors, names)])))
+        return tuple(perform_all(_calls(asked, tensors)))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
         asked = ctx.asked
         factor = asked.prescale * asked.postscale
-        if asked.op is Sum:
+        if asked.op == Sum:
             factor *= asked.process_set.size()
-        parts = [
-            allgather(gradient * factor if factor != 1 else gradient, process_set=asked.process_set)
-            for gradient in gradients
-        ]
-        return (None, None, *parts)
+        scaled = [one if factor == 1 else one * factor for one in gradients]
+        return (None, *grouped_allgather(scaled, process_set=asked.process_set))

@@ -5,16 +5,11 @@ What a collective copies, and why, is its own file's matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
-from ringsync.arrays import Array
-
-# The native core's number of what NumPy does not know.
-_BFLOAT16 = 9
+from ringsync.arrays import BFLOAT16, Array
 
 _DTYPES = frozenset({
     torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int8,
@@ -61,7 +56,7 @@ def as_array(tensor: torch.Tensor) -> object:
     if tensor.dtype is not torch.bfloat16:
         return tensor.numpy()
     bits = tensor.view(torch.uint16).numpy()
-    return bits.view(), _BFLOAT16, bits
+    return bits.view(), BFLOAT16, bits
 
 
 def as_tensor(array: Array, dtype: torch.dtype) -> torch.Tensor:
@@ -78,58 +73,59 @@ def as_tensor(array: Array, dtype: torch.dtype) -> torch.Tensor:
     return tensor if tensor.dtype is dtype else tensor.view(dtype)
 
 
-def copy_of(tensor: torch.Tensor) -> torch.Tensor:
-    """Copy a tensor into contiguous memory of its own.
+def memory_of(tensor: torch.Tensor, factor: float = 1.0, *, is_copy: bool = False) -> torch.Tensor:
+    """Give a tensor's values, multiplied, to a collective.
 
-    Args:
-        tensor: Any strides.
-
-    Returns:
-        The copy; no gradient flows through it.
-    """
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
-
-
-def bytes_tensor(data: bytes) -> torch.Tensor:
-    """Make a tensor of bytes.
-
-    Args:
-        data: Its values.
-
-    Returns:
-        A one-dimensional uint8 tensor.
-    """
-    return torch.from_numpy(np.frombuffer(data, np.uint8).copy())
-
-
-def in_place(
-    tensor: torch.Tensor, divisor: int = 1
-) -> tuple[object, Callable[[Any], torch.Tensor]]:
-    """Prepare a tensor to be overwritten by a collective.
+    ringsync would apply factors to the result. Horovod's users expect every rank's values to be
+    rounded, and integers truncated, before they are added up.
 
     Args:
         tensor: What `check_tensor` has returned; any strides, of which others than contiguous ones
-            cost two copies, because ranks may have unlike ones.
-        divisor: What the result is divided by.
+            cost a copy, because ranks may have unlike ones.
+        factor: What values are multiplied by.
+        is_copy: The collective overwrites them, and `tensor` is not to change.
 
     Returns:
-        It as the door takes it, and what makes the result of the collective's: the tensor itself.
+        Contiguous; the tensor's own memory if that can be. No gradient flows through it.
     """
-    if tensor.is_contiguous() and divisor == 1:
-        return as_array(tensor), lambda _: tensor
-    copy = tensor.detach() if tensor.is_contiguous() else copy_of(tensor)
+    tensor = tensor.detach()
+    if factor == 1:
+        return (
+            tensor.clone(memory_format=torch.contiguous_format) if is_copy else tensor.contiguous()
+        )
+    narrow = tensor.dtype in {torch.float16, torch.bfloat16, torch.float32}
+    wide = tensor.contiguous().to(torch.float32 if narrow else torch.float64)
+    return (wide * factor).to(tensor.dtype)
 
-    def write_back(_: Any) -> torch.Tensor:
+
+def written(tensor: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+    """Write what a collective has left, unless it lies there already.
+
+    Args:
+        tensor: Overwritten.
+        memory: What `memory_of` has returned for it.
+
+    Returns:
+        `tensor`.
+    """
+    if memory.data_ptr() != tensor.data_ptr():
         with torch.no_grad():
-            if divisor != 1:
-                copy.div_(divisor)
-            return tensor if tensor.is_contiguous() else tensor.copy_(copy)
+            tensor.copy_(memory)
+    return tensor
 
-    return as_array(copy), write_back
+
+class _Unrecorded:
+    """Autograd's context where it records nothing."""
+
+    def mark_non_differentiable(self, *_: torch.Tensor) -> None:
+        """Nothing is."""
+
+    def save_for_backward(self, *_: torch.Tensor | None) -> None:
+        """There is no way back."""
 
 
 def through(function: type[torch.autograd.Function], *arguments: Any) -> Any:
-    """Compute something through which gradients flow.
+    """Compute something through which gradients flow, where any is wanted.
 
     Args:
         function: What computes it, and its gradient.
@@ -138,4 +134,9 @@ def through(function: type[torch.autograd.Function], *arguments: Any) -> Any:
     Returns:
         Its result.
     """
+    is_wanted = torch.is_grad_enabled() and any(
+        isinstance(one, torch.Tensor) and one.requires_grad for one in arguments
+    )
+    if not is_wanted:
+        return function.forward(_Unrecorded(), *arguments)
     return function.apply(*arguments)  # type: ignore[no-untyped-call]  # torch's own

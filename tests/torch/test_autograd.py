@@ -52,6 +52,45 @@ def test_gradients_of_every_collective(ranks):
     ranks(3, work)
 
 
+def test_gradients_of_groups_and_sets_come_back_to_their_tensors(ranks):
+    def work():
+        hvd.init()
+        pair = hvd.add_process_set([0, 2])
+        if not pair.included():
+            return
+        place = pair.rank()
+        short = torch.ones(1 + place, 2, requires_grad=True)
+        long = torch.ones(3 - place, 2, requires_grad=True)
+        for gathered in hvd.grouped_allgather([short, long], process_set=pair):
+            (gathered * torch.arange(1.0, len(gathered) + 1)[:, None]).sum().backward()
+        assert short.grad[:, 0].tolist() == [[1.0], [2.0, 3.0]][place]
+        assert long.grad[:, 0].tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0]][place]
+        even, uneven = torch.ones(2, 1, requires_grad=True), torch.ones(3, 1, requires_grad=True)
+        how = {"op": hvd.Sum, "prescale_factor": 0.5, "postscale_factor": 3.0}
+        for own in hvd.grouped_reducescatter([even, uneven], process_set=pair, **how):
+            (own * (place + 1)).sum().backward()
+        assert even.grad[:, 0].tolist() == [3.0, 6.0]
+        assert uneven.grad[:, 0].tolist() == [3.0, 3.0, 6.0]
+        given = torch.ones(2, requires_grad=True)
+        hvd.broadcast(given, 2, process_set=pair).sum().backward()
+        assert given.grad.tolist() == [float(place)] * 2
+
+    ranks(3, work)
+
+
+def test_gradients_of_gradients_are_reduced_too(ranks):
+    def work():
+        hvd.init()
+        x = torch.full((2,), 3.0, requires_grad=True)
+        cubed = hvd.allreduce(x * x * x)
+        (first,) = torch.autograd.grad(cubed.sum(), x, create_graph=True)
+        assert first.tolist() == [27.0] * 2
+        (second,) = torch.autograd.grad(first.sum(), x)
+        assert second.tolist() == [18.0] * 2
+
+    ranks(2, work)
+
+
 def test_nothing_is_recorded_where_no_gradient_is_wanted(ranks):
     def work():
         hvd.init()

@@ -119,6 +119,87 @@ def test_integer_averages_are_true_divisions_that_truncate(ranks):
     ranks(3, work)
 
 
+def test_averages_of_all_reductions_are_divisions(ranks):
+    def work():
+        hvd.init()
+        mine = torch.rand(7, 2) + hvd.rank()
+        total = hvd.allreduce(mine, op=hvd.Sum)
+        assert torch.equal(hvd.allreduce(mine), total / 3)
+        own = slice(*[(0, 3), (3, 5), (5, 7)][hvd.rank()])
+        assert torch.equal(hvd.reducescatter(mine), total[own] / 3)
+        even = slice(2 * hvd.rank(), 2 * hvd.rank() + 2)
+        assert torch.equal(hvd.reducescatter(mine[:6]), total[:6][even] / 3)
+
+    ranks(3, work)
+
+
+def test_prescale_rounds_every_ranks_values_and_leaves_them_alone(ranks):
+    def work():
+        hvd.init()
+        for dtype in (*FLOATS, *INTEGERS):
+            own = torch.tensor([1, 2, 3]).to(dtype)
+            kept = own.clone()
+            half = (own.double() * 0.5).to(dtype)
+            how = {"op": hvd.Sum, "prescale_factor": 0.5}
+            assert torch.equal(hvd.allreduce(own, **how), 2 * half)
+            rows = own.repeat(2, 1)
+            assert torch.equal(hvd.reducescatter(rows, **how), 2 * half[None])
+            assert torch.equal(own, kept)
+            assert torch.equal(rows[0], kept)
+            assert hvd.allreduce_(own, **how) is own
+            assert torch.equal(own, 2 * half)
+
+    ranks(2, work)
+
+
+def test_what_fails_leaves_tensors_as_they_were(ranks):
+    def work():
+        hvd.init()
+        own = torch.full((3 + hvd.rank(),), 4.0)
+        with pytest.raises(hvd.HorovodInternalError, match="shape"):
+            hvd.allreduce_(own, prescale_factor=0.5, op=hvd.Sum)
+        held = hvd.allreduce_async(torch.ones(1), name="x")
+        with pytest.raises(ValueError, match="same name"):
+            hvd.allreduce_(own, name="x", prescale_factor=0.5, op=hvd.Sum)
+        hvd.synchronize(held)
+        assert (own == 4.0).all()
+
+    ranks(2, work)
+
+
+def test_tensors_without_elements_travel(ranks):
+    def work():
+        hvd.init()
+        none = torch.empty(0, 3)
+        for op in (hvd.Sum, hvd.Average, hvd.Adasum):
+            assert hvd.allreduce(none, op=op).shape == (0, 3)
+            assert hvd.grouped_allreduce([none, torch.ones(2)], op=op)[0].shape == (0, 3)
+            assert hvd.grouped_allreduce([], op=op) == []
+        assert hvd.grouped_allgather([]) == hvd.grouped_reducescatter([]) == []
+        assert hvd.allgather(none if hvd.rank() else torch.ones(2, 3)).shape == (2, 3)
+        assert hvd.broadcast(none, 0).shape == (0, 3)
+        assert hvd.alltoall(none).shape == (0, 3)
+        assert hvd.reducescatter(none).shape == (0, 3)
+        assert hvd.reducescatter(torch.ones(1, 2)).shape == (1 - hvd.rank(), 2)
+
+    ranks(2, work)
+
+
+def test_ops_are_told_by_number_as_well_and_average_in_its_old_form(ranks):
+    def work():
+        hvd.init()
+        assert hvd.allreduce(torch.ones(1), None, "name", hvd.Compression.none, 1).item() == 2.0
+        assert hvd.reducescatter(torch.ones(2), op=1).item() == 2.0
+        with pytest.warns(DeprecationWarning, match="replaced with `op`") as told:
+            assert hvd.allreduce(torch.ones(1), average=False).item() == 2.0
+        here = (lambda: None).__code__.co_filename  # of whoever is to change it
+        assert told[0].filename == here
+        with pytest.raises(ValueError, match="9"):
+            hvd.allreduce(torch.ones(1), op=9)
+
+    ranks(2, work)
+
+
 def test_what_ranks_disagree_on_is_an_internal_error_on_all_of_them(ranks):
     def work():
         hvd.init()
@@ -187,6 +268,12 @@ def test_sparse_tensors_are_added_up(ranks):
         assert torch.equal(
             hvd.sparse_allreduce_async(own, "s", hvd.Average)().to_dense(), expected / 2
         )
+        whole = torch.sparse_coo_tensor([[2]], [3 + rank], (4,))
+        average = hvd.sparse_allreduce_async(whole, None, int(hvd.Average))()
+        assert average.to_dense().tolist() == [0, 0, 3, 0]
+        assert average.dtype is torch.int64
+        with pytest.raises(ValueError, match="use allreduce_async"):
+            hvd.sparse_allreduce_async(torch.ones(2), "s", hvd.Sum)
 
     ranks(2, work)
 
@@ -201,6 +288,9 @@ def test_adasum_counts_once_what_gradients_have_in_common(ranks):
         both = hvd.grouped_allreduce([same, crossing.double()], op=hvd.Adasum)
         torch.testing.assert_close(both[1], torch.ones(2, dtype=torch.float64))
         assert not hvd.allreduce(torch.zeros(3), op=hvd.Adasum).any()
+        scaled = hvd.allreduce(same, op=hvd.Adasum, prescale_factor=0.5, postscale_factor=6.0)
+        torch.testing.assert_close(scaled, 3 * same)
+        assert torch.equal(same, torch.arange(5.0))
 
     ranks(2, work)
 
