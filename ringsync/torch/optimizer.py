@@ -20,6 +20,7 @@ from ringsync.torch.exchange import Terms
 from ringsync.torch.exchanging_optimizer import ExchangingOptimizer
 from ringsync.torch.optimizer_arguments import checked_groups, checked_names
 from ringsync.torch.process_sets import ProcessSet, global_process_set
+from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 
 def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and arguments
@@ -76,6 +77,11 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
         )
         groups = num_groups if groups is None else groups
     checked_groups(groups)
+    if isinstance(optimizer, WrappedOptimizer):
+        raise ValueError(  # noqa: TRY004  as of all its arguments
+            f"[DistributedOptimizer] this {type(optimizer).__name__} is wrapped already. Wrap an "
+            "optimizer once."
+        )
     names = checked_names(optimizer, named_parameters)
     kind = AdasumOptimizer if op is Adasum and size() > 1 else ExchangingOptimizer
     wrapped_class = type(optimizer.__class__.__name__, (kind, optimizer.__class__), {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn, SupportsIndex
+
 import torch
 
 from ringsync.torch.exchange import Terms
@@ -27,3 +29,21 @@ class WrappedOptimizer(torch.optim.Optimizer):
         self._terms = terms
         self.op, self.process_set = terms.op, terms.process_set
         self.backward_passes_per_step = backward_passes_per_step
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be copied or pickled, which would leave the exchange behind.
+
+        Args:
+            protocol: Ignored.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            f"[DistributedOptimizer] {type(self).__name__} is wrapped and cannot be copied or "
+            "pickled: what exchanges its gradients belongs to this process. Copy or save its "
+            "state_dict(), or copy the optimizer before it is wrapped."
+        )
+
+    def _patch_step_function(self) -> None:
+        """Leave `step` alone: the optimizer's own, which it calls, runs torch's step hooks."""
