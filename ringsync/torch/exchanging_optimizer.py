@@ -6,6 +6,7 @@ Hooks tell when a gradient is final; what is exchanged, and how, is the exchange
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from ringsync.torch.basics import size
+from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.exchange import Exchange, Terms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
@@ -42,6 +44,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._synchronized = False
         self._should_synchronize = True
         self._is_told_of_end = False
+        self._failure: Exception | None = None
         self._hooks: list[Any] = []
         self._watch()
 
@@ -65,8 +68,12 @@ class ExchangingOptimizer(WrappedOptimizer):
             )
 
     def _hook_of(self, exchange: Exchange, index: int) -> Callable[[torch.Tensor], None]:
+        final = functools.partial(exchange.final, index)
+
         def on_accumulated(parameter: torch.Tensor) -> None:
-            if self._is_exchanged and (self._synchronized or exchange.is_dropped(index)):
+            if self._failure is not None or (
+                self._is_exchanged and (self._synchronized or exchange.is_dropped(index))
+            ):
                 self._begin_step()
             if self._allreduce_delay[parameter] <= 0:
                 raise AssertionError(
@@ -77,7 +84,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             if self._allreduce_delay[parameter]:
                 return
             self._handles[parameter] = None
-            exchange.final(index)
+            self._attempt(final)
             if not self._is_told_of_end:
                 self._is_told_of_end = True
                 torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)
@@ -90,9 +97,19 @@ class ExchangingOptimizer(WrappedOptimizer):
         if all(p in self._handles for p in self._requires_update if p.requires_grad):
             self._finish()
 
+    def _attempt(self, exchange_some: Callable[[], None]) -> None:
+        try:
+            exchange_some()
+        except Exception as error:
+            # Gradients are unspecified from here on, until they are dropped or computed anew.
+            self._failure = error
+            raise
+
     def _finish(self) -> None:
+        if self._failure is not None:
+            raise self._failure
         if self._exchange is not None and not self._is_exchanged:
-            self._exchange.finish()
+            self._attempt(self._exchange.finish)
             self._is_exchanged = True
         self._handles.clear()
 
@@ -100,8 +117,13 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._handles.clear()
         self._synchronized = self._is_exchanged = self._is_told_of_end = False
         self._allreduce_delay = dict.fromkeys(self._allreduce_delay, self.backward_passes_per_step)
+        failure, self._failure = self._failure, None
         if self._exchange is not None:
-            self._exchange.reset()
+            try:
+                self._exchange.reset()
+            except HorovodInternalError:
+                if failure is None:  # else it has been told, and a state can still be restored
+                    raise
 
     def set_backward_passes_per_step(self, passes: int) -> None:
         """Choose how many backward passes are exchanged at once.
@@ -116,7 +138,8 @@ class ExchangingOptimizer(WrappedOptimizer):
         """Exchange what no backward has, and wait: gradients are then those of all ranks.
 
         Raises:
-            HorovodInternalError: Ranks disagree, one died, or time was up.
+            HorovodInternalError: Ranks disagree, one died, or time was up; also if that came to
+                light in backward.
         """
         self._finish()
         self._synchronized = True
@@ -185,13 +208,13 @@ class ExchangingOptimizer(WrappedOptimizer):
         Raises:
             AssertionError: Gradients are on their way.
         """
-        if self._handles:
+        if self._handles and self._failure is None:
             raise AssertionError(
                 "optimizer.zero_grad() was called after loss.backward() but before "
                 "optimizer.step() or optimizer.synchronize(). This is prohibited as it can cause "
                 "a race condition."
             )
-        if self._is_exchanged:
+        if self._is_exchanged or self._failure is not None:
             self._begin_step()
         super().zero_grad(*how, **named)
 

@@ -95,6 +95,23 @@ def test_sparse_and_bfloat16_gradients_travel(ranks):
     ranks(2, work)
 
 
+def test_sparse_gradients_travel_as_they_are_beside_compressed_ones(ranks):
+    def work():
+        hvd.init()
+        net = nn.Sequential(nn.Embedding(5, 2, sparse=True), nn.Linear(2, 1))
+        net, opt = make(
+            lambda p: torch.optim.SGD(p, lr=0.1), net=net, compression=hvd.Compression.fp16
+        )
+        net(torch.tensor([hvd.rank(), 3])).sum().backward()
+        opt.step()
+        dense = net[0].weight.grad.to_dense()
+        assert dense.count_nonzero(1).tolist() == [2, 2, 0, 2, 0]
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
 def test_adasum_moves_all_ranks_alike(ranks):
     def work():
         hvd.init()
@@ -159,6 +176,58 @@ def test_unlike_models_are_an_error_on_all_ranks(ranks):
         net, _opt = make(net=nn.Linear(2, 1 + hvd.rank()))
         with pytest.raises(hvd.HorovodInternalError, match=r"'weight' \(2, 2\)"):
             net(torch.ones(1, 2)).sum().backward()
+
+    ranks(2, work)
+
+
+class Uneven(hvd.Compression.none):
+    """Makes ranks send unlike shapes, once."""
+
+    is_uneven = True
+
+    @classmethod
+    def compress(cls, tensor):
+        return tensor.reshape(-1)[: 1 + hvd.rank()] if cls.is_uneven else tensor, None
+
+
+@pytest.mark.parametrize("how", [{"op": hvd.Average}, {"op": hvd.Max, "compression": Uneven}])
+def test_a_failed_exchange_is_told_until_zero_grad_and_then_forgotten(ranks, how):
+    def work():
+        hvd.init()
+        is_alike = "compression" in how  # else the models differ, and always will
+        net, opt = make(net=nn.Linear(2, 1 if is_alike else 1 + hvd.rank()), **how)
+        x = torch.full((1, 2), 1.0 + hvd.rank())
+        for _ in range(2):
+            with pytest.raises(hvd.HorovodInternalError, match="weight"):
+                net(x).sum().backward()
+            for call in (opt.synchronize, opt.step):
+                with pytest.raises(hvd.HorovodInternalError, match="weight"):
+                    call()
+            opt.zero_grad()
+        if is_alike:
+            Uneven.is_uneven = False
+            net(x).sum().backward()
+            opt.step()
+            assert net.weight.grad.tolist() == [[2.0, 2.0]]
+
+    ranks(2, work)
+
+
+def test_a_state_can_be_loaded_after_a_rank_has_gone(ranks):
+    def work():
+        hvd.init()
+        for op in (hvd.Average, hvd.Max):
+            net, opt = make(op=op)
+            loss_of(net, *shares()[0]).backward()
+            opt.step()
+        if hvd.rank() == 1:
+            hvd.shutdown()
+            return
+        state = opt.state_dict()
+        opt.zero_grad()
+        with pytest.raises(hvd.HorovodInternalError, match="lost rank 1"):
+            loss_of(net, *shares()[0]).backward()
+        opt.load_state_dict(state)
 
     ranks(2, work)
 
