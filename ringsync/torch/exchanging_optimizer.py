@@ -57,15 +57,24 @@ class ExchangingOptimizer(WrappedOptimizer):
         parameters = [p for group in self.param_groups for p in group["params"]]
         self._allreduce_delay = dict.fromkeys(parameters, self.backward_passes_per_step)
         self._requires_update = set()
+        self._frozen: list[torch.Tensor] = []
         if size() == 1 or not self.process_set.included():
             return
         watched = [p for p in parameters if p.requires_grad]
-        self._exchange = Exchange(watched, [self._parameter_names[p] for p in watched], self._terms)
+        self._frozen = [p for p in parameters if not p.requires_grad]
+        self._exchange = self._exchange_of(watched)
         self._requires_update = set(watched)
         for index, parameter in enumerate(watched):
             self._hooks.append(
                 parameter.register_post_accumulate_grad_hook(self._hook_of(self._exchange, index))
             )
+
+    def _exchange_of(self, parameters: list[torch.Tensor]) -> Exchange:
+        return Exchange(parameters, [self._parameter_names[p] for p in parameters], self._terms)
+
+    def _unfrozen(self) -> list[torch.Tensor]:
+        """Parameters that need a gradient by now and are not watched."""
+        return [parameter for parameter in self._frozen if parameter.requires_grad]
 
     def _hook_of(self, exchange: Exchange, index: int) -> Callable[[torch.Tensor], None]:
         final = functools.partial(exchange.final, index)
@@ -142,6 +151,9 @@ class ExchangingOptimizer(WrappedOptimizer):
                 light in backward.
         """
         self._finish()
+        unfrozen = self._unfrozen()
+        if unfrozen and not self._synchronized:
+            self._attempt(self._exchange_of(unfrozen).finish)
         self._synchronized = True
 
     @contextlib.contextmanager
@@ -187,7 +199,12 @@ class ExchangingOptimizer(WrappedOptimizer):
         else:
             loss = super().step(self._exchanging(closure), **how)
         self._begin_step()
+        self._watch_unfrozen()
         return loss
+
+    def _watch_unfrozen(self) -> None:
+        if self._unfrozen():
+            self._watch()
 
     def _exchanging(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         def compute() -> Any:
@@ -216,6 +233,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             )
         if self._is_exchanged or self._failure is not None:
             self._begin_step()
+        self._watch_unfrozen()
         super().zero_grad(*how, **named)
 
     def load_state_dict(self, *state: Any, **named: Any) -> None:

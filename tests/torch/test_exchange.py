@@ -232,6 +232,32 @@ def test_a_state_can_be_loaded_after_a_rank_has_gone(ranks):
     ranks(2, work)
 
 
+def test_parameters_frozen_at_first_are_exchanged_once_they_are_not(ranks):
+    def work():
+        hvd.init()
+        for op in (hvd.Average, hvd.Sum):
+            for has_told_the_optimizer in (True, False):
+                net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
+                net[0].requires_grad_(False)
+                net, opt = make(net=net, op=op)
+                loss_of(net, *shares()[0]).backward()
+                opt.step()
+                net.requires_grad_(True)
+                for _ in range(2):
+                    (opt if has_told_the_optimizer else net).zero_grad()
+                    (x, y), _ = shares()
+                    own = torch.autograd.grad(loss_of(net, x, y), list(net.parameters()))
+                    expected = [hvd.allreduce(g, op=op) for g in own]
+                    loss_of(net, x, y).backward()
+                    opt.synchronize()
+                    opt.synchronize()
+                    with opt.skip_synchronize():
+                        opt.step()
+                    torch.testing.assert_close([p.grad for p in net.parameters()], expected)
+
+    ranks(2, work)
+
+
 def test_parameters_may_be_added(ranks):
     def work():
         hvd.init()
