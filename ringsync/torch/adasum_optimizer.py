@@ -75,6 +75,8 @@ class AdasumOptimizer(WrappedOptimizer):
         before = [parameter.detach().clone() for parameter in parameters]
         loss = super().step(closure, **how)
         moves = [p.detach() - start for p, start in zip(parameters, before, strict=True)]
+        if not parameters:
+            return loss
         compression = self._terms.compression
         small, contexts = zip(*map(compression.compress, moves), strict=True)
         grouped_allreduce_(list(small), op=Adasum)
