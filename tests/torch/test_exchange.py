@@ -284,9 +284,12 @@ def test_arguments_are_checked_as_horovod_does(ranks):
             ({"named_parameters": [w, b]}, "sequence of tuples"),
             ({"named_parameters": [("a", w), ("a", b)]}, "must be unique. Found duplicates: a"),
             ({"named_parameters": [("a", w)]}, "were not named"),
+            ({"named_parameters": iter([])}, "were not named"),  # has been used up before
             ({"backward_passes_per_step": 0}, "must be > 0"),
             ({"gradient_predivide_factor": 2.0, "op": hvd.Sum}, "not supported with op"),
             ({"groups": -1}, "non-negative integer"),
+            ({"groups": "abc"}, r"must consist of torch\.Tensor"),
+            ({"groups": ([w], [w])}, "only appear once"),
             ({"groups": [[1]]}, r"must consist of torch\.Tensor"),
             ({"groups": [[w], [w]]}, "only appear once"),
         ):
