@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ringsync.collectives import ReduceOp
-from ringsync.torch.asking import Max
+from ringsync.torch.asking import Sum
 from ringsync.torch.compression import Compressor
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.gathering import sparse_allreduce_async
@@ -82,13 +82,14 @@ class SingleExchange:
         if not self._parameters:
             return
         has_one = torch.tensor(
-            [parameter.grad is not None for parameter in self._parameters], dtype=torch.uint8
+            [parameter.grad is not None for parameter in self._parameters], dtype=torch.int32
         )
         for index in range(len(self._parameters)):
             if index not in self._begun:
                 self._begin(index, self._parameters[index].grad)
+        # A sum, for ranks that have joined take part in no maximum.
         presence = allreduce_async_(
-            has_one, name=f"{self._name}.presence", op=Max, process_set=self._process_set
+            has_one, name=f"{self._name}.presence", op=Sum, process_set=self._process_set
         )
         try:
             results = self._wait_all()

@@ -172,6 +172,22 @@ def test_process_sets_train_by_themselves(ranks):
     assert not torch.equal(first, second)
 
 
+@pytest.mark.parametrize("form", ["none", "fp16", "bf16"])
+def test_a_rank_that_has_joined_adds_zeros_to_gradients_of_every_form(ranks, form):
+    def work():
+        hvd.init()
+        compression = getattr(hvd.Compression, form)
+        net, opt = make(net=nn.Linear(2, 1), compression=compression)
+        for _ in range(3 if hvd.rank() == 0 else 1):
+            opt.zero_grad()
+            net(torch.ones(1, 2)).sum().backward()
+            opt.step()
+        hvd.join()
+        return net.weight.grad.tolist()
+
+    assert ranks(2, work) == [[[0.5, 0.5]], [[1.0, 1.0]]]
+
+
 def test_unlike_models_are_an_error_on_all_ranks(ranks):
     def work():
         hvd.init()
