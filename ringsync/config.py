@@ -112,7 +112,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         start_timeout_s=start_timeout_s,
         bucket_mib=bucket_mib,
         algorithm=variables.get("RINGSYNC_ALGORITHM", ""),
-        timeline=variables.get("RINGSYNC_TIMELINE", ""),
+        timeline=variables.get("RINGSYNC_TIMELINE", "") or _timeline_of_horovod(variables),
         has_thread_count=any(
             variables.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         ),
@@ -141,6 +141,12 @@ def _fusion_threshold_mib(variables: Mapping[str, str]) -> float:
         return 2**-20
     threshold_bytes = _number(variables, "HOROVOD_FUSION_THRESHOLD", 0.0, "a number of bytes")
     return threshold_bytes / 2**20 or _DEFAULTS.bucket_mib
+
+
+def _timeline_of_horovod(variables: Mapping[str, str]) -> str:
+    """Horovod's file of rank 0, here the ranks' directory; DYNAMIC waits for `start_timeline`."""
+    path = variables.get("HOROVOD_TIMELINE", "")
+    return "" if path == "DYNAMIC" else path
 
 
 def _limit(variables: Mapping[str, str], name: str, alias: str, default: float) -> float:

@@ -88,7 +88,8 @@ def shared_environment(exports: Sequence[str]) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not is_foreign(name)}
     if "RINGSYNC_JOB_ID" in os.environ:
         # Started by a rank of another job: its timeline is that job's.
-        environment.pop("RINGSYNC_TIMELINE", None)
+        for name in ("RINGSYNC_TIMELINE", "HOROVOD_TIMELINE"):
+            environment.pop(name, None)
     for export in exports:
         name, equals, value = export.partition("=")
         if not is_variable_name(name):  # the message shows no value, which may be a secret

@@ -9,20 +9,14 @@ from typing import Any
 import torch
 
 from ringsync.torch.asking import Adasum
-from ringsync.torch.compression import Compressor
 from ringsync.torch.exchange import Terms
 from ringsync.torch.grouping import grouped_allreduce_
 from ringsync.torch.process_sets import global_process_set
+from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 
-class AdasumOptimizer(torch.optim.Optimizer):
-    """What a wrapped optimizer does beside its own class, which comes behind this one.
-
-    Every rank steps by itself; by how much parameters have moved is then added up over the ranks.
-    """
-
-    _parameter_names: dict[torch.Tensor, str]
-    _compression: type[Compressor]
+class AdasumOptimizer(WrappedOptimizer):
+    """Steps by this rank's gradients, and adds up over the ranks how far parameters have moved."""
 
     def attach(
         self, names: dict[torch.Tensor, str], terms: Terms, backward_passes_per_step: int
@@ -30,19 +24,16 @@ class AdasumOptimizer(torch.optim.Optimizer):
         """Begin. Once.
 
         Args:
-            names: Of every parameter.
-            terms: How steps are exchanged.
-            backward_passes_per_step: `step` calls per exchange of what the passes have added up.
+            names: As for `WrappedOptimizer`.
+            terms: Likewise.
+            backward_passes_per_step: Likewise.
 
         Raises:
             NotImplementedError: Only some ranks are to take part.
         """
         if terms.process_set is not global_process_set:
             raise NotImplementedError("Adasum does not support non-global process sets yet.")
-        self._parameter_names = names
-        self._compression = terms.compression
-        self.op, self.process_set = terms.op, terms.process_set
-        self.backward_passes_per_step = backward_passes_per_step
+        super().attach(names, terms, backward_passes_per_step)
 
     def set_backward_passes_per_step(self, passes: int) -> None:
         """Choose how many backward passes come before a step; their gradients add up.
@@ -84,11 +75,14 @@ class AdasumOptimizer(torch.optim.Optimizer):
         before = [parameter.detach().clone() for parameter in parameters]
         loss = super().step(closure, **how)
         moves = [p.detach() - start for p, start in zip(parameters, before, strict=True)]
-        small, contexts = zip(*map(self._compression.compress, moves), strict=True)
+        if not parameters:
+            return loss
+        compression = self._terms.compression
+        small, contexts = zip(*map(compression.compress, moves), strict=True)
         grouped_allreduce_(list(small), op=Adasum)
         with torch.no_grad():
             for parameter, start, move, context in zip(
                 parameters, before, small, contexts, strict=True
             ):
-                parameter.copy_(start + self._compression.decompress(move, context))
+                parameter.copy_(start + compression.decompress(move, context))
         return loss

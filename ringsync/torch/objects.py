@@ -6,7 +6,7 @@ How they travel is the matter of `ringsync.objects`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import cloudpickle  # type: ignore[import-untyped]  # it ships no annotations
 
@@ -53,10 +53,9 @@ def broadcast_object(
     """
     group = group_of("Broadcast", process_set)
     with told_to_horovod():
-        told: Any = objects.broadcast_object(_ByValue(obj), root_rank, name=name, group=group)
+        told = objects.broadcast_object(_ByValue(obj), root_rank, name=name, group=group)
     # The root gets its own argument back; elsewhere it has been unpickled as what it holds.
-    given: Any = told.obj if isinstance(told, _ByValue) else told
-    return given  # type: ignore[no-any-return]  # of the root's type
+    return cast(T, told.obj if isinstance(told, _ByValue) else told)
 
 
 def allgather_object(

@@ -29,9 +29,9 @@ def checked_names(
         for i, group in enumerate(optimizer.param_groups)
         for j, parameter in enumerate(group["params"])
     }
-    named = list(named_parameters or [])
-    if not named:
+    if named_parameters is None:
         return places
+    named = list(named_parameters)
     if not all(isinstance(item, tuple) for item in named):
         raise ValueError(
             "named_parameters should be a sequence of tuples (name, parameter), usually produced "
@@ -61,11 +61,11 @@ def checked_groups(groups: int | Sequence[Sequence[torch.Tensor]] | None) -> Non
         groups: As the caller gave it.
 
     Raises:
-        ValueError: They are no number and no lists of parameters, or one of these comes twice.
+        ValueError: They are no number and no list of lists of parameters, or one comes twice.
     """
     if groups is None:
         return
-    if not isinstance(groups, list):
+    if not isinstance(groups, Sequence):
         if not isinstance(groups, int) or groups < 0:
             raise ValueError(
                 "groups should be a non-negative integer or a list of list of tensors."

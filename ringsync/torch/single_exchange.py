@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ringsync.collectives import ReduceOp
-from ringsync.torch.asking import Max
+from ringsync.torch.asking import Sum
 from ringsync.torch.compression import Compressor
+from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.gathering import sparse_allreduce_async
 from ringsync.torch.handles import synchronize
 from ringsync.torch.process_sets import ProcessSet
-from ringsync.torch.reducing import allreduce_, allreduce_async_
+from ringsync.torch.reducing import allreduce_async_
 
 
 class SingleExchange:
@@ -44,7 +47,7 @@ class SingleExchange:
         self._name = name
         self._process_set = process_set
         self._is_sparse: list[bool] = []
-        self._begun: dict[int, tuple[Any, Any]] = {}
+        self._begun: dict[int, tuple[Callable[[], torch.Tensor], Any]] = {}
         self._left: dict[int, torch.Tensor | None] = {}
 
     def add(self, parameter: torch.Tensor, name: str) -> int:
@@ -71,33 +74,47 @@ class SingleExchange:
         self._begin(index, self._parameters[index].grad)
 
     def finish(self) -> None:
-        """Start the rest with zeros, and wait; what no rank has stays away."""
+        """Start the rest with zeros, and wait; what no rank has stays away.
+
+        Raises:
+            HorovodInternalError: The first failure, once nothing is in flight any more.
+        """
         if not self._parameters:
             return
         has_one = torch.tensor(
-            [parameter.grad is not None for parameter in self._parameters], dtype=torch.uint8
+            [parameter.grad is not None for parameter in self._parameters], dtype=torch.int32
         )
         for index in range(len(self._parameters)):
             if index not in self._begun:
                 self._begin(index, self._parameters[index].grad)
-        allreduce_(has_one, name=f"{self._name}.presence", op=Max, process_set=self._process_set)
-        for index, (handle, context) in self._begun.items():
-            result = handle() if callable(handle) else synchronize(handle)
+        # A sum, for ranks that have joined take part in no maximum.
+        presence = allreduce_async_(
+            has_one, name=f"{self._name}.presence", op=Sum, process_set=self._process_set
+        )
+        try:
+            results = self._wait_all()
+        finally:
+            synchronize(presence)
+        for index, (result, context) in results.items():
             if not has_one[index]:
                 self._parameters[index].grad = None
+            elif result.is_sparse:
+                self._parameters[index].grad = result  # has travelled as it is
             else:
                 self._give(index, self._compression.decompress(result, context))
             self._left[index] = self._parameters[index].grad
-        self._begun.clear()
 
     def reset(self) -> None:
-        """Begin a new step; what an error has left in flight is brought to its end."""
-        for handle, _ in self._begun.values():
-            if callable(handle):
-                handle()
-            else:
-                synchronize(handle)
-        self._begun.clear()
+        """Begin a new step; what an error has interrupted is first brought to its end on all ranks.
+
+        Raises:
+            HorovodInternalError: It cannot be ended.
+        """
+        if self._begun:
+            try:
+                self.finish()
+            finally:
+                self._begun.clear()
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.
@@ -121,8 +138,8 @@ class SingleExchange:
             )
         if gradient.is_sparse:
             self._is_sparse[index] = True
-            finish = sparse_allreduce_async(gradient, name, self._op, self._process_set)
-            self._begun[index] = finish, None
+            wait = sparse_allreduce_async(gradient, name, self._op, self._process_set)
+            self._begun[index] = wait, None
             return
         wire, context = self._compression.compress(gradient)
         before, after = self._scales
@@ -134,14 +151,28 @@ class SingleExchange:
             postscale_factor=after,
             process_set=self._process_set,
         )
-        self._begun[index] = handle, context
+        self._begun[index] = functools.partial(synchronize, handle), context
+
+    def _wait_all(self) -> dict[int, tuple[torch.Tensor, Any]]:
+        """Leave no handle behind: all gradients are free again when the first failure is told."""
+        begun, self._begun = self._begun, {}
+        results = {}
+        first: HorovodInternalError | None = None
+        for index, (wait, context) in begun.items():
+            try:
+                results[index] = wait(), context
+            except HorovodInternalError as error:
+                first = first or error
+        if first is not None:
+            raise first
+        return results
 
     def _give(self, index: int, result: torch.Tensor) -> None:
         parameter = self._parameters[index]
         gradient = parameter.grad
-        if gradient is None or result.is_sparse or gradient.is_sparse:
+        if gradient is None or gradient.is_sparse:
             parameter.grad = result
-        elif result is not gradient:
+        elif result.data_ptr() != gradient.data_ptr():
             with torch.no_grad():
                 gradient.copy_(result)
 

@@ -256,7 +256,7 @@ class _Numbers:
     def __init__(self) -> None:
         self._world: weakref.ref[runtime.Runtime] | None = None
         self._by_layer = weakref.WeakKeyDictionary[SyncBatchNorm, int]()
-        self._last = Counter[ProcessSet | None]()
+        self._last = Counter[ProcessSet]()
 
     def number_of(self, layer: SyncBatchNorm) -> int:
         world = runtime.current()
@@ -265,8 +265,9 @@ class _Numbers:
             self._by_layer.clear()
             self._last.clear()
         if layer not in self._by_layer:
-            self._last[layer.process_set] += 1
-            self._by_layer[layer] = self._last[layer.process_set]
+            process_set = layer.process_set or global_process_set
+            self._last[process_set] += 1
+            self._by_layer[layer] = self._last[process_set]
         return self._by_layer[layer]
 
 

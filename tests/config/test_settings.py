@@ -96,3 +96,10 @@ def test_a_thread_count_of_the_user_s_is_noticed(name):
 def test_the_algorithm_and_the_timeline_are_read():
     settings = read_settings({"RINGSYNC_ALGORITHM": "ring", "RINGSYNC_TIMELINE": "out"})
     assert (settings.algorithm, settings.timeline) == ("ring", "out")
+
+
+def test_horovod_s_timeline_is_one_unless_it_waits_for_the_script():
+    path, dynamic = {"HOROVOD_TIMELINE": "theirs"}, {"HOROVOD_TIMELINE": "DYNAMIC"}
+    assert read_settings(path).timeline == "theirs"
+    assert read_settings(path | {"RINGSYNC_TIMELINE": "ours"}).timeline == "ours"
+    assert read_settings(dynamic).timeline == ""

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ WHERE = "import horovod; print(horovod.__file__)\n"
 
 def alias_of(launcher, *words, env=None):
     # `python` is the one that runs the tests.
-    own = {"PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"}  # noqa: PTH120
+    own = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = launcher.run("-np", "1", "--horovod", *words, env=own | (env or {}))
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -72,8 +73,7 @@ def test_the_user_s_path_stays(launcher):
 
 
 def test_nothing_else_comes_with_the_name():
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(runner.__file__)))  # noqa: PTH120
-    found = {name for name in os.listdir(folder) if name != "__pycache__"}  # noqa: PTH208
+    found = {path.name for path in Path(runner.__file__).parents[2].iterdir()} - {"__pycache__"}
     assert found == {"__init__.py", "horovod"}
 
 

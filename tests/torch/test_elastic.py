@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ringsync.torch as hvd
-from ringsync.torch.elastic import HostUpdateResult, ObjectState, State
+from ringsync.torch.elastic import HostUpdateResult, ObjectState, State, StateHandler
 from ringsync.torch.errors import HostsUpdatedInterrupt
 
 
@@ -248,8 +248,13 @@ def test_other_errors_and_results_pass_through(ranks):
 
 @pytest.mark.parametrize("method", ["save", "restore", "sync"])
 def test_a_state_of_ones_own_says_what_it_lacks(method):
-    with pytest.raises(NotImplementedError, match=f"{method} is missing"):
-        getattr(State(lambda obj: obj, lambda: 0), method)()
+    class Mine(State):
+        pass
+
+    for lacking in (Mine(lambda obj: obj, lambda: 0), StateHandler(None)):
+        name = type(lacking).__name__
+        with pytest.raises(NotImplementedError, match=rf"{name}\.{method} is missing"):
+            getattr(lacking, method)()
 
 
 def test_older_news_than_what_was_acted_on_are_ignored():

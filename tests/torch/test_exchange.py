@@ -1,7 +1,6 @@
 """Gradients of every kind through the wrapped optimizer, and who takes part in a step."""
 
 import sys
-import warnings
 
 import cloudpickle
 import pytest
@@ -95,6 +94,23 @@ def test_sparse_and_bfloat16_gradients_travel(ranks):
     ranks(2, work)
 
 
+def test_sparse_gradients_travel_as_they_are_beside_compressed_ones(ranks):
+    def work():
+        hvd.init()
+        net = nn.Sequential(nn.Embedding(5, 2, sparse=True), nn.Linear(2, 1))
+        net, opt = make(
+            lambda p: torch.optim.SGD(p, lr=0.1), net=net, compression=hvd.Compression.fp16
+        )
+        net(torch.tensor([hvd.rank(), 3])).sum().backward()
+        opt.step()
+        dense = net[0].weight.grad.to_dense()
+        assert dense.count_nonzero(1).tolist() == [2, 2, 0, 2, 0]
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
 def test_adasum_moves_all_ranks_alike(ranks):
     def work():
         hvd.init()
@@ -108,6 +124,8 @@ def test_adasum_moves_all_ranks_alike(ranks):
         assert torch.equal(same[0], same[1])
         with pytest.raises(AssertionError, match="Adasum"), opt.skip_synchronize():
             pass
+        net.requires_grad_(False)  # nothing is left to move
+        opt.step()
 
     ranks(2, work)
 
@@ -153,12 +171,44 @@ def test_process_sets_train_by_themselves(ranks):
     assert not torch.equal(first, second)
 
 
-def test_unlike_models_are_an_error_on_all_ranks(ranks):
+@pytest.mark.parametrize("form", ["none", "fp16", "bf16"])
+def test_a_rank_that_has_joined_adds_zeros_to_gradients_of_every_form(ranks, form):
     def work():
         hvd.init()
-        net, _opt = make(net=nn.Linear(2, 1 + hvd.rank()))
-        with pytest.raises(hvd.HorovodInternalError, match=r"'weight' \(2, 2\)"):
+        compression = getattr(hvd.Compression, form)
+        net, opt = make(net=nn.Linear(2, 1), compression=compression)
+        for _ in range(3 if hvd.rank() == 0 else 1):
+            opt.zero_grad()
             net(torch.ones(1, 2)).sum().backward()
+            opt.step()
+        hvd.join()
+        return net.weight.grad.tolist()
+
+    assert ranks(2, work) == [[[0.5, 0.5]], [[1.0, 1.0]]]
+
+
+def test_parameters_frozen_at_first_are_exchanged_once_they_are_not(ranks):
+    def work():
+        hvd.init()
+        for op in (hvd.Average, hvd.Sum):
+            for has_told_the_optimizer in (True, False):
+                net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
+                net[0].requires_grad_(False)
+                net, opt = make(net=net, op=op)
+                loss_of(net, *shares()[0]).backward()
+                opt.step()
+                net.requires_grad_(True)
+                for _ in range(2):
+                    (opt if has_told_the_optimizer else net).zero_grad()
+                    (x, y), _ = shares()
+                    own = torch.autograd.grad(loss_of(net, x, y), list(net.parameters()))
+                    expected = [hvd.allreduce(g, op=op) for g in own]
+                    loss_of(net, x, y).backward()
+                    opt.synchronize()
+                    opt.synchronize()
+                    with opt.skip_synchronize():
+                        opt.step()
+                    torch.testing.assert_close([p.grad for p in net.parameters()], expected)
 
     ranks(2, work)
 
@@ -187,9 +237,12 @@ def test_arguments_are_checked_as_horovod_does(ranks):
             ({"named_parameters": [w, b]}, "sequence of tuples"),
             ({"named_parameters": [("a", w), ("a", b)]}, "must be unique. Found duplicates: a"),
             ({"named_parameters": [("a", w)]}, "were not named"),
+            ({"named_parameters": iter([])}, "were not named"),  # has been used up before
             ({"backward_passes_per_step": 0}, "must be > 0"),
             ({"gradient_predivide_factor": 2.0, "op": hvd.Sum}, "not supported with op"),
             ({"groups": -1}, "non-negative integer"),
+            ({"groups": "abc"}, r"must consist of torch\.Tensor"),
+            ({"groups": ([w], [w])}, "only appear once"),
             ({"groups": [[1]]}, r"must consist of torch\.Tensor"),
             ({"groups": [[w], [w]]}, "only appear once"),
         ):
@@ -199,19 +252,3 @@ def test_arguments_are_checked_as_horovod_does(ranks):
             hvd.DistributedOptimizer(plain, num_groups=1)
 
     ranks(1, work)
-
-
-def test_unlike_values_at_the_first_step_are_a_warning_on_the_first_rank(ranks):
-    def work():
-        hvd.init()
-        net, _opt = make(net=nn.Linear(2, 1))
-        with torch.no_grad():
-            net.bias += hvd.rank()
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always")
-            net(torch.ones(1, 2)).sum().backward()
-        return [str(one.message) for one in seen]
-
-    first, second = ranks(2, work)
-    assert "'bias': its values at the first step differ between rank 1 and rank 0" in first[0]
-    assert second == []

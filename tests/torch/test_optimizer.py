@@ -1,5 +1,8 @@
 """The wrapped optimizer: whatever a script does with a plain one, and all ranks' gradients."""
 
+import copy
+import functools
+import pickle
 import sys
 import warnings
 
@@ -107,8 +110,7 @@ def test_clipping_between_synchronize_and_step_sees_everybodys_gradients(ranks):
 def test_closures_are_exchanged_each_time(ranks):
     def work():
         hvd.init()
-        kind = lambda p: torch.optim.LBFGS(p, lr=0.1, max_iter=4)  # noqa: E731
-        net, opt = make(kind)
+        net, opt = make(functools.partial(torch.optim.LBFGS, lr=0.1, max_iter=4))
         (x, y), (xs, ys) = shares()
 
         def closure():
@@ -183,3 +185,35 @@ def test_a_backward_too_many_is_an_error_unless_gradients_were_dropped(ranks):
         opt.zero_grad()
 
     ranks(2, work)
+
+
+def test_torch_s_step_hooks_run_once_a_step_also_after_a_state_was_loaded(ranks):
+    def work():
+        hvd.init()
+        for op in (hvd.Average, hvd.Adasum):
+            net, opt = make(op=op)
+            told = []
+            opt.register_step_post_hook(lambda *_, told=told: told.append("step"))
+            for _ in range(2):
+                opt.zero_grad()
+                loss_of(net, *shares()[0]).backward()
+                opt.step()
+                opt.load_state_dict(opt.state_dict())
+            assert told == ["step"] * 2
+
+    ranks(2, work)
+
+
+def test_a_wrapped_optimizer_cannot_be_copied_pickled_or_wrapped_again(ranks):
+    def work():
+        hvd.init()
+        net, opt = make()
+        for take in (copy.deepcopy, copy.copy, pickle.dumps):
+            with pytest.raises(TypeError, match=r"SGD is wrapped.*Copy or save its state_dict\(\)"):
+                take(opt)
+        with pytest.raises(ValueError, match="this SGD is wrapped already"):
+            hvd.DistributedOptimizer(opt)
+        copy.deepcopy(opt.state_dict())
+        copy.deepcopy(net)
+
+    ranks(1, work)

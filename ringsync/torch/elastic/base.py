@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any
 
+from ringsync.torch.elastic.restorable import Restorable
 from ringsync.torch.errors import HostsUpdatedInterrupt
 
 
@@ -20,7 +21,7 @@ class HostUpdateResult(IntFlag):
     mixed = removed | added
 
 
-class State:
+class State(Restorable):
     """What `run` keeps; a subclass says what it consists of."""
 
     def __init__(self, bcast_object: Callable[[Any], Any], get_rank: Callable[[], int]) -> None:
@@ -89,33 +90,6 @@ class State:
         if last > before:
             # Those that stay are equal already when none has come.
             raise HostsUpdatedInterrupt(changes == HostUpdateResult.removed)
-
-    def save(self) -> None:
-        """Keep the present state in memory.
-
-        Raises:
-            NotImplementedError: The subclass lacks it.
-        """
-        raise NotImplementedError("[State] save is missing. Define it in the subclass.")
-
-    def restore(self) -> None:
-        """Go back to what was saved last.
-
-        Raises:
-            NotImplementedError: The subclass lacks it.
-        """
-        raise NotImplementedError("[State] restore is missing. Define it in the subclass.")
-
-    def sync(self) -> None:
-        """Give every rank the state of rank 0, and keep it.
-
-        Raises:
-            NotImplementedError: The subclass lacks it.
-        """
-        raise NotImplementedError("[State] sync is missing. Define it in the subclass.")
-
-    def reset(self) -> None:
-        """Adapt to a new world; there is nothing to adapt unless a subclass says so."""
 
 
 class ObjectState(State):

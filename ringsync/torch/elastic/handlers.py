@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from ringsync.torch.elastic.restorable import Restorable
 from ringsync.torch.elastic.sampler import ElasticSampler
 from ringsync.torch.functions import (
     broadcast_object,
@@ -18,7 +19,7 @@ from ringsync.torch.functions import (
 )
 
 
-class StateHandler:
+class StateHandler(Restorable):
     """Saves, restores and exchanges one value of a state; a subclass says how."""
 
     def __init__(self, value: Any) -> None:
@@ -29,30 +30,6 @@ class StateHandler:
         """
         self.value = value
 
-    def save(self) -> None:
-        """Keep the value's present state.
-
-        Raises:
-            NotImplementedError: The subclass lacks it.
-        """
-        raise NotImplementedError("[StateHandler] save is missing. Define it in the subclass.")
-
-    def restore(self) -> None:
-        """Go back to what was saved last.
-
-        Raises:
-            NotImplementedError: The subclass lacks it.
-        """
-        raise NotImplementedError("[StateHandler] restore is missing. Define it in the subclass.")
-
-    def sync(self) -> None:
-        """Give every rank the state of rank 0's value.
-
-        Raises:
-            NotImplementedError: The subclass lacks it.
-        """
-        raise NotImplementedError("[StateHandler] sync is missing. Define it in the subclass.")
-
     def set_value(self, value: Any) -> None:
         """Handle another value from now on, and save it.
 
@@ -61,9 +38,6 @@ class StateHandler:
         """
         self.value = value
         self.save()
-
-    def reset(self) -> None:
-        """Adapt the value to a new world; most have nothing to adapt."""
 
 
 class _StateDictHandler(StateHandler):
@@ -80,36 +54,32 @@ class _StateDictHandler(StateHandler):
         # A copy: optimizers keep the very tensors that they load, and would go on to write them.
         self.value.load_state_dict(copy.deepcopy(self._saved))
 
-    def sync(self) -> None:
-        self.exchange()
-        self.save()
-
-    def exchange(self) -> None:
-        raise NotImplementedError
-
 
 class ModelStateHandler(_StateDictHandler):
     """Handles a module: its parameters and buffers."""
 
-    def exchange(self) -> None:
-        """Overwrite every rank's tensors with rank 0's."""
+    def sync(self) -> None:
+        """Overwrite every rank's tensors with rank 0's, and keep them."""
         broadcast_parameters(self.value.state_dict(), root_rank=0)
+        self.save()
 
 
 class OptimizerStateHandler(_StateDictHandler):
     """Handles an optimizer: its state and options."""
 
-    def exchange(self) -> None:
-        """Give every rank the state and options of rank 0."""
+    def sync(self) -> None:
+        """Give every rank the state and options of rank 0, and keep them."""
         broadcast_optimizer_state(self.value, root_rank=0)
+        self.save()
 
 
 class SamplerStateHandler(_StateDictHandler):
     """Handles an `ElasticSampler`: how much of the epoch is done."""
 
-    def exchange(self) -> None:
-        """Give every rank the place of rank 0, and deal out what is left."""
+    def sync(self) -> None:
+        """Give every rank the place of rank 0, deal out what is left, and keep the place."""
         self.value.load_state_dict(broadcast_object(self.value.state_dict()))
+        self.save()
 
     def reset(self) -> None:
         """Deal out what is left among the ranks of the new world."""

@@ -1,0 +1,262 @@
+"""A wrapped optimizer whose gradients are exchanged while they are computed.
+
+Hooks tell when a gradient is final; what is exchanged, and how, is the exchange's matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from ringsync.torch.basics import size
+from ringsync.torch.errors import HorovodInternalError
+from ringsync.torch.exchange import Exchange, Terms
+from ringsync.torch.wrapped_optimizer import WrappedOptimizer
+
+
+class ExchangingOptimizer(WrappedOptimizer):
+    """Exchanges gradients; `step` uses those of all ranks."""
+
+    # Horovod's names, on which scripts rely.
+    _allreduce_delay: dict[torch.Tensor, int]
+    _requires_update: set[torch.Tensor]
+    _handles: dict[torch.Tensor, None]  # what is final and has not been synchronized
+    _synchronized: bool
+    _should_synchronize: bool
+
+    def attach(
+        self, names: dict[torch.Tensor, str], terms: Terms, backward_passes_per_step: int
+    ) -> None:
+        """Watch the parameters. Once.
+
+        Args:
+            names: As for `WrappedOptimizer`.
+            terms: Likewise.
+            backward_passes_per_step: Likewise.
+        """
+        super().attach(names, terms, backward_passes_per_step)
+        self._handles = {}
+        self._synchronized = False
+        self._should_synchronize = True
+        self._is_told_of_end = False
+        self._failure: Exception | None = None
+        self._hooks: list[Any] = []
+        self._watch()
+
+    def _watch(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        self._exchange: Exchange | None = None
+        self._is_exchanged = False
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        self._allreduce_delay = dict.fromkeys(parameters, self.backward_passes_per_step)
+        self._requires_update = set()
+        self._frozen: list[torch.Tensor] = []
+        if size() == 1 or not self.process_set.included():
+            return
+        watched = [p for p in parameters if p.requires_grad]
+        self._frozen = [p for p in parameters if not p.requires_grad]
+        self._exchange = self._exchange_of(watched)
+        self._requires_update = set(watched)
+        for index, parameter in enumerate(watched):
+            self._hooks.append(
+                parameter.register_post_accumulate_grad_hook(self._hook_of(self._exchange, index))
+            )
+
+    def _exchange_of(self, parameters: list[torch.Tensor]) -> Exchange:
+        return Exchange(parameters, [self._parameter_names[p] for p in parameters], self._terms)
+
+    def _unfrozen(self) -> list[torch.Tensor]:
+        """Parameters that need a gradient by now and are not watched."""
+        return [parameter for parameter in self._frozen if parameter.requires_grad]
+
+    def _hook_of(self, exchange: Exchange, index: int) -> Callable[[torch.Tensor], None]:
+        final = functools.partial(exchange.final, index)
+
+        def on_accumulated(parameter: torch.Tensor) -> None:
+            if self._failure is not None or (
+                self._is_exchanged and (self._synchronized or exchange.is_dropped(index))
+            ):
+                self._begin_step()
+            if self._allreduce_delay[parameter] <= 0:
+                raise AssertionError(
+                    "Gradients were computed more than backward_passes_per_step times before call "
+                    "to step(). Increase backward_passes_per_step to accumulate gradients locally."
+                )
+            self._allreduce_delay[parameter] -= 1
+            if self._allreduce_delay[parameter]:
+                return
+            self._handles[parameter] = None
+            self._attempt(final)
+            if not self._is_told_of_end:
+                self._is_told_of_end = True
+                torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)
+
+        return on_accumulated
+
+    def _backward_ended(self) -> None:
+        self._is_told_of_end = False
+        # Else another backward may bring the rest, or step() does without.
+        if all(p in self._handles for p in self._requires_update if p.requires_grad):
+            self._finish()
+
+    def _attempt(self, exchange_some: Callable[[], None]) -> None:
+        try:
+            exchange_some()
+        except Exception as error:
+            # Gradients are unspecified from here on, until they are dropped or computed anew.
+            self._failure = error
+            raise
+
+    def _finish(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._exchange is not None and not self._is_exchanged:
+            self._attempt(self._exchange.finish)
+            self._is_exchanged = True
+        self._handles.clear()
+
+    def _begin_step(self) -> None:
+        self._handles.clear()
+        self._synchronized = self._is_exchanged = self._is_told_of_end = False
+        self._allreduce_delay = dict.fromkeys(self._allreduce_delay, self.backward_passes_per_step)
+        failure, self._failure = self._failure, None
+        if self._exchange is not None:
+            try:
+                self._exchange.reset()
+            except HorovodInternalError:
+                if failure is None:  # else it has been told, and a state can still be restored
+                    raise
+
+    def set_backward_passes_per_step(self, passes: int) -> None:
+        """Choose how many backward passes are exchanged at once.
+
+        Args:
+            passes: From the next step on.
+        """
+        self.backward_passes_per_step = passes
+        self._allreduce_delay = dict.fromkeys(self._allreduce_delay, passes)
+
+    def synchronize(self) -> None:
+        """Exchange what no backward has, and wait: gradients are then those of all ranks.
+
+        Raises:
+            HorovodInternalError: Ranks disagree, one died, or time was up; also if that came to
+                light in backward.
+        """
+        self._finish()
+        unfrozen = self._unfrozen()
+        if unfrozen and not self._synchronized:
+            self._attempt(self._exchange_of(unfrozen).finish)
+        self._synchronized = True
+
+    @contextlib.contextmanager
+    def skip_synchronize(self) -> Iterator[None]:
+        """Let `step` in here take the gradients as they are, after `synchronize`.
+
+        Example:
+            >>> optimizer.synchronize()
+            >>> torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            >>> with optimizer.skip_synchronize():
+            ...     optimizer.step()
+        """
+        self._should_synchronize = False
+        try:
+            yield
+        finally:
+            self._should_synchronize = True
+
+    def step(self, closure: Callable[[], Any] | None = None, **how: Any) -> Any:
+        """Update every parameter with the gradients of all ranks.
+
+        Args:
+            closure: Computes the loss and its gradients anew; they are exchanged each time.
+            how: What else the optimizer takes.
+
+        Returns:
+            The loss, if there is a closure.
+
+        Raises:
+            HorovodInternalError: Ranks disagree, one died, or time was up.
+        """
+        if not self._should_synchronize:
+            loss = super().step(closure, **how)
+        elif closure is None:
+            if self._synchronized:
+                warnings.warn(
+                    "optimizer.step() called without optimizer.skip_synchronize() context after "
+                    "optimizer.synchronize(). The gradients are exchanged once all the same.",
+                    stacklevel=2,
+                )
+            self.synchronize()
+            loss = super().step(**how)
+        else:
+            loss = super().step(self._exchanging(closure), **how)
+        self._begin_step()
+        self._watch_unfrozen()
+        return loss
+
+    def _watch_unfrozen(self) -> None:
+        if self._unfrozen():
+            self._watch()
+
+    def _exchanging(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        def compute() -> Any:
+            with torch.enable_grad():
+                loss = closure()
+            self.synchronize()
+            return loss
+
+        return compute
+
+    def zero_grad(self, *how: Any, **named: Any) -> None:
+        """Forget all gradients.
+
+        Args:
+            how: As the optimizer takes it.
+            named: Likewise: `set_to_none`.
+
+        Raises:
+            AssertionError: Gradients are on their way.
+        """
+        if self._handles and self._failure is None:
+            raise AssertionError(
+                "optimizer.zero_grad() was called after loss.backward() but before "
+                "optimizer.step() or optimizer.synchronize(). This is prohibited as it can cause "
+                "a race condition."
+            )
+        if self._is_exchanged or self._failure is not None:
+            self._begin_step()
+        self._watch_unfrozen()
+        super().zero_grad(*how, **named)
+
+    def load_state_dict(self, *state: Any, **named: Any) -> None:
+        """Restore a state; the step under way is forgotten.
+
+        Args:
+            state: What `state_dict` returned.
+            named: Likewise.
+        """
+        self._begin_step()
+        super().load_state_dict(*state, **named)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters; every rank does. Their gradients are exchanged from the next step on.
+
+        Args:
+            param_group: As torch takes it.
+        """
+        super().add_param_group(param_group)
+        if "_parameter_names" not in self.__dict__:
+            return
+        for i, parameter in enumerate(self.param_groups[-1]["params"]):
+            name = f"allreduce.noname.{len(self.param_groups) - 1}.{i}"
+            self._parameter_names.setdefault(parameter, name)
+        self._begin_step()
+        self._watch()
