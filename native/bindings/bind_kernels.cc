@@ -59,6 +59,20 @@ std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<
   return results;
 }
 
+void copy(nb::handle to, nb::handle from, const std::string& kernel) {
+  const ArrayView target = view_of(to, Access::kWrite);
+  const ArrayView source = view_of(from, Access::kRead);
+  if (target.dtype != source.dtype || target.bytes.size() != source.bytes.size()) {
+    throw ConfigError("[kernel] " + std::to_string(source.bytes.size()) +
+                      " bytes cannot be copied to an array of " +
+                      std::to_string(target.bytes.size()) +
+                      ", or dtypes differ. Give arrays alike.");
+  }
+  const Kernel chosen = kernel.empty() ? runnable_kernels().front() : kernel_named(kernel);
+  const GilRelease release;
+  copy_past_caches(chosen, target.bytes, source.bytes);
+}
+
 }  // namespace
 
 void bind_kernels(nb::module_& module) {
@@ -66,6 +80,8 @@ void bind_kernels(nb::module_& module) {
   module.def("reduce_with", &reduce_with, "kernel"_a, "inputs"_a, "op"_a, "factor"_a = 1.0,
              "divisor"_a = 1, "destinations"_a = 1,
              "Bytes of equal results of one reduction, written over copies of the first inputs.");
+  module.def("copy_past_caches", &copy, "to"_a, "source"_a, "kernel"_a = "",
+             "Copy an array to another of its length and dtype, which nobody looks at soon.");
 }
 
 }  // namespace ringsync

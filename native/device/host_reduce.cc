@@ -59,4 +59,11 @@ void reduce(const Kernel& kernel, Dtype dtype, const Reduction& reduction,
   }
 }
 
+void copy_past_caches(const Kernel& kernel, MutableByteSpan to, ByteSpan from) {
+  const size_t misplaced = reinterpret_cast<uintptr_t>(to.data()) % kCacheLineBytes;
+  const size_t head = std::min(from.size(), misplaced == 0 ? 0 : kCacheLineBytes - misplaced);
+  if (head > 0) std::memcpy(to.data(), from.data(), head);
+  kernel.stream(to.data() + head, from.data() + head, from.size() - head);
+}
+
 }  // namespace ringsync

@@ -1,6 +1,7 @@
 #pragma once
 
-// Reductions of host memory. Which ranks take part and in which order is decided by schedules.
+// Reductions and copies of host memory. Which ranks take part and in which order is decided by
+// schedules.
 
 #include <span>
 
@@ -25,5 +26,8 @@ void reduce(Dtype dtype, const Reduction& reduction, std::span<const MutableByte
 /// As above with a kernel that the caller has chosen.
 void reduce(const Kernel& kernel, Dtype dtype, const Reduction& reduction,
             std::span<const MutableByteSpan> destinations, std::span<const ByteSpan> sources);
+
+/// Copies past the caches to where nobody looks soon; spans of equal length that do not overlap.
+void copy_past_caches(const Kernel& kernel, MutableByteSpan to, ByteSpan from);
 
 }  // namespace ringsync

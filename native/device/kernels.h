@@ -13,6 +13,7 @@ namespace ringsync {
 struct Kernel {
   std::string_view name;
   Loops (*loops)(Dtype dtype, ReduceOp op) = nullptr;
+  StreamCopy stream = nullptr;
 };
 
 /// Those that this processor runs, the widest first and `plain` last.

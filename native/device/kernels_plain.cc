@@ -2,6 +2,6 @@
 
 namespace ringsync {
 
-std::vector<Kernel> runnable_kernels() { return {{"plain", &plain_loops}}; }
+std::vector<Kernel> runnable_kernels() { return {{"plain", &plain_loops, &plain_stream}}; }
 
 }  // namespace ringsync

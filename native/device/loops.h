@@ -30,10 +30,17 @@ struct Loops {
                 const Reduction& reduction) = nullptr;
 };
 
+/// Copies `bytes` to a place that is a multiple of a cache line. It passes the caches by, which
+/// else would first read what is overwritten; other threads see it when this returns.
+using StreamCopy = void (*)(void* to, const void* from, size_t bytes);
+
 /// Equal source text, compiled for processors with and without wide vectors. Where a kernel is not
 /// built, its function is not there.
 Loops plain_loops(Dtype dtype, ReduceOp op);
 Loops avx2_loops(Dtype dtype, ReduceOp op);
 Loops avx512_loops(Dtype dtype, ReduceOp op);
+void plain_stream(void* to, const void* from, size_t bytes);
+void avx2_stream(void* to, const void* from, size_t bytes);
+void avx512_stream(void* to, const void* from, size_t bytes);
 
 }  // namespace ringsync

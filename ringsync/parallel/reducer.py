@@ -20,11 +20,15 @@ from ringsync.collectives import ReduceOp, allreduce_async_
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
+from ringsync.memory import copy_past_caches
 from ringsync.parallel.arena import Arena, Bucket, make_arena
 from ringsync.parallel.layout import TensorSpec, check_equal_start
 from ringsync.parallel.stats import ExchangeStats
 from ringsync.parallel.weights import exchange_share
 from ringsync.timeline import mark
+
+# Smaller gradients are still in the caches when the engine sums them.
+_STREAMED_BYTES = 256 * 1024
 
 
 class GradientSource(Protocol):
@@ -129,6 +133,7 @@ class GradientReducer:
         """
         if self._is_weighted or self._passes < self._accumulate_steps - 1:
             return
+        self._bring(index)  # while it is in the caches
         self._missing[self._bucket_of[index]].discard(index)
         while len(self._handles) < len(self._missing) and not self._missing[len(self._handles)]:
             self._submit(self._arena.buckets[len(self._handles)])
@@ -176,13 +181,15 @@ class GradientReducer:
         Raises:
             RingsyncError: The interrupted exchange cannot be ended; a rank died, for example.
         """
-        if self._handles and not self._is_exchanged:
-            self._exchange_rest(time.monotonic_ns())
-        self._passes = 0
-        self._handles = []
-        self._is_exchanged = False
-        self._missing = [set(bucket.members) for bucket in self._arena.buckets]
-        self._idle_since_ns = time.monotonic_ns()
+        try:
+            if self._handles and not self._is_exchanged:
+                self._exchange_rest(time.monotonic_ns())
+        finally:
+            self._passes = 0
+            self._handles = []
+            self._is_exchanged = False
+            self._missing = [set(bucket.members) for bucket in self._arena.buckets]
+            self._idle_since_ns = time.monotonic_ns()
 
     def take_stats(self) -> ExchangeStats:
         """Return what the exchanges since the last call cost.
@@ -214,27 +221,27 @@ class GradientReducer:
         mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
 
     def _gather(self, bucket: Bucket) -> None:
-        """Bring into the arena what lies elsewhere, and zero what is not there at all."""
-        start_ns = time.monotonic_ns()
-        packed_bytes = 0
+        """Have all gradients of a bucket in the arena, zero what is not there at all."""
         for position, index in enumerate(bucket.members):
             view = self._arena.views[index]
-            gradient = self._source.gradient(index) if self._share > 0 else None
-            bucket.presence[position] = gradient is not None
-            if gradient is view:
-                continue
-            packed_bytes += view.nbytes
-            if gradient is None:
+            bucket.presence[position] = is_there = self._share > 0 and self._bring(index)
+            if not is_there:
                 view.fill(0)
-            else:
-                np.copyto(view, gradient)
-            self._source.adopt(index, view)
-        if self._share not in {0.0, 1.0}:
-            for index in bucket.members:
-                view = self._arena.views[index]
+                self._source.adopt(index, view)
+            elif self._share != 1:
                 np.multiply(view, self._share, out=view)
-        if packed_bytes:
-            mark("pack", start_ns, None, bucket.name, packed_bytes)
+
+    def _bring(self, index: int) -> bool:
+        """Copy a gradient that lies elsewhere to the arena; tell whether there is one at all."""
+        view = self._arena.views[index]
+        gradient = self._source.gradient(index)
+        if gradient is None or gradient is view:
+            return gradient is not None
+        start_ns = time.monotonic_ns()
+        _copy(view, gradient)
+        self._source.adopt(index, view)
+        mark("pack", start_ns, None, self._arena.buckets[self._bucket_of[index]].name, view.nbytes)
+        return True
 
     def _exchange_rest(self, compute_end_ns: int) -> None:
         for bucket in self._arena.buckets[len(self._handles) :]:
@@ -250,3 +257,11 @@ class GradientReducer:
         for bucket in self._arena.buckets:
             for position in np.flatnonzero(bucket.presence == 0):
                 self._source.adopt(bucket.members[position], None)
+
+
+def _copy(view: Array, gradient: Array) -> None:
+    is_alike = gradient.flags.c_contiguous and gradient.dtype == view.dtype
+    if is_alike and view.nbytes >= _STREAMED_BYTES:
+        copy_past_caches(view, gradient)
+    else:
+        np.copyto(view, gradient)

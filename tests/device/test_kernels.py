@@ -96,3 +96,20 @@ def test_an_unknown_kernel_and_too_many_destinations_are_refused():
         _native.reduce_with("plain", [np.ones(3)], op=int(Op.SUM), destinations=2)
     with pytest.raises(ConfigError, match="input 1 differs"):
         _native.reduce_with("plain", [np.ones(3), np.ones(4)], op=int(Op.SUM))
+
+
+@given(kernel=kernels, dtype=dtypes, count=counts, start=st.integers(0, 70),
+       seed=st.integers(0, 999))  # fmt: skip
+def test_a_copy_past_the_caches_is_a_copy(kernel, dtype, count, start, seed):
+    (source,) = any_bits(seed, 1, count, dtype)
+    target = np.full(start + count + 1, 7, dtype)
+    place = target[start : start + count]
+    _native.copy_past_caches(as_native(place), as_native(source), kernel)
+    assert place.tobytes() == source.tobytes()
+    assert (target[:start] == 7).all()
+    assert target[start + count] == 7
+
+
+def test_a_copy_between_unlike_arrays_is_refused():
+    with pytest.raises(ConfigError, match=r"12 bytes cannot be copied to an array of 16"):
+        _native.copy_past_caches(np.zeros(4, np.float32), np.zeros(3, np.float32))

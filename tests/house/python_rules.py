@@ -33,6 +33,7 @@ DOORS = {
     "ringsync._native": (
         "ringsync.runtime",
         "ringsync.endings",
+        "ringsync.memory",
         "ringsync.trial",
         "ringsync.group",
         "ringsync.handle",

@@ -36,6 +36,34 @@ def test_training_is_that_of_one_process(ranks, set_to_none):
     ranks(3, work)
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_large_gradients_that_autograd_makes_anew_are_exchanged_and_put_in_their_place(ranks, kind):
+    def work():
+        hvd.init()
+        dtype = getattr(torch, kind)
+        net = nn.Sequential(nn.Linear(8, 3000), nn.Tanh(), nn.Linear(3000, 200)).to(dtype)
+        opt = torch.optim.SGD(net.parameters(), lr=0.1)
+        hvd.broadcast_parameters(net.state_dict(), root_rank=0)
+        opt = hvd.DistributedOptimizer(opt, net.named_parameters())
+        places = None
+        for step in range(4):
+            torch.manual_seed(step)
+            x, y = torch.randn(6, 8, dtype=dtype), torch.randn(6, 200, dtype=dtype)
+            loss = nn.functional.mse_loss(net(x), y)
+            whole = torch.autograd.grad(loss, list(net.parameters()))
+            opt.zero_grad(set_to_none=step != 2)
+            own = slice(hvd.rank(), None, hvd.size())
+            nn.functional.mse_loss(net(x[own]), y[own]).backward()
+            torch.testing.assert_close([p.grad for p in net.parameters()], list(whole))
+            now = [p.grad.data_ptr() for p in net.parameters()]
+            assert places in {None, tuple(now)}
+            places = tuple(now)
+            opt.step()
+
+    ranks(2, work)
+    ranks(3, work)
+
+
 def test_after_backward_gradients_are_everybodys_and_their_memory_is_shared(ranks):
     def work():
         hvd.init()
