@@ -1,7 +1,10 @@
-"""What every test of the tree shares: how far hypothesis searches, what a hang leaves behind."""
+"""What all tests share: how far hypothesis searches, who runs beside whom, what a hang leaves."""
 
+import contextlib
 import faulthandler
+import fcntl
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +24,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 # The time-out of pytest-timeout is a Python thread: a hang in native code that holds the GIL stops
 # it too. faulthandler's watchdog needs no GIL; it comes this much later and ends the run.
 GRACE_S = 15.0
+# In a worker pytest-timeout has no terminal to show stacks on, so there the watchdog comes first.
+HASTE_S = 1.0
+
+# Tests wait for processes half of their time; more than two at once would share two cores.
+WORKERS = 2
 
 _TERMINAL = pytest.StashKey[int]()
 
@@ -30,16 +38,58 @@ def pytest_configure(config):
     config.stash[_TERMINAL] = os.dup(2)
 
 
+def pytest_xdist_auto_num_workers(config):
+    # Parts of the tree end before workers have started, and are what people debug.
+    here = Path(__file__).parent
+    chosen = (Path(config.invocation_params.dir, argument) for argument in config.args)
+    return WORKERS if any(here.is_relative_to(path.resolve()) for path in chosen) else 0
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
+    with _turn(item):
+        return (yield from _watched(item))
+
+
+def _watched(item):
     limit_s = _limit_s(item)
     if limit_s > 0:
         terminal = item.config.stash[_TERMINAL]
-        faulthandler.dump_traceback_later(limit_s + GRACE_S, exit=True, file=terminal)
+        limit_s += -HASTE_S if _is_worker(item.config) else GRACE_S
+        faulthandler.dump_traceback_later(limit_s, exit=True, file=terminal)
     try:
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+@contextlib.contextmanager
+def _turn(item):
+    """Holds `item` back until it may run; one that is to be alone waits for no later ones."""
+    if not _is_worker(item.config):
+        yield
+        return
+    here = Path(__file__)
+    is_alone = item.get_closest_marker("alone") is not None
+    with contextlib.ExitStack() as held:
+        with _locked(here.parent, fcntl.LOCK_EX):
+            held.enter_context(_locked(here, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path, how):
+    file = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(file, how)
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)  # closing would not: forked children have it open too
+        os.close(file)
+
+
+def _is_worker(config):
+    return hasattr(config, "workerinput")
 
 
 def _limit_s(item):

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "RINGSYNC_TEST_MARK"
-DEADLINE_S = 60.0
+DEADLINE_S = 100.0
 
 
 class Benches:

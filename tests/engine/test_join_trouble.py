@@ -116,6 +116,7 @@ def test_ranks_that_have_joined_send_and_receive(transport):
         assert ranks.each(work) == [(1, [1.0] * 3)] * 2
 
 
+@pytest.mark.alone
 @both
 def test_time_counts_from_the_last_operation_in_which_a_rank_took_part(transport):
     with world(2, transport) as ranks:

@@ -75,6 +75,7 @@ def test_whoever_comes_too_late_is_told_who_gave_up(transport):
         assert "gave up waiting for ranks {1}" in caught.value.cause
 
 
+@pytest.mark.alone
 def test_the_time_of_an_operation_counts_from_its_call_also_behind_another():
     with world(2) as ranks:
         arrays = [np.ones(3), np.ones(3)]

@@ -10,6 +10,9 @@ from ringsync.errors import StallError, TimedOutError
 
 from ..ranks import DEADLINE_S, Collective, finish, until, world
 
+# Errors tell how long it took.
+pytestmark = pytest.mark.alone
+
 SUM, SEND = Collective.ALLREDUCE, Collective.SEND
 
 

@@ -60,6 +60,7 @@ def test_the_exit_code_is_that_of_the_first_failing_rank(launcher, failure, code
     assert done.returncode == code
 
 
+@pytest.mark.alone
 def test_a_rank_that_exits_7_ends_the_job_within_two_seconds_with_all_output_kept(launcher):
     script = launcher.script(
         """
@@ -120,6 +121,7 @@ def test_last_words_are_five_lines_that_name_rank_end_and_logs(launcher):
     assert lines[4].endswith("logs/rank.01/")
 
 
+@pytest.mark.alone
 def test_ranks_that_ignore_sigterm_are_gone_within_five_seconds(launcher):
     script = launcher.script(STUBBORN_OTHERS.format(failure="sys.exit(7)"))
     started_s = time.monotonic()

@@ -1,10 +1,15 @@
 """Runs a training script on several ranks and hands back what each rank saved."""
 
+import json
 import os
+import select
+import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,34 +43,68 @@ class Ran:
     ranks: list[dict[str, np.ndarray]]
 
 
+class Forked:
+    """The program in forked.py, started when the first job comes."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen | None = None
+
+    def run(self, job: dict[str, object]) -> int:
+        """The exit code of the rank that failed first; a job that hangs ends with the deadline."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, Path(__file__).with_name("forked.py")],
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # what ends it ends the ranks as well
+                text=True,
+            )
+        print(json.dumps(job), file=self._process.stdin, flush=True)
+        if not select.select([self._process.stdout], [], [], DEADLINE_S)[0]:
+            self.close()
+            output = Path(str(job["output"])).read_text()
+            raise AssertionError(f"the ranks still run after {DEADLINE_S} s: {output}")
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def forked():
+    made = Forked()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def on_ranks(tmp_path):
-    """`on_ranks(np, script)` runs `script` under the launcher; one result per rank that saved."""
+def meeting_place():
+    # pytest's own directories have paths too long for the sockets that ranks meet at.
+    with tempfile.TemporaryDirectory(prefix="rs-") as temporary:
+        yield temporary
+
+
+@pytest.fixture
+def on_ranks(forked, meeting_place, tmp_path):
+    """`on_ranks(np, script)` runs `script` on ranks of its own; one result per rank that saved."""
     runs = []
 
     def run(size, script, **variables):
         runs.append(size)
         results = tmp_path / f"run.{len(runs)}"
         results.mkdir()
-        path = results / "script.py"
+        path, output = results / "script.py", results / "output"
         path.write_text(PREAMBLE + textwrap.dedent(script))
-        done = subprocess.run(
-            [sys.executable, "-m", "ringsync.launch", "-np", str(size), str(path)],
-            env={
-                **os.environ,
-                "RESULTS": str(results),
-                "OMP_NUM_THREADS": "1",
-                "TMPDIR": str(tmp_path),
-                **variables,
-            },
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
+        places = {"RESULTS": str(results), "TMPDIR": meeting_place}
+        job = {"script": str(path), "size": size, "output": str(output)}
+        code = forked.run(job | {"environment": places | variables})
         files = [results / f"rank.{rank}.npz" for rank in range(size)]
         ranks = [dict(np.load(file)) for file in files if file.exists()]
-        return Ran(done.returncode, done.stdout + done.stderr, ranks)
+        return Ran(code, output.read_text(), ranks)
 
     return run
 

@@ -65,7 +65,7 @@ except errors.MismatchError as error:
 def test_a_second_backward_before_step_says_what_to_do(on_ranks):
     body = "loss_of(0).backward()\nloss_of(0).backward()\n"
     ran = on_ranks(2, toy(body))
-    assert ran.code == 78
+    assert ran.code == 1  # under ringsyncrun 78, as tests/launch claims of every ConfigError
     assert "backward ran 2 times before step(); accumulate_steps=1" in ran.output
 
 

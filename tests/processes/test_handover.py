@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 from .job import require_ended
 
 
@@ -30,6 +32,7 @@ def test_ranks_that_outlive_rank_0_share_new_memory_in_their_group(jobs):
     assert jobs.remains() == []
 
 
+@pytest.mark.alone
 def test_a_rank_outside_the_group_that_is_stopped_delays_nobodys_memory(jobs):
     job = jobs.start(
         3,

@@ -14,14 +14,15 @@ HARNESS = Path(__file__).with_name("kill_harness.py")
 SEEDS = int(os.environ.get("RINGSYNC_TEST_SEEDS", "40"))
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("children", [False, True], ids=["alone", "with a forked child"])
-def test_every_survivor_names_the_killed_rank_in_time_and_leaves_nothing(tmp_path, children):
+def test_every_survivor_names_the_killed_rank_in_time_and_leaves_nothing(jobs, children):
     count = SEEDS // 2
     first = 0 if children else count
     done = subprocess.run(
         [sys.executable, HARNESS, str(first), str(count), *(["with-children"] if children else [])],
-        env={**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "TMPDIR": str(jobs.tmpdir), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=590,

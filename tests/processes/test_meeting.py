@@ -223,6 +223,7 @@ def test_registered_arrays_by_the_hundred_fit_into_the_usual_limit_of_descriptor
     require_ended(ended)
 
 
+@pytest.mark.alone
 def test_an_idle_engine_sleeps(jobs):
     ended = jobs.run(
         2,

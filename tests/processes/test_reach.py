@@ -164,6 +164,7 @@ def test_the_trial_writes_back_what_lies_in_memory_that_nobody_shares(jobs):
     assert ended[1].said == ["changes False", "shared False"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "call", ["rs.allreduce_(array, op=rs.Sum)", "rs.grouped_allreduce_([array, np.ones(3)])"]
 )

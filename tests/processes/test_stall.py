@@ -17,6 +17,7 @@ print(result.tolist())
 """
 
 
+@pytest.mark.alone
 def test_a_stopped_rank_is_named_and_ends_the_others_with_code_75(jobs):
     job = jobs.start(
         3,
