@@ -26,6 +26,21 @@ _TUNING = (
     "RINGSYNC_TIMELINE",
 )
 
+# What stands for one of these in job scripts that were written for Horovod.
+_ALIASES = (
+    "HOROVOD_STALL_CHECK_TIME_SECONDS",
+    "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS",
+    "HOROVOD_START_TIMEOUT",
+    "HOROVOD_FUSION_THRESHOLD",
+    "HOROVOD_TIMELINE",
+)
+# No variable of Horovod's that means nothing here is as near as this to one that does; one wrong
+# letter leaves the shortest of them nearer.
+_NEAR_ALIAS = 0.87
+
+# Those that some collective has a choice of; the native core has others, which it takes by itself.
+_ALGORITHMS = ("direct", "ring", "halving_doubling", "tree")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -86,7 +101,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         The settings; defaults where nothing is set.
 
     Raises:
-        ConfigError: A value is no number, or not above zero.
+        ConfigError: A value is no number, or not above zero, or there is no such algorithm.
     """
     variables = os.environ if environ is None else environ
     bucket_mib = _number(variables, "RINGSYNC_BUCKET_MIB", 0.0, "MiB as a plain number, like 8")
@@ -111,7 +126,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         ),
         start_timeout_s=start_timeout_s,
         bucket_mib=bucket_mib,
-        algorithm=variables.get("RINGSYNC_ALGORITHM", ""),
+        algorithm=_algorithm(variables),
         timeline=variables.get("RINGSYNC_TIMELINE", "") or _timeline_of_horovod(variables),
         has_thread_count=any(
             variables.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -141,6 +156,16 @@ def _fusion_threshold_mib(variables: Mapping[str, str]) -> float:
         return 2**-20
     threshold_bytes = _number(variables, "HOROVOD_FUSION_THRESHOLD", 0.0, "a number of bytes")
     return threshold_bytes / 2**20 or _DEFAULTS.bucket_mib
+
+def _algorithm(variables: Mapping[str, str]) -> str:
+    name = variables.get("RINGSYNC_ALGORITHM", "")
+    if name and name not in _ALGORITHMS:
+        raise ConfigError(
+            f"[config] RINGSYNC_ALGORITHM={name!r} is none to choose; one of "
+            f"{', '.join(_ALGORITHMS)} is expected. Correct it, or leave it empty for the cheapest."
+        )
+    return name
+
 
 
 def _timeline_of_horovod(variables: Mapping[str, str]) -> str:

@@ -83,7 +83,7 @@ def test_ringsync_s_own_names_come_first():
     ],
 )
 def test_a_name_that_is_nearly_right_is_noticed(name, near):
-    right = dict.fromkeys([*NUMBERS, *VARIABLES, "RINGSYNC_ALGORITHM", "RINGSYNC_TIMELINE"], "1")
+    right = dict.fromkeys([*NUMBERS, *VARIABLES, "RINGSYNC_TIMELINE"], "1")
     assert read_settings(right | {name: "1"}).misspelt == (((name, near),) if near else ())
 
 
@@ -103,3 +103,18 @@ def test_horovod_s_timeline_is_one_unless_it_waits_for_the_script():
     assert read_settings(path).timeline == "theirs"
     assert read_settings(path | {"RINGSYNC_TIMELINE": "ours"}).timeline == "ours"
     assert read_settings(dynamic).timeline == ""
+@pytest.mark.parametrize("name", ["", "direct", "ring", "halving_doubling", "tree"])
+def test_an_algorithm_that_can_be_chosen_is_taken(name):
+    assert read_settings({"RINGSYNC_ALGORITHM": name}).algorithm == name
+
+
+@pytest.mark.parametrize("name", ["rings", "RING", "direct_alltoall"])
+def test_what_is_no_algorithm_to_choose_is_named_with_those_that_are(name):
+    with pytest.raises(ConfigError) as caught:
+        read_settings({"RINGSYNC_ALGORITHM": name})
+    assert str(caught.value) == (
+        f"[config] RINGSYNC_ALGORITHM={name!r} is none to choose; one of direct, ring, "
+        "halving_doubling, tree is expected. Correct it, or leave it empty for the cheapest."
+    )
+
+
