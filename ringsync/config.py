@@ -57,7 +57,7 @@ class Settings:
         algorithm: Allreduce algorithm to prefer; "" leaves the choice to the cost model.
         timeline: Directory to record a timeline in; "" for none.
         has_thread_count: The user chose how many threads NumPy's libraries use.
-        misspelt: Variables that are set and nearly have a name of ringsync's, each with that name.
+        misspelt: Variables that are set and nearly have a name that is read, each with that name.
     """
 
     timeout_s: float = math.inf
@@ -136,26 +136,26 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _misspelt(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Names that are near one of ringsync's; any other with its prefix may be the user's own."""
-    known = [name.removeprefix(_PREFIX) for name in (*_TUNING, *VARIABLES)]
+    """Names that are near one that is read; any other with its prefix may be the user's own."""
+    own = _near(variables, _PREFIX, (*_TUNING, *VARIABLES), 0.6)  # difflib's own idea of near
+    return own + _near(variables, "HOROVOD_", _ALIASES, _NEAR_ALIAS)
+
+
+def _near(
+    variables: Mapping[str, str], prefix: str, read: tuple[str, ...], least: float
+) -> tuple[tuple[str, str], ...]:
+    known = [name.removeprefix(prefix) for name in read]
     unknown = sorted(
-        name.removeprefix(_PREFIX)
+        name.removeprefix(prefix)
         for name in variables
-        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in known
+        if name.startswith(prefix) and name not in read
     )
     return tuple(
-        (_PREFIX + name, _PREFIX + near)
+        (prefix + name, prefix + near)
         for name in unknown
-        for near in difflib.get_close_matches(name, known, n=1)
+        for near in difflib.get_close_matches(name, known, n=1, cutoff=least)
     )
 
-
-def _fusion_threshold_mib(variables: Mapping[str, str]) -> float:
-    """Horovod's limit in bytes, where 0 means that each tensor travels alone."""
-    if variables.get("HOROVOD_FUSION_THRESHOLD", "") == "0":
-        return 2**-20
-    threshold_bytes = _number(variables, "HOROVOD_FUSION_THRESHOLD", 0.0, "a number of bytes")
-    return threshold_bytes / 2**20 or _DEFAULTS.bucket_mib
 
 def _algorithm(variables: Mapping[str, str]) -> str:
     name = variables.get("RINGSYNC_ALGORITHM", "")
@@ -166,6 +166,13 @@ def _algorithm(variables: Mapping[str, str]) -> str:
         )
     return name
 
+
+def _fusion_threshold_mib(variables: Mapping[str, str]) -> float:
+    """Horovod's limit in bytes, where 0 means that each tensor travels alone."""
+    if variables.get("HOROVOD_FUSION_THRESHOLD", "") == "0":
+        return 2**-20
+    threshold_bytes = _number(variables, "HOROVOD_FUSION_THRESHOLD", 0.0, "a number of bytes")
+    return threshold_bytes / 2**20 or _DEFAULTS.bucket_mib
 
 
 def _timeline_of_horovod(variables: Mapping[str, str]) -> str:

@@ -234,7 +234,7 @@ def _started() -> Runtime:
     limit_threads(world, settings)
     for name, near in settings.misspelt if world.rank == 0 else ():
         _LOGGER.warning(
-            "[config] %s is set, which is no variable of ringsync's; %s is. Correct its name.",
+            "[config] %s is set, which ringsync does not read; it reads %s. Correct its name.",
             name,
             near,
         )
