@@ -43,7 +43,7 @@ def test_what_is_no_optimizer_is_named():
 
 
 def test_before_init_the_way_out_is_named():
-    with pytest.raises(errors.NotInitializedError, match=r"Call ringsync.init\(\) first"):
+    with pytest.raises(errors.NotInitializedError, match=r"all ringsync\.init\(\)"):
         rs.DistributedOptimizer(optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
 
 
