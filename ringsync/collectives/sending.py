@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-
 from ringsync._native import Terms
 from ringsync.arrays import Array, as_source, as_target
-from ringsync.collectives.call import run, start
+from ringsync.collectives.call import rank_number, run, start
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
 from ringsync.kinds import Collective
 from ringsync.runtime import current
+from ringsync.words import in_line
 
 
 def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None = None) -> None:
@@ -123,13 +122,10 @@ def _receiving(place: str, source: int) -> Terms:
 
 def _other_rank(place: str, what: str, given: int) -> int:
     world = current().world
-    try:
-        rank = operator.index(given)
-    except TypeError:
-        rank = world.rank
+    rank = rank_number(given)
     if rank == world.rank or not 0 <= rank < world.size:
         raise ConfigError(
-            f"[{place}] {what}={given!r} on rank {world.rank}; another rank of the "
+            f"[{place}] {what}={in_line(given)} on rank {world.rank}; another rank of the "
             f"{world.size} is expected. Name one of them."
         )
     return rank
