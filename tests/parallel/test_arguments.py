@@ -77,6 +77,16 @@ def test_what_a_call_cannot_use_is_named(call, arguments, sentence):
     rs.shutdown()
 
 
+@pytest.mark.parametrize("call", ["broadcast_parameters", "broadcast_optimizer_state"])
+@pytest.mark.parametrize("root", [9, True])
+def test_a_root_that_is_no_rank_is_told_by_the_call_that_was_made(call, root, optimizer):
+    rs.init()
+    given = optimizer if call == "broadcast_optimizer_state" else optimizer.parameters
+    with pytest.raises(errors.ConfigError, match=rf"^\[{call}\] root={root} is no rank of this"):
+        getattr(rs, call)(given, root=root)
+    rs.shutdown()
+
+
 @pytest.mark.parametrize("name", ["LocalSGD", "ParameterServer", "elastic"])
 def test_a_planned_name_says_that_it_is_not_built_yet(name):
     with pytest.raises(AttributeError, match=f"'{name}' is planned but not built yet"):
