@@ -17,7 +17,8 @@ def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None
 
     What one rank sends another meets its receives in the order in which both call them, whatever
     each does meanwhile, in the other direction too. A blocking send ends with its receive, so ranks
-    that send in a circle use `send_async`.
+    that send in a circle use `send_async`. A rank that has joined receives on other threads only;
+    where it has none that does, a send to it waits for a stall or `timeout_s`.
 
     Args:
         x: Any shape and supported dtype, both as the receiver's.
