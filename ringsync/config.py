@@ -26,6 +26,21 @@ _TUNING = (
     "RINGSYNC_TIMELINE",
 )
 
+# What stands for one of these in job scripts that were written for Horovod.
+_ALIASES = (
+    "HOROVOD_STALL_CHECK_TIME_SECONDS",
+    "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS",
+    "HOROVOD_START_TIMEOUT",
+    "HOROVOD_FUSION_THRESHOLD",
+    "HOROVOD_TIMELINE",
+)
+# No variable of Horovod's that means nothing here is as near as this to one that does; one wrong
+# letter leaves the shortest of them nearer.
+_NEAR_ALIAS = 0.87
+
+# Those that some collective has a choice of; the native core has others, which it takes by itself.
+_ALGORITHMS = ("direct", "ring", "halving_doubling", "tree")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -42,7 +57,7 @@ class Settings:
         algorithm: Allreduce algorithm to prefer; "" leaves the choice to the cost model.
         timeline: Directory to record a timeline in; "" for none.
         has_thread_count: The user chose how many threads NumPy's libraries use.
-        misspelt: Variables that are set and nearly have a name of ringsync's, each with that name.
+        misspelt: Variables that are set and nearly have a name that is read, each with that name.
     """
 
     timeout_s: float = math.inf
@@ -86,7 +101,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         The settings; defaults where nothing is set.
 
     Raises:
-        ConfigError: A value is no number, or not above zero.
+        ConfigError: A value is no number, or not above zero, or there is no such algorithm.
     """
     variables = os.environ if environ is None else environ
     bucket_mib = _number(variables, "RINGSYNC_BUCKET_MIB", 0.0, "MiB as a plain number, like 8")
@@ -111,7 +126,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         ),
         start_timeout_s=start_timeout_s,
         bucket_mib=bucket_mib,
-        algorithm=variables.get("RINGSYNC_ALGORITHM", ""),
+        algorithm=_algorithm(variables),
         timeline=variables.get("RINGSYNC_TIMELINE", "") or _timeline_of_horovod(variables),
         has_thread_count=any(
             variables.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -121,18 +136,35 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _misspelt(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Names that are near one of ringsync's; any other with its prefix may be the user's own."""
-    known = [name.removeprefix(_PREFIX) for name in (*_TUNING, *VARIABLES)]
+    """Names that are near one that is read; any other with its prefix may be the user's own."""
+    own = _near(variables, _PREFIX, (*_TUNING, *VARIABLES), 0.6)  # difflib's own idea of near
+    return own + _near(variables, "HOROVOD_", _ALIASES, _NEAR_ALIAS)
+
+
+def _near(
+    variables: Mapping[str, str], prefix: str, read: tuple[str, ...], least: float
+) -> tuple[tuple[str, str], ...]:
+    known = [name.removeprefix(prefix) for name in read]
     unknown = sorted(
-        name.removeprefix(_PREFIX)
+        name.removeprefix(prefix)
         for name in variables
-        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in known
+        if name.startswith(prefix) and name not in read
     )
     return tuple(
-        (_PREFIX + name, _PREFIX + near)
+        (prefix + name, prefix + near)
         for name in unknown
-        for near in difflib.get_close_matches(name, known, n=1)
+        for near in difflib.get_close_matches(name, known, n=1, cutoff=least)
     )
+
+
+def _algorithm(variables: Mapping[str, str]) -> str:
+    name = variables.get("RINGSYNC_ALGORITHM", "")
+    if name and name not in _ALGORITHMS:
+        raise ConfigError(
+            f"[config] RINGSYNC_ALGORITHM={name!r} is none to choose; one of "
+            f"{', '.join(_ALGORITHMS)} is expected. Correct it, or leave it empty for the cheapest."
+        )
+    return name
 
 
 def _fusion_threshold_mib(variables: Mapping[str, str]) -> float:

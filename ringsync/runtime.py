@@ -11,6 +11,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 from types import CellType
 
 from ringsync._native import (
@@ -135,7 +136,28 @@ class Runtime:
             self.engine.shutdown(cause)
 
 
+class _Absence(StrEnum):
+    """Why there is no engine, and what to do then."""
+
+    NOT_YET = "no engine runs in this process; it is made by init(). Call ringsync.init() first."
+    SHUT_DOWN = (
+        "the engine of this process has shut down; calls are expected before shutdown(). Make them "
+        "earlier, or call ringsync.init() again on all ranks."
+    )
+    FORKED = (
+        "a forked child has no engine: it does not inherit its parent's, and init() would start "
+        "its parent's rank a second time. Make the call in the process that forked this one."
+    )
+    ENDING = (
+        "this process is ending, and its engine has shut down. Let threads that call end before "
+        "the script does."
+    )
+
+
 _current: Runtime | None = None
+
+# Of no account while there is one.
+_absence = _Absence.NOT_YET
 
 # Threads that start this rank at once are one rank, which meets the others once. Reentrant, so that
 # a signal's handler that calls `init` gets an error of it and no deadlock.
@@ -152,13 +174,11 @@ def current() -> Runtime:
         The runtime that `init` made.
 
     Raises:
-        NotInitializedError: There is none, or this is a forked child of the process that has one.
+        NotInitializedError: There is none yet or any more, or this is a forked child of the process
+            that has one.
     """
     if _current is None:
-        raise NotInitializedError(
-            "[ringsync] no engine runs in this process; it is made by init(), and a forked child "
-            "does not inherit it. Call ringsync.init() first."
-        )
+        raise NotInitializedError(f"[ringsync] {_absence}")
     return _current
 
 
@@ -186,8 +206,9 @@ def init() -> None:
 
 def shutdown() -> None:
     """End the engine. Operations in flight fail; peers that still need this rank are told so."""
-    global _current
+    global _absence, _current  # noqa: PLW0603 - the one piece of global state
     if _current is not None:
+        _absence = _Absence.SHUT_DOWN
         runtime, _current = _current, None
         del engine_cell.cell_contents
         runtime.close("rank " + str(runtime.world.rank) + " has shut down")
@@ -234,7 +255,7 @@ def _started() -> Runtime:
     limit_threads(world, settings)
     for name, near in settings.misspelt if world.rank == 0 else ():
         _LOGGER.warning(
-            "[config] %s is set, which is no variable of ringsync's; %s is. Correct its name.",
+            "[config] %s is set, which ringsync does not read; it reads %s. Correct its name.",
             name,
             near,
         )
@@ -253,8 +274,9 @@ def _close_at_exit() -> None:
     If they were told now, they could fail and end before this process does, and whoever watches the
     job would take the wrong one for the first to fail.
     """
-    global _current
+    global _absence, _current  # noqa: PLW0603 - the one piece of global state
     if _current is not None:
+        _absence = _Absence.ENDING
         runtime, _current = _current, None
         del engine_cell.cell_contents
         runtime.close("")
@@ -262,7 +284,9 @@ def _close_at_exit() -> None:
 
 def _forget_in_child() -> None:
     """A forked child has no engine thread; what it inherited must not act on its behalf."""
-    global _current, _starting  # noqa: PLW0603 - the one piece of global state, and its lock
+    global _absence, _current, _starting  # noqa: PLW0603 - the one piece of global state, its lock
+    if _current is not None:
+        _absence = _Absence.FORKED
     _current = None
     _starting = threading.RLock()  # who held it does not exist here
     del engine_cell.cell_contents

@@ -36,9 +36,12 @@ EngineConfig checked(EngineConfig config, int rank, int size) {
 }
 
 std::exception_ptr shut_down_error(const std::string& cause) {
+  const std::string text =
+      cause.empty() ? "process ended. Wait for handles, and let threads that call end, before the "
+                      "script does."
+                    : "rank shut down (" + cause + "). Wait for handles before shutdown().";
   return std::make_exception_ptr(
-      NotInitializedError("[engine] the operation was in flight when this rank shut down (" +
-                          cause + "). Wait for handles before shutdown()."));
+      NotInitializedError("[engine] the operation was in flight when this " + text));
 }
 
 }  // namespace

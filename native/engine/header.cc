@@ -104,8 +104,22 @@ struct Difference {
   std::string advice;
 };
 
+/// What two ranks do with their arrays. All give theirs, but of a send one gives and one receives.
+struct Verbs {
+  std::string mine = "sent ";
+  std::string reference;
+};
+
+Verbs verbs_of(const Header& call, size_t mine, size_t reference) {
+  if (call.collective != Collective::kSend) return {};
+  const auto verb = [&call](size_t rank) {
+    return static_cast<int32_t>(rank) == call.root ? "sent " : "receives into ";
+  };
+  return {verb(mine), verb(reference)};
+}
+
 std::optional<Difference> difference(const Header& mine, const Header& reference,
-                                     const std::vector<int>& ranks) {
+                                     const std::vector<int>& ranks, const Verbs& verbs) {
   if (!is_consistent(mine)) {
     return Difference{"sent a damaged header", "a good one",
                       "Run the same ringsync version on all ranks."};
@@ -125,21 +139,23 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
                       "Use one root on all ranks."};
   }
   if (mine.device != reference.device) {
-    return Difference{"sent an array on " + name(mine.device), "one on " + name(reference.device),
+    return Difference{verbs.mine + "an array on " + name(mine.device),
+                      verbs.reference + "one on " + name(reference.device),
                       "Use one kind of device on all ranks."};
   }
   if (mine.dtype != reference.dtype) {
-    return Difference{"sent " + std::string(name(mine.dtype)), std::string(name(reference.dtype)),
+    return Difference{verbs.mine + std::string(name(mine.dtype)),
+                      verbs.reference + std::string(name(reference.dtype)),
                       "Use one dtype on all ranks."};
   }
   const bool is_gather =
       mine.collective == Collective::kAllgather || mine.collective == Collective::kAlltoall;
   if (!has_equal_shape(mine, reference, is_gather ? 1 : 0)) {
-    return Difference{"sent shape " + shape_text(mine), shape_text(reference),
-                      is_gather ? "Only the first dimension may differ between ranks."
-                      : mine.collective == Collective::kAllreduce
-                          ? "Build the same model on all ranks."
-                          : "Pass arrays of one shape."};
+    return Difference{
+        verbs.mine + "shape " + shape_text(mine), verbs.reference + shape_text(reference),
+        is_gather ? "Only the first dimension may differ between ranks."
+        : mine.collective == Collective::kAllreduce ? "Build the same model on all ranks."
+                                                    : "Pass arrays of one shape."};
   }
   if (mine.op != reference.op) {
     return Difference{"asked for " + std::string(name_of(mine.op)),
@@ -243,7 +259,8 @@ std::optional<std::string> find_mismatch(const std::vector<Header>& headers,
                                          const std::vector<int>& ranks, size_t reference) {
   const Header& expected = headers[reference];
   for (size_t rank = 0; rank < headers.size(); ++rank) {
-    const std::optional<Difference> found = difference(headers[rank], expected, ranks);
+    const std::optional<Difference> found =
+        difference(headers[rank], expected, ranks, verbs_of(expected, rank, reference));
     if (!found) continue;
     return place_of(expected) + "rank " + std::to_string(ranks[rank]) + " " + found->mine +
            ", rank " + std::to_string(ranks[reference]) + " " + found->reference + ". " +

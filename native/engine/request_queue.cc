@@ -10,8 +10,10 @@ namespace ringsync {
 namespace {
 
 [[noreturn]] void refuse(const std::string& place, const std::string& what) {
+  // By a thread that had found the engine while it still ran.
   throw NotInitializedError("[" + place + "] " + what +
-                            " was called after shutdown. Call init() first.");
+                            " was called after shutdown. Let threads that call end before "
+                            "shutdown(), or before the script does.");
 }
 
 }  // namespace

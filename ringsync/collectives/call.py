@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import operator
 from collections.abc import Iterator
+from typing import SupportsIndex
 
 from ringsync._native import RefusedError
 from ringsync._native import Terms as Terms  # noqa: PLC0414  other rooms name it too
@@ -20,6 +21,7 @@ from ringsync.handle import GroupedHandle, Handle
 from ringsync.kinds import Collective
 from ringsync.runtime import current
 from ringsync.seconds import checked_seconds
+from ringsync.words import in_line
 
 # Nothing but what every call asks for: all ranks take part, and rank 0 gives, if one does.
 PLAIN = Terms()
@@ -186,17 +188,31 @@ def rooted(place: str, root: int, group: ProcessGroup | None) -> Terms:
         ConfigError: There is no such rank, or it is not in the group.
     """
     ranks = ranks_of(place, group)
-    try:
-        number = operator.index(root)
-    except TypeError:
-        number = -1
+    number = rank_number(root)
     if number not in ranks:
         whole = f"no rank of this world; 0 <= root < {len(ranks)} is expected. Name one of them."
         some = (
             f"not in {group}; one of its ranks, by its number in the world, is expected. Name it."
         )
-        raise ConfigError(f"[{place}] root={root!r} is {some if group else whole}")
+        raise ConfigError(f"[{place}] root={in_line(root)} is {some if group else whole}")
     return Terms(root=number) if number else PLAIN
+
+
+def rank_number(given: object) -> int:
+    """Read a rank's number.
+
+    Args:
+        given: As the caller gave it.
+
+    Returns:
+        The same as an int; -1, which is no rank's number, of what is no whole number, or a bool.
+    """
+    if isinstance(given, bool) or not isinstance(given, SupportsIndex):
+        return -1
+    try:
+        return operator.index(given)
+    except TypeError:  # an array of several numbers
+        return -1
 
 
 @contextlib.contextmanager
@@ -233,7 +249,7 @@ def _key(place: str, name: str | None, timeout_s: float | None) -> tuple[str | N
 
 def _check_name(place: str, name: str) -> None:
     if not isinstance(name, str):
-        raise ConfigError(f"[{place}] name={name!r}; text is expected. Pass str(name).")
+        raise ConfigError(f"[{place}] name={in_line(name)}; text is expected. Pass str(name).")
     try:
         name.encode()
     except UnicodeEncodeError:

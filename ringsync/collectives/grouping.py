@@ -13,6 +13,7 @@ from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import GroupedHandle
 from ringsync.kinds import Collective
+from ringsync.words import kind_of
 
 
 def grouped_allreduce(
@@ -189,6 +190,6 @@ def _listed(place: str, xs: Iterable[object]) -> list[object]:
         each = iter(xs)
     except TypeError:
         raise ConfigError(
-            f"[{place}] {type(xs).__name__} holds no arrays; several are expected. Pass a list."
+            f"[{place}] {kind_of(xs)} holds no arrays; several are expected. Pass a list."
         ) from None
     return list(each)

@@ -9,6 +9,7 @@ from typing import NoReturn
 from ringsync._native import Terms
 from ringsync.collectives.reduce_op import Adasum, ReduceOp
 from ringsync.errors import ConfigError
+from ringsync.words import in_line
 
 # The native core keeps a codec's name in the call itself, in as many bytes with the last one zero.
 _TOO_LONG = 16
@@ -51,7 +52,9 @@ def reduction(
 
 def _refuse(place: str, op: ReduceOp) -> NoReturn:
     if not isinstance(op, ReduceOp):
-        raise ConfigError(f"[{place}] op={op!r}; a ReduceOp is expected. Use rs.Average or rs.Sum.")
+        raise ConfigError(
+            f"[{place}] op={in_line(op)}; a ReduceOp is expected. Use rs.Average or rs.Sum."
+        )
     raise ConfigError(
         f"[{place}] op={op.name} is not built yet; one of Average, Sum, Min, Max, Product is "
         "expected. Use one of them."
@@ -63,7 +66,9 @@ def _checked_codec(place: str, codec: str) -> str:
     is_text = isinstance(codec, str) and codec.isascii() and codec.isprintable()
     if is_text and 0 < len(codec) < _TOO_LONG:
         return codec
-    raise ConfigError(f"[{place}] codec={codec!r}; the name of one is expected. Leave it None.")
+    raise ConfigError(
+        f"[{place}] codec={in_line(codec)}; the name of one is expected. Leave it None."
+    )
 
 
 def _checked_scale(place: str, which: str, scale: float) -> float:
@@ -73,5 +78,6 @@ def _checked_scale(place: str, which: str, scale: float) -> float:
     except OverflowError:  # an int beyond every float
         pass
     raise ConfigError(
-        f"[{place}] {which}={scale!r}; a finite number is expected. Leave it out to scale by 1."
+        f"[{place}] {which}={in_line(scale)}; a finite number is expected. Leave it out to scale "
+        "by 1."
     )

@@ -14,6 +14,7 @@ from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup, ranks_of
 from ringsync.handle import Handle
 from ringsync.kinds import Collective
+from ringsync.words import in_line
 
 
 def reduce_scatter(
@@ -173,8 +174,8 @@ def _cut(
     cut = _even(place, len(rows), size) if splits is None else _checked(place, splits)
     if len(cut) != size or min(cut) < 0 or sum(cut) != len(rows):
         raise ConfigError(
-            f"[{place}] splits={splits!r} do not cut {len(rows)} rows; {size} numbers from 0 with "
-            "that sum are expected. Give the rows for each rank."
+            f"[{place}] splits={in_line(splits)} do not cut {len(rows)} rows; {size} numbers "
+            "from 0 with that sum are expected. Give the rows for each rank."
         )
     return Terms(splits=cut)
 
@@ -193,6 +194,6 @@ def _checked(place: str, splits: Sequence[int]) -> tuple[int, ...]:
         return tuple(operator.index(rows) for rows in splits)
     except TypeError as error:
         raise ConfigError(
-            f"[{place}] splits={splits!r}; a sequence of whole numbers is expected, or None. Give "
-            "the rows for each rank."
+            f"[{place}] splits={in_line(splits)}; a sequence of whole numbers is expected, or "
+            "None. Give the rows for each rank."
         ) from error

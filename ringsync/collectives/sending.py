@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-
 from ringsync._native import Terms
 from ringsync.arrays import Array, as_source, as_target
-from ringsync.collectives.call import run, start
+from ringsync.collectives.call import rank_number, run, start
 from ringsync.errors import ConfigError
 from ringsync.handle import Handle
 from ringsync.kinds import Collective
 from ringsync.runtime import current
+from ringsync.words import in_line
 
 
 def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None = None) -> None:
@@ -18,7 +17,8 @@ def send(x: object, to: int, *, name: str | None = None, timeout_s: float | None
 
     What one rank sends another meets its receives in the order in which both call them, whatever
     each does meanwhile, in the other direction too. A blocking send ends with its receive, so ranks
-    that send in a circle use `send_async`.
+    that send in a circle use `send_async`. A rank that has joined receives on other threads only;
+    where it has none that does, a send to it waits for a stall or `timeout_s`.
 
     Args:
         x: Any shape and supported dtype, both as the receiver's.
@@ -123,13 +123,10 @@ def _receiving(place: str, source: int) -> Terms:
 
 def _other_rank(place: str, what: str, given: int) -> int:
     world = current().world
-    try:
-        rank = operator.index(given)
-    except TypeError:
-        rank = world.rank
+    rank = rank_number(given)
     if rank == world.rank or not 0 <= rank < world.size:
         raise ConfigError(
-            f"[{place}] {what}={given!r} on rank {world.rank}; another rank of the "
+            f"[{place}] {what}={in_line(given)} on rank {world.rank}; another rank of the "
             f"{world.size} is expected. Name one of them."
         )
     return rank

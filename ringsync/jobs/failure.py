@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from ringsync.errors import PeerLostError, RingsyncError
 from ringsync.jobs.pickling import dump, in_one_line
+from ringsync.words import kind_of
 
 
 class RankTraceback(Exception):  # noqa: N818 - never raised, only shown as a cause
@@ -115,5 +116,5 @@ def _pickle(error: BaseException) -> tuple[bytes | None, str]:
     except Exception as refusal:  # objects decide themselves what their pickling raises
         return None, in_one_line(refusal)
     if not isinstance(again, BaseException):
-        return None, f"it becomes a {type(again).__name__}"
+        return None, f"it becomes {kind_of(again)}"
     return file.getvalue(), ""

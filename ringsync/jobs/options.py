@@ -14,6 +14,7 @@ from typing import Any, TypedDict, cast
 from ringsync.errors import ConfigError
 from ringsync.jobs.request import is_variable_name
 from ringsync.seconds import LONGEST_S
+from ringsync.words import kind_of
 from ringsync.world import MOST_RANKS
 
 
@@ -135,7 +136,7 @@ def _variables(name: str, value: object) -> dict[str, str]:
     # What variables hold is often secret, so no message shows it.
     if not isinstance(value, Mapping):
         raise ConfigError(
-            f"[run] {name} is a {type(value).__name__}, no dictionary of variables. Write "
+            f"[run] {name} is {kind_of(value)}, no dictionary of variables. Write "
             f"{name}={{'NAME': 'text'}}."
         )
     for key, text in value.items():

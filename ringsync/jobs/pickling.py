@@ -18,6 +18,7 @@ from types import CodeType
 from typing import Any, BinaryIO
 
 from ringsync.errors import ConfigError
+from ringsync.words import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def write_result(result: object, file: BinaryIO, who: str) -> None:
         dump(result, file)
     except Exception as error:  # objects decide themselves what their pickling raises
         raise ConfigError(
-            f"[run] {who} returned a {type(result).__name__}, which cannot be pickled, so not "
+            f"[run] {who} returned {kind_of(result)}, which cannot be pickled, so not "
             f"sent back: {in_one_line(error)}. Return numbers, arrays, text, or lists of them."
         ) from error
 
@@ -174,7 +175,7 @@ def _guilty_part(call: Call) -> str:
         try:
             dump(value, io.BytesIO())
         except Exception:  # objects decide themselves what their pickling raises
-            return f"{name}, a {type(value).__name__},"
+            return f"{name}, {kind_of(value)},"
     return f"the function {getattr(call.fn, '__qualname__', call.fn)!r}, or what it refers to,"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ringsync.autograd import Array, Parameter
 from ringsync.errors import ConfigError, MismatchError
+from ringsync.words import kind_of
 
 State: TypeAlias = dict[str, Array | float]
 
@@ -147,7 +148,7 @@ def _checked(parameters: Iterable[Parameter]) -> list[Parameter]:
     for position, one in enumerate(found):
         if not isinstance(one, Parameter):
             raise ConfigError(
-                f"[optim] item {position} is a {type(one).__name__}; expected a Parameter. Pass"
+                f"[optim] item {position} is {kind_of(one)}; expected a Parameter. Pass"
                 " net.parameters()."
             )
         if id(one) in seen:

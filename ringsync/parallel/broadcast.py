@@ -8,13 +8,14 @@ from typing import Protocol
 from ringsync.arrays import Array, DeviceArray, as_target
 from ringsync.autograd import Parameter
 from ringsync.collectives import broadcast_async_
-from ringsync.collectives.call import told_as
+from ringsync.collectives.call import rooted, told_as
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import wait_all
 from ringsync.nn import Module
 from ringsync.objects import broadcast_object
 from ringsync.parallel.layout import TensorSpec, check_equal_layout
+from ringsync.words import kind_of
 
 
 class Stateful(Protocol):
@@ -50,6 +51,7 @@ def broadcast_parameters(
 
     Cost: (n-1) * the parameters' bytes sent by `root`.
     """
+    rooted("broadcast_parameters", root, group)  # or the call below would name itself
     named = _named_arrays(parameters)
     specs = [_spec(name, array) for name, array in named]
     check_equal_layout(specs, "broadcast_parameters", group)
@@ -81,12 +83,14 @@ def broadcast_optimizer_state(
     Cost: (n-1) * the state's pickled size sent by `root`.
     """
     words = ("state_dict", "load_state_dict")
-    if not all(callable(getattr(optimizer, word, None)) for word in words):
+    has_state = all(callable(getattr(optimizer, word, None)) for word in words)
+    if not has_state or isinstance(optimizer, type):
         raise ConfigError(
-            f"[broadcast_optimizer_state] a {type(optimizer).__name__} is no optimizer; one with "
+            f"[broadcast_optimizer_state] {kind_of(optimizer)} is no optimizer; one with "
             "state_dict() and load_state_dict() is expected. Pass, for example, "
             "optim.SGD(net.parameters(), lr=0.1)."
         )
+    rooted("broadcast_optimizer_state", root, group)
     with told_as("broadcast_optimizer_state"):
         state = broadcast_object(optimizer.state_dict(), root, group=group)
     optimizer.load_state_dict(state)
@@ -112,7 +116,7 @@ def _named_arrays(
     wrong = [item for item in listed if not isinstance(item, Parameter)]
     if wrong:
         raise ConfigError(
-            f"[broadcast_parameters] a {type(wrong[0]).__name__} is no Parameter; a module, its "
+            f"[broadcast_parameters] {kind_of(wrong[0])} is no Parameter; a module, its "
             "parameters or a dict of arrays is expected. Pass, for example, net."
         )
     return [(f"{i}.{parameter.name}", parameter.data) for i, parameter in enumerate(listed)]

@@ -6,6 +6,7 @@ from ringsync.collectives import ReduceOp, allreduce
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.nn import Metric
+from ringsync.words import kind_of
 
 
 def reduce_metric(metric: Metric, *, group: ProcessGroup | None = None) -> float:
@@ -23,9 +24,10 @@ def reduce_metric(metric: Metric, *, group: ProcessGroup | None = None) -> float
         PeerLostError: A rank died.
         TimedOutError: A rank did not take part in time.
     """
-    if not all(callable(getattr(metric, word, None)) for word in ("totals", "value_of")):
+    has_totals = all(callable(getattr(metric, word, None)) for word in ("totals", "value_of"))
+    if not has_totals or isinstance(metric, type):
         raise ConfigError(
-            f"[reduce_metric] a {type(metric).__name__} is no metric; one with totals() and "
+            f"[reduce_metric] {kind_of(metric)} is no metric; one with totals() and "
             "value_of() is expected. Pass nn.Accuracy() or nn.MeanLoss(), or allreduce() a number."
         )
     return metric.value_of(allreduce(metric.totals(), op=ReduceOp.Sum, group=group))

@@ -18,6 +18,7 @@ from ringsync.parallel.watching import Observer, Parameters, check_unwatched
 from ringsync.parallel.weights import exchange_share
 from ringsync.runtime import current
 from ringsync.timeline import mark
+from ringsync.words import kind_of
 
 # Beyond any memory; the native core counts in 64 bits.
 _MOST_BUCKET_BYTES = 2**62
@@ -218,7 +219,7 @@ def _check(
     place = "[DistributedOptimizer]"
     if not isinstance(optimizer, Optimizer):
         raise ConfigError(
-            f"{place} a {type(optimizer).__name__} is no optimizer of ringsync.optim. Pass, for "
+            f"{place} {kind_of(optimizer)} is no optimizer of ringsync.optim. Pass, for "
             "example, optim.SGD(net.parameters(), lr=0.1)."
         )
     if not isinstance(op, ReduceOp):

@@ -97,7 +97,9 @@ def test_what_is_unusual_and_can_be_used_goes_through_the_function():
 
 def test_without_an_engine_a_shortcut_says_so():
     rs.shutdown()
-    with pytest.raises(NotInitializedError, match=r"Call ringsync\.init\(\) first"):
+    with pytest.raises(
+        NotInitializedError, match=r"has shut down; .* call ringsync\.init\(\) again"
+    ):
         rs.allreduce_(np.ones(3))
 
 

@@ -80,11 +80,30 @@ def test_ringsync_s_own_names_come_first():
         ("RINGSYNC_RENDEVOUS", "RINGSYNC_RENDEZVOUS"),
         ("RINGSYNC_LOGS_OF_MINE", None),
         ("STALLWARN_S", None),
+        ("HOROVOD_STALL_CHEK_TIME_SECONDS", "HOROVOD_STALL_CHECK_TIME_SECONDS"),
+        ("HOROVOD_START_TIMOEUT", "HOROVOD_START_TIMEOUT"),
+        ("HOROVOD_FUSION_TRESHOLD", "HOROVOD_FUSION_THRESHOLD"),
+        ("HOROVOD_TIMELNIE", "HOROVOD_TIMELINE"),
+        ("HOROVOD_TIMELIME", "HOROVOD_TIMELINE"),
     ],
 )
 def test_a_name_that_is_nearly_right_is_noticed(name, near):
-    right = dict.fromkeys([*NUMBERS, *VARIABLES, "RINGSYNC_ALGORITHM", "RINGSYNC_TIMELINE"], "1")
+    right = dict.fromkeys([*NUMBERS, *VARIABLES, "RINGSYNC_TIMELINE"], "1")
     assert read_settings(right | {name: "1"}).misspelt == (((name, near),) if near else ())
+
+
+def test_horovod_s_names_that_mean_nothing_here_are_no_slips():
+    names = [
+        "ADASUM_MPI_CHUNK_SIZE", "AUTOTUNE", "AUTOTUNE_LOG", "BATCH_D2D_MEMCOPIES",
+        "CACHE_CAPACITY", "CONTROLLER", "CPU_OPERATIONS", "CROSS_RANK", "CROSS_SIZE", "CYCLE_TIME",
+        "DISABLE_GROUP_FUSION", "DYNAMIC_PROCESS_SETS", "ELASTIC", "ELASTIC_TIMEOUT",
+        "ENABLE_ASYNC_COMPLETION", "FUSION_BUFFER_THRESHOLD", "GLOO_IFACE", "GLOO_TIMEOUT_SECONDS",
+        "GPU_OPERATIONS", "HIERARCHICAL_ALLGATHER", "HIERARCHICAL_ALLREDUCE", "HOSTNAME",
+        "LOCAL_RANK", "LOCAL_SIZE", "LOG_HIDE_TIME", "LOG_LEVEL", "LOG_TIMESTAMP",
+        "MPI_THREADS_DISABLE", "NUM_NCCL_STREAMS", "RANK", "SIZE", "STALL_CHECK_DISABLE",
+        "THREAD_AFFINITY", "TIMELINE_MARK_CYCLES",
+    ]  # fmt: skip
+    assert read_settings({f"HOROVOD_{name}": "" for name in names}).misspelt == ()
 
 
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
@@ -96,6 +115,21 @@ def test_a_thread_count_of_the_user_s_is_noticed(name):
 def test_the_algorithm_and_the_timeline_are_read():
     settings = read_settings({"RINGSYNC_ALGORITHM": "ring", "RINGSYNC_TIMELINE": "out"})
     assert (settings.algorithm, settings.timeline) == ("ring", "out")
+
+
+@pytest.mark.parametrize("name", ["", "direct", "ring", "halving_doubling", "tree"])
+def test_an_algorithm_that_can_be_chosen_is_taken(name):
+    assert read_settings({"RINGSYNC_ALGORITHM": name}).algorithm == name
+
+
+@pytest.mark.parametrize("name", ["rings", "RING", "direct_alltoall"])
+def test_what_is_no_algorithm_to_choose_is_named_with_those_that_are(name):
+    with pytest.raises(ConfigError) as caught:
+        read_settings({"RINGSYNC_ALGORITHM": name})
+    assert str(caught.value) == (
+        f"[config] RINGSYNC_ALGORITHM={name!r} is none to choose; one of direct, ring, "
+        "halving_doubling, tree is expected. Correct it, or leave it empty for the cheapest."
+    )
 
 
 def test_horovod_s_timeline_is_one_unless_it_waits_for_the_script():

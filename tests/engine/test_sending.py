@@ -167,15 +167,25 @@ def test_two_ends_that_differ_are_named_with_both_ranks_of_the_world(transport, 
             ranks,
             lambda rank: rank.send(np.ones((count, 1)), 2, name="ball"),
             lambda rank: rank.recv(zeros, 1, name="ball"),
-            "[send] 'ball'", f"rank 2 sent shape ({count},)", f"rank 1 ({count}, 1)",
+            "[send] 'ball'", f": rank 2 receives into shape ({count},), rank 1 sent ({count}, 1). ",
         )  # fmt: skip
         require_told(
             ranks,
             lambda rank: rank.send(np.ones(count, np.float32), 2),
             lambda rank: rank.recv(zeros, 1),
-            "rank 2 sent float64", "rank 1 float32",
+            ": rank 2 receives into float64, rank 1 sent float32. ",
         )  # fmt: skip
         assert not zeros.any()
+
+
+def test_a_mismatch_says_who_sends_also_where_the_second_rank_does():
+    with world(3) as ranks:
+        require_told(
+            ranks,
+            lambda rank: rank.recv(np.zeros(4), 2, name="ball"),
+            lambda rank: rank.send(np.ones(5), 1, name="ball"),
+            "[send] 'ball': rank 2 sent shape (5,), rank 1 receives into (4,). ",
+        )
 
 
 @both

@@ -146,8 +146,9 @@ def test_a_send_between_host_and_device_is_told_at_both_ends(ranks, receiver):
     assert bystander is None
     assert all(type(error) is MismatchError for error in errors), errors
     (story,) = {str(error) for error in errors}
-    sent = "cpu, rank 0 one on cuda" if receiver == "host" else "cuda, rank 0 one on cpu"
-    assert story.startswith(f"[send] 'w': rank 1 sent an array on {sent}. ")
+    into, sent = ("cpu", "cuda") if receiver == "host" else ("cuda", "cpu")
+    told = f"[send] 'w': rank 1 receives into an array on {into}, rank 0 sent one on {sent}. "
+    assert story.startswith(told)
     ranks.require_usable()
 
 

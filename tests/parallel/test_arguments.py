@@ -37,13 +37,14 @@ def test_an_argument_that_cannot_be_used_says_so(optimizer, arguments, sentence)
 
 def test_what_is_no_optimizer_is_named():
     rs.init()
-    with pytest.raises(errors.ConfigError, match="a list is no optimizer"):
-        rs.DistributedOptimizer([])
+    for given, named in [([], "a list"), (7, "an int"), (optim.SGD, "the class SGD")]:
+        with pytest.raises(errors.ConfigError, match=rf"\] {named} is no optimizer"):
+            rs.DistributedOptimizer(given)
     rs.shutdown()
 
 
 def test_before_init_the_way_out_is_named():
-    with pytest.raises(errors.NotInitializedError, match=r"Call ringsync.init\(\) first"):
+    with pytest.raises(errors.NotInitializedError, match=r"all ringsync\.init\(\)"):
         rs.DistributedOptimizer(optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
 
 
@@ -58,11 +59,14 @@ def test_the_wrapper_passes_learning_rate_and_state_on(optimizer):
 @pytest.mark.parametrize(
     ("call", "arguments", "sentence"),
     [
-        ("broadcast_parameters", [np.zeros(3)], "] a ndarray is no Parameter"),
-        ("broadcast_parameters", None, "] a NoneType is no Parameter"),
+        ("broadcast_parameters", [np.zeros(3)], "] an ndarray is no Parameter"),
+        ("broadcast_parameters", None, "] None is no Parameter"),
         ("broadcast_parameters", {"a": 1}, ": 'a'] 'int' is no array that can be used"),
-        ("broadcast_optimizer_state", None, "] a NoneType is no optimizer"),
+        ("broadcast_optimizer_state", None, "] None is no optimizer"),
+        ("broadcast_optimizer_state", optim.SGD, "] the class SGD is no optimizer"),
         ("reduce_metric", 3.0, "] a float is no metric"),
+        ("reduce_metric", 3, "] an int is no metric"),
+        ("reduce_metric", nn.Accuracy, "] the class Accuracy is no metric"),
     ],
 )
 def test_what_a_call_cannot_use_is_named(call, arguments, sentence):
@@ -70,6 +74,16 @@ def test_what_a_call_cannot_use_is_named(call, arguments, sentence):
     with pytest.raises(errors.ConfigError) as caught:
         getattr(rs, call)(arguments)
     assert str(caught.value).startswith(f"[{call}{sentence}")
+    rs.shutdown()
+
+
+@pytest.mark.parametrize("call", ["broadcast_parameters", "broadcast_optimizer_state"])
+@pytest.mark.parametrize("root", [9, True])
+def test_a_root_that_is_no_rank_is_told_by_the_call_that_was_made(call, root, optimizer):
+    rs.init()
+    given = optimizer if call == "broadcast_optimizer_state" else optimizer.parameters
+    with pytest.raises(errors.ConfigError, match=rf"^\[{call}\] root={root} is no rank of this"):
+        getattr(rs, call)(given, root=root)
     rs.shutdown()
 
 

@@ -28,6 +28,19 @@ INERT = """
 """
 
 
+def test_a_forked_child_is_not_told_to_start_its_parent_s_rank_again(jobs):
+    child = """
+    try:
+        rs.barrier()
+    except errors.NotInitializedError as error:
+        way_out = str(error).partition(". ")[2]
+        os._exit(0 if way_out == "Make the call in the process that forked this one." else 1)
+    os._exit(1)
+"""
+    ended = jobs.run(2, BEGIN.format(child=child))
+    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+
+
 @pytest.mark.parametrize(
     "child",
     [

@@ -40,8 +40,8 @@ def test_a_setting_of_one_rank_only_is_told_with_both_values(jobs):
 def test_a_misspelt_variable_is_told_once_with_the_name_that_is_right(jobs):
     ended = jobs.run(3, WORK.format(before=""), RINGSYNC_STALLWARN_S="5")
     told = (
-        "[config] RINGSYNC_STALLWARN_S is set, which is no variable of ringsync's; "
-        "RINGSYNC_STALL_WARN_S is. Correct its name.\n"
+        "[config] RINGSYNC_STALLWARN_S is set, which ringsync does not read; it reads "
+        "RINGSYNC_STALL_WARN_S. Correct its name.\n"
     )
     assert [one.err for one in ended] == [told, "", ""]
 
