@@ -161,6 +161,14 @@ def test_shutdown_fails_what_is_in_flight_and_what_comes_later(transport):
                 start(Collective.BARRIER)
 
 
+def test_what_is_in_flight_at_the_end_of_a_process_is_told_so():
+    with world(2) as ranks:
+        handle = ranks.ranks[0].submit(Collective.ALLREDUCE, np.ones(3))
+        ranks.ranks[0].engine.shutdown("")  # peers see the process end
+        with pytest.raises(NotInitializedError, match=r"in flight when this process ended\. Wait"):
+            finish(handle)
+
+
 @both
 def test_shutdown_ends_a_call_of_another_thread(transport):
     with world(2, transport) as ranks:
