@@ -274,5 +274,9 @@ def test_a_missing_parent_is_named(place):
     require_refused(place / "deeper", "cannot create .*No such file")
 
 
+def test_a_place_that_cannot_be_made_is_told_with_both_variables_that_name_it():
+    require_refused(Path("/proc/x"), "cannot create '/proc/x'.*RINGSYNC_RENDEZVOUS.*not set.*TMPDIR")
+
+
 def test_a_path_too_long_for_a_socket_is_named_with_a_way_out(place):
-    require_refused(place.parent / ("x" * 120), "longer than 107 bytes.*TMPDIR")
+    require_refused(place.parent / ("x" * 120), "longer than 107 bytes.*RINGSYNC_RENDEZVOUS.*TMPDIR")
