@@ -246,7 +246,10 @@ class Supervisor:
             try:
                 write_summary(self._job.log_dir, summary)
             except OSError as error:
-                self._relay.tell(f"summary.json is missing: {error}.")
+                self._relay.tell(
+                    f"summary.json is missing, {self._job.log_dir} does not take it: "
+                    f"{error.strerror}. Make room there, or name another directory."
+                )
                 status = status or CONFIGURATION_ERROR
         self._flush()
         return status
