@@ -21,7 +21,8 @@ sockaddr_un address_of(const std::string& path) {
   if (path.size() >= sizeof(address.sun_path)) {
     throw RendezvousError("[rendezvous] socket path '" + path + "' is longer than " +
                           std::to_string(sizeof(address.sun_path) - 1) +
-                          " bytes. Set TMPDIR to a shorter directory.");
+                          " bytes. Set RINGSYNC_RENDEZVOUS to a shorter path, or where it is "
+                          "not set, TMPDIR.");
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;

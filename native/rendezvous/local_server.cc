@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/signals.h"
 #include "base/text.h"
+#include "rendezvous/ended.h"
 
 namespace ringsync {
 namespace {
@@ -76,10 +77,11 @@ std::optional<int64_t> parse_integer(std::string_view text) {
   return value;
 }
 
-LocalServer::LocalServer(Fd listener, std::string path, int size, Deadline deadline)
+LocalServer::LocalServer(Fd listener, std::string path, int size, double timeout_s)
     : path_(std::move(path)),
       size_(size),
-      deadline_(deadline),
+      timeout_s_(timeout_s),
+      deadline_(deadline_after(timeout_s)),
       pid_(::getpid()),
       listener_(std::move(listener)),
       stop_(make_eventfd()),
@@ -113,6 +115,7 @@ void LocalServer::serve() {
     std::erase_if(clients_, [](const Client& client) { return client.gone; });
     if (is_meeting_ && entries[1].revents != 0) accept_client();
     if (is_meeting_ && missing().empty()) finish_meeting(std::string(1, kReplyOk));
+    look_for_ended_rank();
     if (is_meeting_ && Clock::now() >= deadline_) finish_meeting(missing_text());
   }
 }
@@ -188,30 +191,30 @@ void LocalServer::handle(Client& client, StoreRequest request, SharedFd fd) {
 
 void LocalServer::join(Client& client, const std::string& text) {
   const std::optional<Claim> claim = parse_claim(text);
+  const std::string who =
+      claim ? "rank " + std::to_string(claim->rank) + " of " + std::to_string(claim->size)
+            : quoted(text);
   std::string refusal;
   if (!claim || claim->rank < 0 || claim->rank >= size_ || claim->size != size_) {
-    refusal = "[rendezvous] a process joined as " +
-              (claim ? "rank " + std::to_string(claim->rank) + " of " + std::to_string(claim->size)
-                     : quoted(text)) +
-              ", rank 0 expects " + std::to_string(size_) + " ranks at '" + path_ +
+    refusal = "[rendezvous] a process joined as " + who + ", rank 0 expects " +
+              std::to_string(size_) + " ranks at '" + path_ +
               "'. Start all ranks with the same world size.";
-  } else if (client.rank >= 0 || !is_meeting_ ||
-             std::ranges::any_of(clients_,
-                                 [&](const Client& c) { return c.rank == claim->rank; })) {
-    refusal = "[rendezvous] two processes joined as rank " + std::to_string(claim->rank) + " of " +
-              std::to_string(size_) + " at '" + path_ +
+  } else if (client.rank >= 0 || !is_meeting_ || is_here(static_cast<int>(claim->rank))) {
+    refusal = "[rendezvous] two processes joined as " + who + " at '" + path_ +
               "'. Give each process its own RANK and each job its own MASTER_PORT.";
   }
   if (refusal.empty()) {
     client.rank = static_cast<int>(claim->rank);
     return;
   }
+  refused_ = who;
   send_packet(client.socket, kReplyError + refusal);
   client.gone = true;
 }
 
 /// A rank that leaves while ranks still meet may come again; later those who wait for it are told.
 void LocalServer::forget(Client& client) {
+  if (is_meeting_ && client.rank < 0) is_look_due_ = true;
   if (is_meeting_ || client.rank < 0) return;
   gone_.insert(client.rank);
   for (Client& other : clients_) {
@@ -241,12 +244,21 @@ void LocalServer::finish_meeting(const std::string& reply) {
   }
 }
 
+void LocalServer::look_for_ended_rank() {
+  // Rank 0 itself is to hear of it, too.
+  if (!is_meeting_ || !is_look_due_ || !is_here(0)) return;
+  is_look_due_ = false;
+  if (const auto text = ended_rank_text(path_, size_)) finish_meeting(kReplyError + *text);
+}
+
+bool LocalServer::is_here(int rank) const {
+  return std::ranges::any_of(clients_, [&](const Client& c) { return c.rank == rank; });
+}
+
 std::vector<int> LocalServer::missing() const {
   std::vector<int> ranks;
   for (int rank = 0; rank < size_; ++rank) {
-    if (std::ranges::none_of(clients_, [&](const Client& c) { return c.rank == rank; })) {
-      ranks.push_back(rank);
-    }
+    if (!is_here(rank)) ranks.push_back(rank);
   }
   return ranks;
 }
@@ -254,9 +266,14 @@ std::vector<int> LocalServer::missing() const {
 std::string LocalServer::missing_text() const {
   std::string list;
   for (const int rank : missing()) list += (list.empty() ? "" : ", ") + std::to_string(rank);
+  // Those who were sent away heard why, but in a log of their own.
+  const std::string instead =
+      refused_.empty() ? "" : "; a process that came as " + refused_ + " was sent away";
   return kReplyError +
          ("[rendezvous] ranks {" + list + "} of " + std::to_string(size_) + " did not come to '" +
-          path_ + "' in time. Check that they were started and use this store.");
+          path_ + "' within " + text_of(timeout_s_) + " s (RINGSYNC_START_TIMEOUT_S)" + instead +
+          ". Check that they were started, each once and with the same world size, and use this "
+          "store.");
 }
 
 std::string LocalServer::gone_text(int rank) const {

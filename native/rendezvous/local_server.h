@@ -20,10 +20,10 @@ namespace ringsync {
 class LocalServer {
  public:
   /// Serves `size` ranks from now on through `listener`, whose socket file is `path`. Ranks that
-  /// join get their answer once all have joined, or an error naming the missing ones at `deadline`.
+  /// join get their answer once all have joined, or after `timeout_s` an error naming the absent.
   /// The socket file is unlinked as soon as all have joined. Keys have the form kind/rank/...: who
   /// waits for a key of a rank that has gone is told so.
-  LocalServer(Fd listener, std::string path, int size, Deadline deadline);
+  LocalServer(Fd listener, std::string path, int size, double timeout_s);
   LocalServer(const LocalServer&) = delete;
   LocalServer& operator=(const LocalServer&) = delete;
   ~LocalServer();
@@ -43,6 +43,8 @@ class LocalServer {
   void join(Client& client, const std::string& text);
   void put(const std::string& key, StoreValue value);
   void finish_meeting(const std::string& reply);
+  void look_for_ended_rank();
+  bool is_here(int rank) const;
   std::vector<int> missing() const;
   std::string missing_text() const;
   void forget(Client& client);
@@ -50,6 +52,7 @@ class LocalServer {
 
   const std::string path_;
   const int size_;
+  const double timeout_s_;
   const Deadline deadline_;
   const int pid_;  // of the process that owns the thread
   Fd listener_;
@@ -58,7 +61,9 @@ class LocalServer {
   std::vector<Client> clients_;
   std::map<std::string, StoreValue> values_;
   std::set<int> gone_;  // ranks that had joined
+  std::string refused_;  // as which rank of how many the last one came that was sent away
   bool is_meeting_ = true;
+  bool is_look_due_ = true;  // somebody may have noted that a rank has ended
   std::thread thread_;
 };
 

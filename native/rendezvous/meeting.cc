@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "rendezvous/ended.h"
 
 namespace ringsync {
 namespace {
@@ -39,7 +40,8 @@ class MeetingPlace {
         is_ours_ = true;
       } else if (errno != EEXIST) {
         throw RendezvousError("[rendezvous] cannot create '" + directory_ + "': " + errno_text() +
-                              ". Set TMPDIR to a directory that can be written.");
+                              ". Name a directory that can be written, in RINGSYNC_RENDEZVOUS, or "
+                              "where that is not set, its parent in TMPDIR.");
       }
       // lstat: a symbolic link put there by somebody else must not lead us elsewhere.
       is_there = ::lstat(directory_.c_str(), &status) == 0;
@@ -49,7 +51,8 @@ class MeetingPlace {
         (status.st_mode & 077) != 0) {
       throw RendezvousError("[rendezvous] '" + directory_ +
                             "' is not a directory that belongs to this user alone (mode 0700). "
-                            "Remove it, or set TMPDIR to a directory of your own.");
+                            "Remove it, or name another one in RINGSYNC_RENDEZVOUS, or where that "
+                            "is not set, its parent in TMPDIR.");
     }
   }
 
@@ -67,7 +70,8 @@ Fd listen_under_final_name(MeetingPlace& place, Deadline deadline) {
     place.claim();  // a job that died here may have left it
     if (connect_to(path)) {
       throw RendezvousError("[rendezvous] another job already meets at '" + path +
-                            "'. Give each job its own MASTER_PORT, or wait for the other to end.");
+                            "'. Start rank 0 once only, give each job its own MASTER_PORT, or "
+                            "wait for the other to end.");
     }
     ::unlink(draft.c_str());
     Fd listener = listen_at(draft);
@@ -104,6 +108,7 @@ Fd connect_when_served(MeetingPlace& place, int size, double timeout_s, const On
                             "': " + errno_text() + ".");
     }
     if (Fd socket = connect_to(place.socket())) return socket;
+    if (const auto ended = ended_rank_text(place.socket(), size)) throw RendezvousError(*ended);
     if (!wait_readable(watch, deadline, on_signal)) {
       throw RendezvousError(missing_server_text(place.socket(), size, timeout_s));
     }
@@ -117,18 +122,25 @@ Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
   MeetingPlace place(directory);
   Meeting meeting;
   if (rank == 0) {
-    const Deadline deadline = deadline_after(timeout_s);
-    meeting.server = std::make_unique<LocalServer>(listen_under_final_name(place, deadline),
-                                                   place.socket(), size, deadline);
+    Fd listener = listen_under_final_name(place, deadline_after(timeout_s));
+    meeting.server =
+        std::make_unique<LocalServer>(std::move(listener), place.socket(), size, timeout_s);
   }
   Fd socket = connect_when_served(place, size, timeout_s, on_signal);
   if (peer_credentials(socket).uid != ::geteuid()) {
     throw RendezvousError("[rendezvous] the store at '" + place.socket() +
-                          "' is served by another user. Set TMPDIR to a directory of your own.");
+                          "' is served by another user. Set RINGSYNC_RENDEZVOUS, or where it is "
+                          "not set, TMPDIR, to a directory of your own.");
   }
-  meeting.store =
-      std::make_unique<LocalStore>(std::move(socket), rank, size,
-                                   deadline_after(timeout_s + kAnswerSeconds), reply_s, on_signal);
+  try {
+    meeting.store = std::make_unique<LocalStore>(std::move(socket), rank, size,
+                                                 deadline_after(timeout_s + kAnswerSeconds),
+                                                 reply_s, on_signal);
+  } catch (const RendezvousError&) {
+    // Rank 0 may have ended the meeting for this before it had heard of us.
+    if (const auto ended = ended_rank_text(place.socket(), size)) throw RendezvousError(*ended);
+    throw;
+  }
   return meeting;
 }
 

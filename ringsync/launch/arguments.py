@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ _VALUED = frozenset(
         "--dump-stacks-after",
     }
 )
+
+_SIZE_MISSPELT = re.compile(r"^unrecognized arguments: (?:.* )?(?:-np|-n|--np|--n)=?(\d*)(?: |$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,9 @@ def split_command(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        # Written as one word, or as other launchers and long options have it.
+        if unknown := _SIZE_MISSPELT.search(message):
+            message += f". The number of ranks is written -np {unknown[1] or 'N'}"
         raise ConfigError(f"[ringsyncrun] {message}. See ringsyncrun --help.")
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:  # noqa: ARG002 - argparse's

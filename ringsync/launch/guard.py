@@ -163,7 +163,8 @@ class Guard:
             (stdout, "stdout", self._relay.stdout, None),
             (stderr, "stderr", self._relay.stderr, self._tail),
         ):
-            self._relay.attach(Stream(pipe, sink, prefix, log=logs[name], tail=tail))
+            log, tell = logs[name], self._tell_of_rank
+            self._relay.attach(Stream(pipe, sink, prefix, log=log, tell=tell, tail=tail))
         descriptor = os.pidfd_open(self._pid)
         self._report("started", descriptor, pid=self._pid, started_s=time.time())
         os.close(descriptor)
@@ -230,6 +231,9 @@ class Guard:
         asked = [pid for pid in sorted(descendants()) if ask_for_stacks(pid) is None]
         below = f"; stacks of pid {', '.join(map(str, asked))} below it follow:" if asked else ""
         self._relay.tell(f"{words} {obstacle}{below}")
+
+    def _tell_of_rank(self, text: str) -> None:
+        self._relay.tell(f"rank {self._charge.rank}: {text}")
 
     def _reap(self) -> None:
         # The rank is known to be a child, also where no list of children can be had.

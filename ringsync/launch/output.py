@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from ringsync.launch.codes import OUTPUT_ERROR
@@ -114,6 +114,7 @@ class Stream:
         *,
         is_guarded: bool = False,
         log: BinaryIO | None = None,
+        tell: Callable[[str], None] | None = None,
         tail: Tail | None = None,
     ) -> None:
         """Take over `pipe` (non-blocking) and `log`.
@@ -124,12 +125,15 @@ class Stream:
             prefix: Put before each line; None passes the bytes on as they come.
             is_guarded: The bytes come from a guard, which has made lines of them.
             log: Unbuffered file for the raw bytes, or None.
+            tell: With `log`: says one line to people.
             tail: Is shown every line, or None.
         """
         self._pipe = pipe
         self._sink = sink
         self._prefix = prefix
         self._log = log
+        self._logged_bytes = 0
+        self._tell = tell or sink.tell
         self._tail = tail
         reserve_bytes = 0 if is_guarded else len(prefix or b"") + 1
         self._lines = Lines(is_guarded=is_guarded, reserve_bytes=reserve_bytes)
@@ -183,10 +187,18 @@ class Stream:
     def _write_log(self, data: bytes) -> None:
         if self._log is None:
             return
+        rest = memoryview(data)
         try:
-            self._log.write(data)
+            while rest:  # where the room ends a write takes a part, and only the next one fails
+                written = self._log.write(rest)
+                self._logged_bytes += written
+                rest = rest[written:]
         except OSError as error:
-            self._sink.tell(f"{error}; {self._log.name} ends here.")
+            self._tell(
+                f"the log {self._log.name} is cut here, after {self._logged_bytes} bytes: "
+                f"{error.strerror}. The job goes on; for a whole log run it again with a "
+                "directory that has room."
+            )
             self._log.close()
             self._log = None
 

@@ -15,6 +15,7 @@ import time
 from ringsync.errors import ConfigError
 from ringsync.launch.codes import CONFIGURATION_ERROR, OUTPUT_ERROR, SOFTWARE_ERROR
 from ringsync.launch.descendants import ProcessEnd, adopt_orphans, signal_name
+from ringsync.launch.directories import note_ended
 from ringsync.launch.guard import KILL_LIMIT_S
 from ringsync.launch.job import Job
 from ringsync.launch.limits import make_room
@@ -121,10 +122,13 @@ class Supervisor:
             self._begin_ending(Ending(Cause.UNSTARTED, SOFTWARE_ERROR), signal.SIGTERM)
 
     def on_ended(self, record: RankRecord, end: ProcessEnd) -> None:
-        """End the job if this is the first rank to fail."""
+        """End the job if this is the first rank to fail; tell ranks that wait for one in vain."""
         if self._job.is_verbose:
             self._relay.tell(f"rank {record.rank} (pid {record.pid}) {end.describe()}")
-        if self._ending is not None or end.status == 0:
+        if self._ending is not None:
+            return
+        if end.status == 0:
+            note_ended(self._job.rendezvous, record.rank, self._job.size)
             return
         alive = sum(other.end is None for other in self._ranks.records)
         if alive and self._job.report is None:
@@ -246,7 +250,10 @@ class Supervisor:
             try:
                 write_summary(self._job.log_dir, summary)
             except OSError as error:
-                self._relay.tell(f"summary.json is missing: {error}.")
+                self._relay.tell(
+                    f"summary.json is missing, {self._job.log_dir} does not take it: "
+                    f"{error.strerror}. Make room there, or name another directory."
+                )
                 status = status or CONFIGURATION_ERROR
         self._flush()
         return status

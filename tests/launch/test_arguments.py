@@ -53,6 +53,15 @@ def test_an_impossible_number_of_ranks_is_refused(launcher, np):
         (["-np", "2", "--unknown", "true"], "unrecognized arguments: --unknown"),
         (["-np", "2", "--tag", "true"], "unrecognized arguments: --tag"),
         (["-np", "2", "-c", "print(1)"], "unrecognized arguments: -c"),
+        (["-np2", "true"], "unrecognized arguments: -np2. The number of ranks is written -np 2."),
+        (
+            ["--np", "2", "true"],
+            "unrecognized arguments: --np. The number of ranks is written -np N.",
+        ),
+        (
+            ["--np=2", "true"],
+            "unrecognized arguments: --np=2. The number of ranks is written -np 2.",
+        ),
         (["-np", "2", "--log-dir=", "true"], "--log-dir: '' is no directory"),
         (["-np", "2", "--timeline", "", "true"], "--timeline: '' is no directory"),
         (["-np", "2", "missing.py"], "script 'missing.py' does not exist"),

@@ -239,6 +239,29 @@ def test_nohup_survives_the_terminal(launcher):
     assert running.finish() == 0
 
 
+@pytest.mark.parametrize("ended", [0, 2])
+@pytest.mark.parametrize("when", ["", "[os.sched_yield() for _ in iter(is_nobody_there, False)]"])
+def test_ranks_that_wait_in_init_for_one_that_has_ended_are_told_at_once(launcher, ended, when):
+    # Rank 0 serves the store, so without it nobody is there to be waited for.
+    script = launcher.script(
+        f"""
+        import os, pathlib, sys
+        import ringsync as rs
+        place = pathlib.Path(os.environ["RINGSYNC_RENDEZVOUS"])
+        is_nobody_there = lambda: {ended} != 0 and not (place / "store").exists()
+        if os.environ["RANK"] == "{ended}":
+            {when}
+            sys.exit()
+        rs.init()
+        """
+    )
+    done = launcher.run("-np", "3", script)  # its deadline is shorter than the start timeout
+    assert done.returncode == 75
+    words = f"[rendezvous] rank {ended} of 3 ended with code 0 before it met the others in init."
+    assert f"RendezvousError: {words}" in done.stderr.partition("  how: ")[2]
+    assert job_directories() == []
+
+
 def test_a_stopped_rank_is_ended_too(launcher):
     script = launcher.script(
         """

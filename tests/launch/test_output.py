@@ -7,6 +7,7 @@ import selectors
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -129,7 +130,9 @@ def test_a_log_that_cannot_be_written_is_told_once_and_the_stream_goes_on():
     class Full(io.BytesIO):
         name = "full.log"
 
-        def write(self, _data):
+        def write(self, data):
+            if room := 6 - self.tell():
+                return super().write(data[:room])
             raise OSError(28, "No space left on device")
 
     reader, writer = os.pipe()
@@ -147,10 +150,28 @@ def test_a_log_that_cannot_be_written_is_told_once_and_the_stream_goes_on():
                 key.data()
         stream.close()
     text = os.read(out_reader, 4096).decode()
-    assert text.count("full.log ends here") == 1
+    assert text.count("full.log is cut here, after 6 bytes: No space left on device. The job") == 1
     assert "[0] two\n" in text
     for descriptor in (writer, out_reader, out_writer):
         os.close(descriptor)
+
+
+def test_a_log_is_cut_with_a_line_that_names_rank_and_file_and_the_job_goes_on(launcher):
+    # At the limit Python gets an error like that of a full disk, after a write that takes a part.
+    limited = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'ringsync.launch', *sys.argv[1:]])"
+    )
+    words = ("-np", "2", "--log-dir", "logs", "sh", "-c")
+    write = "[ $RANK = 0 ] || printf %05000d 0; echo done"
+    done = launcher.run(*words, write, by=("-c", limited))
+    assert done.returncode == 0
+    (cut,) = [line for line in done.stderr.splitlines() if " is cut here" in line]
+    path = f"{launcher.directory}/logs/rank.01/stdout"
+    start = f"[ringsyncrun] rank 1: the log {path} is cut here, after 4096 bytes: File too large. "
+    assert cut.startswith(start + "The job goes on; ")
+    assert Path(path).stat().st_size == 4096
+    assert done.stdout.count("done") == 2
 
 
 def test_each_stream_stays_itself_and_carries_the_rank(launcher):

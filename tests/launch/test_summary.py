@@ -40,7 +40,8 @@ def test_the_summary_file_tells_every_ranks_end(launcher):
 def test_a_summary_that_cannot_be_written_is_no_success(launcher):
     done = launcher.run("-np", "1", "--log-dir", "logs", "rm", "-rf", "logs")
     assert done.returncode == 78
-    assert "summary.json is missing: " in done.stderr
+    words = f"[ringsyncrun] summary.json is missing, {launcher.directory}/logs does not take it: "
+    assert words + "No such file or directory. Make room there, or name" in done.stderr
 
 
 def test_an_uncaught_exception_is_in_the_summary_and_in_the_last_words(launcher):

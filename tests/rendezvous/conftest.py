@@ -1,6 +1,7 @@
 """Jobs of real processes, ended with the test whatever became of them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,3 +13,9 @@ def jobs() -> Iterator[Jobs]:
     made = Jobs()
     yield made
     made.close()
+
+
+@pytest.fixture
+def place(jobs: Jobs) -> Path:
+    """Where to meet; nothing is there yet."""
+    return jobs.tmpdir / "d"

@@ -12,17 +12,10 @@ from hypothesis import strategies as st
 from ringsync import _native
 from ringsync.errors import RendezvousError
 
-from ..processes.job import Jobs
 from ..ranks import DEADLINE_S, side_by_side, until, values_of
 
 # Long enough for ranks that do come, short enough to wait for those that do not.
 SHORT_S = 0.3
-
-
-@pytest.fixture
-def place(jobs: Jobs) -> Path:
-    """Where to meet; nothing is there yet."""
-    return jobs.tmpdir / "d"
 
 
 def meet_all(place, size, timeout_s=DEADLINE_S):
@@ -98,6 +91,29 @@ def test_missing_ranks_are_named_to_all_who_came(place):
         assert isinstance(outcomes[rank], RendezvousError)
         assert "ranks {1, 3} of 4 did not come" in str(outcomes[rank])
         assert str(place) in str(outcomes[rank])
+        assert "within 0.3 s (RINGSYNC_START_TIMEOUT_S)" in str(outcomes[rank])
+
+
+@pytest.mark.parametrize(("rank", "size"), [(1, 3), (2, 2)], ids=str)
+def test_those_who_miss_a_rank_are_told_as_whom_another_process_came(place, rank, size):
+    def work(index):
+        if index == 0:
+            return _native.meet(str(place), 0, 2, SHORT_S)
+        until((place / "store").exists)
+        return _stranger(place, rank, size)
+
+    outcome, refusal = side_by_side(2, work)
+    assert refusal.startswith(b"-[rendezvous] ")
+    assert isinstance(outcome, RendezvousError)
+    assert "ranks {1} of 2 did not come" in str(outcome)
+    assert f"; a process that came as rank {rank} of {size} was sent away." in str(outcome)
+
+
+def _stranger(place, rank, size):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
+        one.connect(str(place / "store"))
+        one.send(b"J\0%d %d" % (rank, size))
+        return one.recv(4096)
 
 
 def test_a_missing_rank_0_is_named(place):
@@ -162,7 +178,9 @@ def test_a_second_rank_0_is_told_of_the_other_job_and_does_it_no_harm(place):
         if index == 0:
             return _native.meet(str(place), 0, 2, DEADLINE_S)
         until((place / "store").exists)
-        with pytest.raises(RendezvousError, match=r"another job already meets at .*MASTER_PORT"):
+        with pytest.raises(
+            RendezvousError, match=r"another job already meets at .*once only.*MASTER_PORT"
+        ):
             _native.meet(str(place), 0, 2, DEADLINE_S)
         return _native.meet(str(place), 1, 2, DEADLINE_S)
 
@@ -274,5 +292,13 @@ def test_a_missing_parent_is_named(place):
     require_refused(place / "deeper", "cannot create .*No such file")
 
 
+def test_a_place_that_cannot_be_made_is_told_with_both_variables_that_name_it():
+    require_refused(
+        Path("/proc/x"), "cannot create '/proc/x'.*RINGSYNC_RENDEZVOUS.*not set.*TMPDIR"
+    )
+
+
 def test_a_path_too_long_for_a_socket_is_named_with_a_way_out(place):
-    require_refused(place.parent / ("x" * 120), "longer than 107 bytes.*TMPDIR")
+    require_refused(
+        place.parent / ("x" * 120), "longer than 107 bytes.*RINGSYNC_RENDEZVOUS.*TMPDIR"
+    )
