@@ -60,7 +60,7 @@ class LocalServer {
   // All below belongs to thread_.
   std::vector<Client> clients_;
   std::map<std::string, StoreValue> values_;
-  std::set<int> gone_;  // ranks that had joined
+  std::set<int> gone_;   // ranks that had joined
   std::string refused_;  // as which rank of how many the last one came that was sent away
   bool is_meeting_ = true;
   bool is_look_due_ = true;  // somebody may have noted that a rank has ended
