@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from ringsync.torch.asking import Adasum
-from ringsync.torch.exchange import Terms
 from ringsync.torch.grouping import grouped_allreduce_
 from ringsync.torch.process_sets import global_process_set
+from ringsync.torch.terms import Terms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 

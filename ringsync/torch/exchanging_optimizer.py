@@ -15,7 +15,8 @@ import torch
 
 from ringsync.torch.basics import size
 from ringsync.torch.errors import HorovodInternalError
-from ringsync.torch.exchange import Exchange, Terms
+from ringsync.torch.exchange import Exchange
+from ringsync.torch.terms import Terms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 

@@ -16,10 +16,10 @@ from ringsync.torch.adasum_optimizer import AdasumOptimizer
 from ringsync.torch.asking import Adasum, Average
 from ringsync.torch.basics import size
 from ringsync.torch.compression import Compression, Compressor
-from ringsync.torch.exchange import Terms
 from ringsync.torch.exchanging_optimizer import ExchangingOptimizer
 from ringsync.torch.optimizer_arguments import checked_groups, checked_names
 from ringsync.torch.process_sets import ProcessSet, global_process_set
+from ringsync.torch.terms import Terms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 

@@ -6,7 +6,7 @@ from typing import NoReturn, SupportsIndex
 
 import torch
 
-from ringsync.torch.exchange import Terms
+from ringsync.torch.terms import Terms
 
 
 class WrappedOptimizer(torch.optim.Optimizer):
