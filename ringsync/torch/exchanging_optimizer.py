@@ -16,6 +16,7 @@ import torch
 from ringsync.torch.basics import size
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.exchange import Exchange
+from ringsync.torch.optimizer_arguments import checked_passes
 from ringsync.torch.terms import Terms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
@@ -140,8 +141,11 @@ class ExchangingOptimizer(WrappedOptimizer):
 
         Args:
             passes: From the next step on.
+
+        Raises:
+            ValueError: It is no number above 0.
         """
-        self.backward_passes_per_step = passes
+        self.backward_passes_per_step = passes = checked_passes(passes)
         self._allreduce_delay = dict.fromkeys(self._allreduce_delay, passes)
 
     def synchronize(self) -> None:

@@ -227,6 +227,18 @@ def test_parameters_may_be_added(ranks):
     ranks(2, work)
 
 
+def test_horovod_s_numbers_name_ops(ranks):
+    def work():
+        hvd.init()
+        for op in (hvd.Average, hvd.Sum, hvd.Adasum):
+            net, opt = make(net=nn.Linear(2, 1), op=int(op))
+            assert opt.op is op
+            net(torch.ones(1, 2)).sum().backward()
+            opt.step()
+
+    ranks(2, work)
+
+
 def test_arguments_are_checked_as_horovod_does(ranks):
     def work():
         hvd.init()
@@ -239,6 +251,13 @@ def test_arguments_are_checked_as_horovod_does(ranks):
             ({"named_parameters": [("a", w)]}, "were not named"),
             ({"named_parameters": iter([])}, "were not named"),  # has been used up before
             ({"backward_passes_per_step": 0}, "must be > 0"),
+            ({"backward_passes_per_step": 1.5}, r"backward_passes_per_step=1\.5 is no whole"),
+            ({"op": "Sum"}, "op='Sum' is none of Average, Sum"),
+            ({"op": 7}, "op=7 is none of Average, Sum"),
+            ({"compression": "fp16"}, r"compression='fp16' cannot.*hvd\.Compression\.fp16"),
+            ({"gradient_predivide_factor": 0}, "gradient_predivide_factor=0 was given"),
+            ({"gradient_predivide_factor": float("nan")}, "gradient_predivide_factor=nan was"),
+            ({"gradient_predivide_factor": "2"}, "gradient_predivide_factor='2' was given"),
             ({"gradient_predivide_factor": 2.0, "op": hvd.Sum}, "not supported with op"),
             ({"groups": -1}, "non-negative integer"),
             ({"groups": "abc"}, r"must consist of torch\.Tensor"),
@@ -250,5 +269,9 @@ def test_arguments_are_checked_as_horovod_does(ranks):
                 hvd.DistributedOptimizer(plain, **how)
         with pytest.warns(DeprecationWarning, match="num_groups"):
             hvd.DistributedOptimizer(plain, num_groups=1)
+        for op in (hvd.Average, hvd.Adasum):
+            opt = hvd.DistributedOptimizer(plain, op=op)
+            with pytest.raises(ValueError, match="must be > 0"):
+                opt.set_backward_passes_per_step(0)
 
     ranks(1, work)
