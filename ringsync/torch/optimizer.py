@@ -27,7 +27,7 @@ from ringsync.torch.optimizer_arguments import (
 )
 from ringsync.torch.process_sets import ProcessSet, global_process_set
 from ringsync.torch.terms import Terms
-from ringsync.torch.wrapped_optimizer import WrappedOptimizer
+from ringsync.torch.wrapped_optimizer import WrappedOptimizer, release_from_others
 
 
 def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and arguments
@@ -47,7 +47,8 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
     Gradients are exchanged during backward. A backward that reaches all parameters returns with
     them reduced; whatever is left, `step` exchanges, or `synchronize` before it. The result is an
     instance of the optimizer's own class, shares its state and parameter groups, and works with
-    whatever takes one.
+    whatever takes one. An optimizer that was wrapped over the same parameters before exchanges
+    nothing any more.
 
     Args:
         optimizer: What updates the parameters; equal on all ranks.
@@ -97,6 +98,9 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
     wrapped: Any = object.__new__(wrapped_class)
     # All that the optimizer is, but for functions that a scheduler has laid over its own.
     wrapped.__dict__ = {k: v for k, v in optimizer.__dict__.items() if k != "step"}
+    for group in wrapped.param_groups:
+        for parameter in group["params"]:
+            release_from_others(parameter)
     terms = Terms(op, compression, factor, sparse_as_dense, process_set)
     wrapped.attach(names, terms, passes)
     result: torch.optim.Optimizer = wrapped

@@ -213,6 +213,29 @@ def test_parameters_frozen_at_first_are_exchanged_once_they_are_not(ranks):
     ranks(2, work)
 
 
+def test_clipping_after_backward_sees_everybodys_gradients_of_unfrozen_parameters(ranks):
+    def work():
+        hvd.init()
+        net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
+        net[0].requires_grad_(False)
+        net, opt = make(net=net)
+        for step in range(4):
+            opt.zero_grad()
+            if step == 1:
+                net.requires_grad_(True)
+            (x, y), (xs, ys) = shares(seed=step)
+            wanted = [p for p in net.parameters() if p.requires_grad]
+            whole = torch.autograd.grad(loss_of(net, xs, ys), wanted)
+            loss_of(net, x, y).backward()
+            torch.testing.assert_close([p.grad for p in wanted], list(whole))
+            nn.utils.clip_grad_norm_(net.parameters(), 0.05)
+            opt.step()
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
 def test_parameters_may_be_added(ranks):
     def work():
         hvd.init()
