@@ -10,7 +10,7 @@ world of one. It knows no optimizer and no layer.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -61,6 +61,7 @@ class GradientReducer:
         group: ProcessGroup | None = None,
         is_weighted: bool = False,
         is_strict: bool = True,
+        travels_elsewhere: Callable[[int], bool] | None = None,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -74,6 +75,8 @@ class GradientReducer:
             is_weighted: Nothing is exchanged before `finish`, which weighs the gradients; `op` is
                 Average.
             is_strict: Parameters of unlike values at the first step are an error, not a warning.
+            travels_elsewhere: Tells of a parameter without a gradient here that it has one of
+                another form, which its owner exchanges; see `elsewhere`.
 
         Raises:
             RingsyncError: There is no room.
@@ -83,6 +86,8 @@ class GradientReducer:
         self._op = ReduceOp.Sum if is_weighted else op
         self._is_weighted = is_weighted
         self._is_strict = is_strict
+        self._travels_elsewhere = travels_elsewhere
+        self._elsewhere: list[int] = []
         self._share = 1.0
         self._accumulate_steps = accumulate_steps
         self._name = name
@@ -106,6 +111,11 @@ class GradientReducer:
     def views(self) -> list[Array]:
         """Memory of each parameter's gradient, by index."""
         return self._arena.views
+
+    @property
+    def elsewhere(self) -> list[int]:
+        """Parameters whose gradients travel elsewhere on any rank, as of the last exchange."""
+        return self._elsewhere
 
     def began(self) -> None:
         """Note the start of a backward pass.
@@ -226,6 +236,8 @@ class GradientReducer:
             view = self._arena.views[index]
             bucket.presence[position] = is_there = self._share > 0 and self._bring(index)
             if not is_there:
+                if self._travels_elsewhere is not None and self._travels_elsewhere(index):
+                    bucket.presence[position] = np.nan  # whatever is added to it
                 view.fill(0)
                 self._source.adopt(index, view)
             elif self._share != 1:
@@ -254,9 +266,14 @@ class GradientReducer:
         self._stats.add_step([h.times() for h in self._handles], compute_end_ns)
 
     def _drop_absent(self) -> None:
+        self._elsewhere = []
         for bucket in self._arena.buckets:
-            for position in np.flatnonzero(bucket.presence == 0):
-                self._source.adopt(bucket.members[position], None)
+            for position in np.flatnonzero(~(bucket.presence > 0)):
+                index = bucket.members[position]
+                if np.isnan(bucket.presence[position]):
+                    self._elsewhere.append(index)
+                self._source.adopt(index, None)
+        self._elsewhere.sort()
 
 
 def _copy(view: Array, gradient: Array) -> None:

@@ -42,6 +42,7 @@ from ringsync.torch.basics import (
     stop_timeline,
 )
 from ringsync.torch.broadcasting import broadcast, broadcast_, broadcast_async, broadcast_async_
+from ringsync.torch.compiling import keep_out_of_graphs
 from ringsync.torch.compression import Compression
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.exchanging import alltoall, alltoall_async
@@ -80,6 +81,15 @@ from ringsync.torch.scattering import (
     reducescatter_async,
 )
 from ringsync.torch.sync_batch_norm import SyncBatchNorm
+
+keep_out_of_graphs(
+    allgather, allgather_async, allgather_object, allreduce, allreduce_, allreduce_async,
+    allreduce_async_, alltoall, alltoall_async, barrier, broadcast, broadcast_, broadcast_async,
+    broadcast_async_, broadcast_object, grouped_allgather, grouped_allgather_async,
+    grouped_allreduce, grouped_allreduce_, grouped_allreduce_async, grouped_allreduce_async_,
+    grouped_reducescatter, grouped_reducescatter_async, join, poll, reducescatter,
+    reducescatter_async, sparse_allreduce_async, synchronize,
+)  # fmt: skip
 
 __all__ = [
     "Adasum",

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from ringsync.torch.asking import Adasum
-from ringsync.torch.exchange import Terms
 from ringsync.torch.grouping import grouped_allreduce_
+from ringsync.torch.optimizer_arguments import checked_passes
 from ringsync.torch.process_sets import global_process_set
+from ringsync.torch.terms import Terms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 
@@ -40,8 +41,11 @@ class AdasumOptimizer(WrappedOptimizer):
 
         Args:
             passes: From the next step on.
+
+        Raises:
+            ValueError: It is no number above 0.
         """
-        self.backward_passes_per_step = passes
+        self.backward_passes_per_step = checked_passes(passes)
 
     def synchronize(self) -> None:
         """Do nothing: gradients stay each rank's own."""

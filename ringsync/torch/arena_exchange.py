@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from ringsync.collectives import ReduceOp
@@ -45,6 +46,7 @@ class ArenaExchange:
             name=name,
             group=group,
             is_strict=False,
+            travels_elsewhere=self._gradients.is_sparse,
         )
         self._gradients.place(self._reducer.views)
         self._is_begun = False
@@ -65,6 +67,22 @@ class ArenaExchange:
         """Start the rest, and wait."""
         with told_to_horovod():
             self._reducer.finish()
+
+    @property
+    def elsewhere(self) -> list[int]:
+        """Indices of what is sparse on any rank, as of the last `finish`."""
+        return self._reducer.elsewhere
+
+    def is_zero(self, index: int) -> bool:
+        """Tell whether no rank brought more than zeros.
+
+        Args:
+            index: Of the gradient.
+
+        Returns:
+            True if so; after `finish`, alike on all ranks.
+        """
+        return not np.any(self._reducer.views[index])
 
     def reset(self) -> None:
         """Begin a new step."""

@@ -6,7 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ringsync.errors import ConfigError, DuplicateNameError, NotInitializedError, RingsyncError
+from ringsync.errors import (
+    ConfigError,
+    DuplicateNameError,
+    MismatchError,
+    NotInitializedError,
+    RingsyncError,
+)
 
 _T = TypeVar("_T")
 
@@ -50,8 +56,11 @@ class HorovodVersionMismatchError(ImportError):
 
 
 @contextlib.contextmanager
-def told_to_horovod() -> Iterator[None]:
+def told_to_horovod(told_as: str | None = None) -> Iterator[None]:
     """Let what goes wrong in here be raised as Horovod raises it.
+
+    Args:
+        told_as: The function that the user called, where the engine knows it by another name.
 
     Raises:
         ValueError: What this rank asked for cannot be done; ringsync's own ConfigError or
@@ -65,7 +74,10 @@ def told_to_horovod() -> Iterator[None]:
     except NotInitializedError as error:
         raise HorovodInternalError(NOT_INITIALIZED) from error
     except RingsyncError as error:
-        raise HorovodInternalError(str(error)) from error
+        text = str(error)
+        if told_as is not None and isinstance(error, MismatchError):
+            text = f"[{told_as}] {text.partition('] ')[2]}"
+        raise HorovodInternalError(text) from error
 
 
 def asked(question: Callable[[], _T]) -> _T:

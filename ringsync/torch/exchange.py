@@ -7,37 +7,18 @@ matter.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
-from ringsync.collectives import ReduceOp
-from ringsync.runtime import current
+from ringsync.runtime import current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
 from ringsync.torch.asking import Average, Sum
-from ringsync.torch.compression import Compression, Compressor
+from ringsync.torch.compression import Compression
+from ringsync.torch.errors import told_to_horovod
 from ringsync.torch.gradients import fits_arena
-from ringsync.torch.process_sets import ProcessSet, group_of
-from ringsync.torch.single_exchange import SingleExchange
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How gradients are exchanged.
-
-    Attributes:
-        op: How several become one.
-        compression: Form in which they travel.
-        predivide_factor: What they are divided by before, and multiplied by after, being added up.
-        sparse_as_dense: Sparse ones are made dense first.
-        process_set: Whose ranks exchange.
-    """
-
-    op: ReduceOp
-    compression: type[Compressor]
-    predivide_factor: float
-    sparse_as_dense: bool
-    process_set: ProcessSet
+from ringsync.torch.process_sets import group_of
+from ringsync.torch.single_exchange import SingleExchange, mixed_forms
+from ringsync.torch.terms import Terms, check_equal_terms
 
 
 class Exchange:
@@ -56,11 +37,15 @@ class Exchange:
         runtime = current()
         group = group_of("DistributedOptimizer", terms.process_set)
         name = f"gradients.{runtime.next_number(f'gradients of {group}')}"
+        self._runtime = runtime
+        self._name = name
+        self._are_terms_checked = False
         self._parameters = parameters
         self._names = names
         self._terms = terms
         can_lie_in_arena = terms.compression is Compression.none and terms.op in {Average, Sum}
         inside = [i for i, p in enumerate(parameters) if can_lie_in_arena and fits_arena(p)]
+        self._inside = inside
         self._place = {index: k for k, index in enumerate(inside)}
         self._arena = (
             ArenaExchange(
@@ -83,6 +68,7 @@ class Exchange:
             process_set=terms.process_set,
         )
         self._single_place: dict[int, int] = {}
+        self._sparse: set[int] = set()  # have a place in the arena, and travel by themselves
         self._sparse_dims: dict[int, int] = {}  # of gradients that travel dense
         for index in range(len(parameters)):
             if index not in self._place:
@@ -93,15 +79,19 @@ class Exchange:
 
         Args:
             index: Of the gradient.
+
+        Raises:
+            HorovodInternalError: At the first step: ranks were not told alike.
         """
+        if not self._are_terms_checked:
+            self._check_terms()
         parameter = self._parameters[index]
         gradient = parameter.grad
-        if gradient is not None and gradient.is_sparse:
-            if self._terms.sparse_as_dense:
-                self._sparse_dims[index] = gradient.sparse_dim()
-                parameter.grad = gradient.to_dense()
-            elif index not in self._single_place:
-                self._add_single(index)
+        if gradient is not None and gradient.is_sparse and self._terms.sparse_as_dense:
+            self._sparse_dims[index] = gradient.sparse_dim()
+            parameter.grad = gradient.to_dense()
+        if index in self._sparse:
+            self._make_sparse(index)
         if index in self._single_place:
             self._single.final(self._single_place[index])
         if index in self._place and self._arena is not None:
@@ -113,13 +103,29 @@ class Exchange:
         Raises:
             HorovodInternalError: Ranks disagree, one died, or time was up.
         """
+        if not self._are_terms_checked:
+            self._check_terms()
+        mixed: list[int] = []
         if self._arena is not None:
+            for index in self._sparse:
+                self._make_sparse(index)
             self._arena.finish()
+            mixed = self._take_sparse(self._arena)
         self._single.finish()
+        if mixed:
+            raise mixed_forms(self._name, self._names[mixed[0]])
         for index, dims in self._sparse_dims.items():
             gradient = self._parameters[index].grad
             if gradient is not None:
                 self._parameters[index].grad = gradient.to_sparse(dims)
+
+    def is_of_this_world(self) -> bool:
+        """Tell whether the ranks that it was made for have not ended since.
+
+        Returns:
+            False after `shutdown`.
+        """
+        return is_initialized() and current() is self._runtime
 
     def reset(self) -> None:
         """Begin a new step.
@@ -143,6 +149,32 @@ class Exchange:
         if index in self._single_place:
             return self._single.is_dropped(self._single_place[index])
         return self._arena is None or self._arena.is_dropped(self._place[index])
+
+    def _check_terms(self) -> None:
+        with told_to_horovod():
+            check_equal_terms(self._terms, self._name)
+        self._are_terms_checked = True
+
+    def _take_sparse(self, arena: ArenaExchange) -> list[int]:
+        """Have what is sparse on any rank travel by itself, from now on, on all ranks.
+
+        Returns:
+            What was dense on others.
+        """
+        new = [self._inside[place] for place in arena.elsewhere]
+        new = [index for index in new if index not in self._sparse]
+        for index in new:
+            self._sparse.add(index)
+            self._add_single(index)
+            self._single.expect_sparse(self._single_place[index])
+        # Sums are equal on all ranks, and so is what is told.
+        return [index for index in new if not arena.is_zero(self._place[index])]
+
+    def _make_sparse(self, index: int) -> None:
+        """A dense gradient where others have been sparse: the arena does not carry it any more."""
+        parameter = self._parameters[index]
+        if parameter.grad is not None and not parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.to_sparse(1)
 
     def _add_single(self, index: int) -> None:
         self._single_place[index] = self._single.add(self._parameters[index], self._names[index])

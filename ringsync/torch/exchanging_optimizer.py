@@ -15,8 +15,10 @@ import torch
 
 from ringsync.torch.basics import size
 from ringsync.torch.errors import HorovodInternalError
-from ringsync.torch.exchange import Exchange, Terms
-from ringsync.torch.wrapped_optimizer import WrappedOptimizer
+from ringsync.torch.exchange import Exchange
+from ringsync.torch.optimizer_arguments import checked_passes
+from ringsync.torch.terms import Terms
+from ringsync.torch.wrapped_optimizer import WrappedOptimizer, release_from_others
 
 
 class ExchangingOptimizer(WrappedOptimizer):
@@ -53,21 +55,22 @@ class ExchangingOptimizer(WrappedOptimizer):
             hook.remove()
         self._hooks = []
         self._exchange: Exchange | None = None
-        self._is_exchanged = False
+        self._is_exchanged = self._is_rest_exchanged = False
         parameters = [p for group in self.param_groups for p in group["params"]]
         self._allreduce_delay = dict.fromkeys(parameters, self.backward_passes_per_step)
         self._requires_update = set()
         self._frozen: list[torch.Tensor] = []
-        if size() == 1 or not self.process_set.included():
+        if self._is_released or size() == 1 or not self.process_set.included():
             return
         watched = [p for p in parameters if p.requires_grad]
         self._frozen = [p for p in parameters if not p.requires_grad]
         self._exchange = self._exchange_of(watched)
         self._requires_update = set(watched)
         for index, parameter in enumerate(watched):
-            self._hooks.append(
-                parameter.register_post_accumulate_grad_hook(self._hook_of(self._exchange, index))
-            )
+            release_from_others(parameter)
+            final = functools.partial(self._exchange.final, index)
+            hook = functools.partial(self._accumulated, self._exchange, index, final)
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(hook))
 
     def _exchange_of(self, parameters: list[torch.Tensor]) -> Exchange:
         return Exchange(parameters, [self._parameter_names[p] for p in parameters], self._terms)
@@ -76,35 +79,49 @@ class ExchangingOptimizer(WrappedOptimizer):
         """Parameters that need a gradient by now and are not watched."""
         return [parameter for parameter in self._frozen if parameter.requires_grad]
 
-    def _hook_of(self, exchange: Exchange, index: int) -> Callable[[torch.Tensor], None]:
-        final = functools.partial(exchange.final, index)
+    def release(self) -> None:
+        """Let go of all parameters, because another optimizer exchanges the gradients of some."""
+        super().release()
+        exchange = self._exchange
+        self._watch()
+        if exchange is not None and exchange.is_of_this_world():
+            # Peers may still read what is in flight; and whatever fails is not this one's any more.
+            with contextlib.suppress(HorovodInternalError):
+                exchange.reset()
+        self._handles.clear()
 
-        def on_accumulated(parameter: torch.Tensor) -> None:
-            if self._failure is not None or (
-                self._is_exchanged and (self._synchronized or exchange.is_dropped(index))
-            ):
-                self._begin_step()
-            if self._allreduce_delay[parameter] <= 0:
-                raise AssertionError(
-                    "Gradients were computed more than backward_passes_per_step times before call "
-                    "to step(). Increase backward_passes_per_step to accumulate gradients locally."
-                )
-            self._allreduce_delay[parameter] -= 1
-            if self._allreduce_delay[parameter]:
-                return
-            self._handles[parameter] = None
-            self._attempt(final)
-            if not self._is_told_of_end:
-                self._is_told_of_end = True
-                torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)
-
-        return on_accumulated
+    def _accumulated(
+        self,
+        exchange: Exchange,
+        index: int,
+        final: Callable[[], None],
+        parameter: torch.Tensor,
+    ) -> None:
+        if self._failure is not None or (
+            self._is_exchanged and (self._synchronized or exchange.is_dropped(index))
+        ):
+            self._begin_step()
+        if self._allreduce_delay[parameter] <= 0:
+            raise AssertionError(
+                "Gradients were computed more than backward_passes_per_step times before call "
+                "to step(). Increase backward_passes_per_step to accumulate gradients locally."
+            )
+        self._allreduce_delay[parameter] -= 1
+        if self._allreduce_delay[parameter]:
+            return
+        self._handles[parameter] = None
+        self._attempt(final)
+        if not self._is_told_of_end:
+            self._is_told_of_end = True
+            torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)
 
     def _backward_ended(self) -> None:
         self._is_told_of_end = False
         # Else another backward may bring the rest, or step() does without.
         if all(p in self._handles for p in self._requires_update if p.requires_grad):
             self._finish()
+            if all(p.grad is not None for p in self._unfrozen()):
+                self._exchange_unfrozen()
 
     def _attempt(self, exchange_some: Callable[[], None]) -> None:
         try:
@@ -122,9 +139,16 @@ class ExchangingOptimizer(WrappedOptimizer):
             self._is_exchanged = True
         self._handles.clear()
 
+    def _exchange_unfrozen(self) -> None:
+        unfrozen = self._unfrozen()
+        if unfrozen and not self._is_rest_exchanged:
+            self._attempt(self._exchange_of(unfrozen).finish)
+            self._is_rest_exchanged = True
+
     def _begin_step(self) -> None:
         self._handles.clear()
         self._synchronized = self._is_exchanged = self._is_told_of_end = False
+        self._is_rest_exchanged = False
         self._allreduce_delay = dict.fromkeys(self._allreduce_delay, self.backward_passes_per_step)
         failure, self._failure = self._failure, None
         if self._exchange is not None:
@@ -139,8 +163,11 @@ class ExchangingOptimizer(WrappedOptimizer):
 
         Args:
             passes: From the next step on.
+
+        Raises:
+            ValueError: It is no number above 0.
         """
-        self.backward_passes_per_step = passes
+        self.backward_passes_per_step = passes = checked_passes(passes)
         self._allreduce_delay = dict.fromkeys(self._allreduce_delay, passes)
 
     def synchronize(self) -> None:
@@ -149,11 +176,12 @@ class ExchangingOptimizer(WrappedOptimizer):
         Raises:
             HorovodInternalError: Ranks disagree, one died, or time was up; also if that came to
                 light in backward.
+            RuntimeError: Another optimizer exchanges these gradients.
         """
+        self._check_not_released()
         self._finish()
-        unfrozen = self._unfrozen()
-        if unfrozen and not self._synchronized:
-            self._attempt(self._exchange_of(unfrozen).finish)
+        if not self._synchronized:
+            self._exchange_unfrozen()
         self._synchronized = True
 
     @contextlib.contextmanager
@@ -184,7 +212,9 @@ class ExchangingOptimizer(WrappedOptimizer):
 
         Raises:
             HorovodInternalError: Ranks disagree, one died, or time was up.
+            RuntimeError: Another optimizer exchanges these gradients.
         """
+        self._check_not_released()
         if not self._should_synchronize:
             loss = super().step(closure, **how)
         elif closure is None:
@@ -203,7 +233,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         return loss
 
     def _watch_unfrozen(self) -> None:
-        if self._unfrozen():
+        if not self._is_released and self._unfrozen():
             self._watch()
 
     def _exchanging(self, closure: Callable[[], Any]) -> Callable[[], Any]:
@@ -229,7 +259,8 @@ class ExchangingOptimizer(WrappedOptimizer):
             raise AssertionError(
                 "optimizer.zero_grad() was called after loss.backward() but before "
                 "optimizer.step() or optimizer.synchronize(). This is prohibited as it can cause "
-                "a race condition."
+                "a race condition. Call one of them first, on all ranks; also where backward() "
+                "ended with an exception, and gradients of before it are on their way."
             )
         if self._is_exchanged or self._failure is not None:
             self._begin_step()

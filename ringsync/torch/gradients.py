@@ -125,6 +125,18 @@ class Gradients:
             return
         parameter.grad = None if gradient is None else self._views[index]
 
+    def is_sparse(self, index: int) -> bool:
+        """Tell whether a gradient is one that does not travel here.
+
+        Args:
+            index: Which parameter.
+
+        Returns:
+            True if it has a gradient that is not dense.
+        """
+        gradient = self._parameters[index].grad
+        return gradient is not None and gradient.layout is not torch.strided
+
     def is_in_arena(self, index: int) -> bool:
         """Tell whether a gradient still is what the last exchange left there.
 

@@ -36,6 +36,7 @@ class Call:
         group: Whose ranks take part; None: all.
         finish: Makes the caller's result of the collective's.
         terms: What else is asked for.
+        told_as: The function that messages name where the engine knows it by another; or None.
     """
 
     place: str
@@ -45,6 +46,7 @@ class Call:
     group: ProcessGroup | None
     finish: Callable[[Any], Any]
     terms: Terms = PLAIN
+    told_as: str | None = None
 
     def arguments(self) -> tuple[object, ...]:
         """List what `run`, `start` and their like take.
@@ -80,6 +82,7 @@ class _Pending:
     handle: Handle | GroupedHandle | _Together
     finish: Callable[[Any], Any]
     keys: list[_Key]
+    told_as: str | None = None
 
 
 # Horovod's handles are numbers of the process, so what they stand for has to be kept for it.
@@ -105,7 +108,7 @@ def perform(call: Call) -> Any:
     """
     _free_keys([call])
     perform_now: Callable[..., Any] = run_all if isinstance(call.array, list) else run
-    with told_to_horovod():
+    with told_to_horovod(call.told_as):
         result = perform_now(*call.arguments())
     return call.finish(result)
 
@@ -146,7 +149,7 @@ def begin(call: Call) -> int:
     start_now: Callable[..., Any] = start_all if isinstance(call.array, list) else start
     with told_to_horovod():
         handle = start_now(*call.arguments())
-    return _kept(_Pending(handle, call.finish, keys))
+    return _kept(_Pending(handle, call.finish, keys, call.told_as))
 
 
 def begin_all(calls: Sequence[Call], finish: Callable[[list[Any]], Any] = list) -> int:
@@ -172,7 +175,8 @@ def begin_all(calls: Sequence[Call], finish: Callable[[list[Any]], Any] = list) 
     def finish_all(results: list[Any]) -> Any:
         return finish([call.finish(one) for call, one in zip(calls, results, strict=True)])
 
-    return _kept(_Pending(together, finish_all, keys))
+    told_as = calls[0].told_as if calls else None
+    return _kept(_Pending(together, finish_all, keys, told_as))
 
 
 def poll(handle: int) -> bool:
@@ -213,7 +217,7 @@ def synchronize(handle: int) -> Any:
     if pending is None:
         return None
     try:
-        with told_to_horovod():
+        with told_to_horovod(pending.told_as):
             result = pending.handle.result()
     finally:
         # Also where Ctrl-C ends the wait: the engine itself keeps what it works on.

@@ -16,11 +16,18 @@ from ringsync.torch.adasum_optimizer import AdasumOptimizer
 from ringsync.torch.asking import Adasum, Average
 from ringsync.torch.basics import size
 from ringsync.torch.compression import Compression, Compressor
-from ringsync.torch.exchange import Terms
 from ringsync.torch.exchanging_optimizer import ExchangingOptimizer
-from ringsync.torch.optimizer_arguments import checked_groups, checked_names
+from ringsync.torch.optimizer_arguments import (
+    check_compression,
+    checked_factor,
+    checked_groups,
+    checked_names,
+    checked_passes,
+    checked_reduce_op,
+)
 from ringsync.torch.process_sets import ProcessSet, global_process_set
-from ringsync.torch.wrapped_optimizer import WrappedOptimizer
+from ringsync.torch.terms import Terms
+from ringsync.torch.wrapped_optimizer import WrappedOptimizer, release_from_others
 
 
 def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and arguments
@@ -28,7 +35,7 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
     named_parameters: Iterable[tuple[str, torch.Tensor]] | None = None,
     compression: type[Compressor] = Compression.none,
     backward_passes_per_step: int = 1,
-    op: ReduceOp = Average,
+    op: ReduceOp | int = Average,
     gradient_predivide_factor: float = 1.0,
     num_groups: int = 0,
     groups: int | Sequence[Sequence[torch.Tensor]] | None = None,
@@ -40,7 +47,8 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
     Gradients are exchanged during backward. A backward that reaches all parameters returns with
     them reduced; whatever is left, `step` exchanges, or `synchronize` before it. The result is an
     instance of the optimizer's own class, shares its state and parameter groups, and works with
-    whatever takes one.
+    whatever takes one. An optimizer that was wrapped over the same parameters before exchanges
+    nothing any more.
 
     Args:
         optimizer: What updates the parameters; equal on all ranks.
@@ -65,10 +73,12 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
     Example:
         >>> optimizer = hvd.DistributedOptimizer(optimizer, model.named_parameters())
     """
-    if gradient_predivide_factor != 1.0 and op is not Average:
+    op = checked_reduce_op(op)
+    factor = checked_factor(gradient_predivide_factor)
+    if factor != 1.0 and op is not Average:
         raise ValueError("gradient_predivide_factor not supported with op != Average")
-    if backward_passes_per_step <= 0:
-        raise ValueError("backward_passes_per_step must be > 0")
+    check_compression(compression)
+    passes = checked_passes(backward_passes_per_step)
     if num_groups:
         warnings.warn(
             "Parameter `num_groups` has been replaced by `groups`.",
@@ -88,7 +98,10 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
     wrapped: Any = object.__new__(wrapped_class)
     # All that the optimizer is, but for functions that a scheduler has laid over its own.
     wrapped.__dict__ = {k: v for k, v in optimizer.__dict__.items() if k != "step"}
-    terms = Terms(op, compression, gradient_predivide_factor, sparse_as_dense, process_set)
-    wrapped.attach(names, terms, backward_passes_per_step)
+    for group in wrapped.param_groups:
+        for parameter in group["params"]:
+            release_from_others(parameter)
+    terms = Terms(op, compression, factor, sparse_as_dense, process_set)
+    wrapped.attach(names, terms, passes)
     result: torch.optim.Optimizer = wrapped
     return result

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import torch
+
+from ringsync.collectives import ReduceOp
 
 
 def checked_names(
@@ -78,3 +82,89 @@ def checked_groups(groups: int | Sequence[Sequence[torch.Tensor]] | None) -> Non
         if id(parameter) in seen:
             raise ValueError("A parameter can only appear once in groups.")
         seen.add(id(parameter))
+
+
+def checked_reduce_op(op: ReduceOp | int) -> ReduceOp:
+    """Find out how gradients become one.
+
+    Args:
+        op: As the caller gave it; Horovod's constants are numbers.
+
+    Returns:
+        The op.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return ReduceOp(op)
+    except ValueError:
+        raise ValueError(
+            f"[DistributedOptimizer] op={op!r} is none of {', '.join(ReduceOp.__members__)}. Pass, "
+            "for example, op=hvd.Average."
+        ) from None
+
+
+def checked_factor(factor: float) -> float:
+    """Check what gradients are divided by before they are added up.
+
+    Args:
+        factor: As the caller gave it.
+
+    Returns:
+        It as a float.
+
+    Raises:
+        ValueError: It is no number, or one that nothing can be divided by.
+    """
+    try:
+        value = math.nan if isinstance(factor, str) else float(factor)
+    except (TypeError, ValueError):
+        value = math.nan
+    if value == 0 or not math.isfinite(value):
+        raise ValueError(
+            f"[DistributedOptimizer] gradient_predivide_factor={factor!r} was given; a finite "
+            "number other than 0 is expected. Leave it out to divide after adding up."
+        )
+    return value
+
+
+def checked_passes(passes: int) -> int:
+    """Check how many backward passes there are per exchange.
+
+    Args:
+        passes: As the caller gave it.
+
+    Returns:
+        It as an int.
+
+    Raises:
+        ValueError: It is no whole number above 0.
+    """
+    try:
+        value = operator.index(passes)
+    except TypeError:
+        raise ValueError(
+            f"[DistributedOptimizer] backward_passes_per_step={passes!r} is no whole number. Pass "
+            "how many backward passes come before a step()."
+        ) from None
+    if value <= 0:
+        raise ValueError(f"backward_passes_per_step must be > 0, and is {value}")
+    return value
+
+
+def check_compression(compression: object) -> None:
+    """Check the form in which gradients travel.
+
+    Args:
+        compression: As the caller gave it.
+
+    Raises:
+        ValueError: It compresses nothing.
+    """
+    parts = (getattr(compression, part, None) for part in ("compress", "decompress"))
+    if not all(map(callable, parts)):
+        raise ValueError(
+            f"[DistributedOptimizer] compression={compression!r} cannot compress and decompress. "
+            "Pass, for example, compression=hvd.Compression.fp16."
+        )

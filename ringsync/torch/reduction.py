@@ -43,6 +43,16 @@ class Reduction:
     postscale: float
     process_set: ProcessSet
 
+    def __post_init__(self) -> None:
+        """Check the factors.
+
+        Raises:
+            ValueError: One is no number.
+        """
+        if type(self.prescale) is not float or type(self.postscale) is not float:
+            _check_factor(self.place, "prescale_factor", self.prescale)
+            _check_factor(self.place, "postscale_factor", self.postscale)
+
     @property
     def is_grouped(self) -> bool:
         """Of several tensors, whose names have numbers."""
@@ -148,6 +158,15 @@ def compressed(
         compression.decompress(one, context)
         for one, (_, context) in zip(reduced, wires, strict=True)
     ]
+
+
+def _check_factor(place: str, word: str, factor: object) -> None:
+    try:
+        float("text" if isinstance(factor, str) else factor)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"[{place}] {word}={factor!r} is not a number. Pass, for example, {word}=0.5."
+        ) from None
 
 
 class Allreduce(torch.autograd.Function):

@@ -184,6 +184,7 @@ def _call(asked: Reduction, tensor: torch.Tensor, name: str | None) -> Call:
         group,
         finish,
         terms,
+        told_as=asked.place,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from ringsync.collectives import ReduceOp
-from ringsync.torch.asking import Sum
+from ringsync.torch.asking import Average, Sum
 from ringsync.torch.compression import Compressor
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.gathering import sparse_allreduce_async
@@ -71,7 +72,18 @@ class SingleExchange:
         Args:
             index: Of the gradient.
         """
-        self._begin(index, self._parameters[index].grad)
+        gradient = self._parameters[index].grad
+        # A first sparse one waits for `finish`, in which all ranks hear of it.
+        if gradient is None or not gradient.is_sparse or self._is_sparse[index]:
+            self._begin(index, gradient)
+
+    def expect_sparse(self, index: int) -> None:
+        """Take note that a gradient is sparse on some rank; every rank does.
+
+        Args:
+            index: Of the gradient.
+        """
+        self._is_sparse[index] = True
 
     def finish(self) -> None:
         """Start the rest with zeros, and wait; what no rank has stays away.
@@ -81,20 +93,21 @@ class SingleExchange:
         """
         if not self._parameters:
             return
-        has_one = torch.tensor(
-            [parameter.grad is not None for parameter in self._parameters], dtype=torch.int32
-        )
-        for index in range(len(self._parameters)):
-            if index not in self._begun:
-                self._begin(index, self._parameters[index].grad)
-        # A sum, for ranks that have joined take part in no maximum.
-        presence = allreduce_async_(
-            has_one, name=f"{self._name}.presence", op=Sum, process_set=self._process_set
-        )
         try:
-            results = self._wait_all()
-        finally:
-            synchronize(presence)
+            has_one, unusable = self._agree()
+        except HorovodInternalError:
+            with contextlib.suppress(HorovodInternalError):  # they have the same cause
+                self._wait_all()
+            raise
+        for index, parameter in enumerate(self._parameters):
+            if index not in self._begun:
+                gradient = parameter.grad
+                if index in unusable and gradient is not None and gradient.is_sparse:
+                    gradient = gradient.to_dense()  # others may have started it so
+                self._begin(index, gradient)
+        results = self._wait_all()
+        if unusable:
+            raise next(iter(unusable.values()))
         for index, (result, context) in results.items():
             if not has_one[index]:
                 self._parameters[index].grad = None
@@ -128,6 +141,41 @@ class SingleExchange:
         gradient = self._parameters[index].grad
         return gradient is None or gradient is not self._left.get(index)
 
+    def _agree(self) -> tuple[list[int], dict[int, Exception]]:
+        """Tell who has a gradient at all, and learn which are sparse on any rank.
+
+        Returns:
+            On how many ranks each is there; what is wrong with those that cannot be exchanged.
+        """
+        gradients = [parameter.grad for parameter in self._parameters]
+        told = torch.tensor(
+            [
+                [gradient is not None for gradient in gradients],
+                [gradient is not None and gradient.is_sparse for gradient in gradients],
+            ],
+            dtype=torch.int32,
+        )
+        # A sum, for ranks that have joined take part in no maximum.
+        presence = allreduce_async_(
+            told, name=f"{self._name}.presence", op=Sum, process_set=self._process_set
+        )
+        has_one, is_sparse = synchronize(presence).tolist()
+        unusable: dict[int, Exception] = {}
+        for index, sparse in enumerate(is_sparse):
+            if not sparse or self._is_sparse[index]:
+                continue
+            if has_one[index] > sparse:
+                unusable[index] = mixed_forms(self._name, self._names[index])
+            elif self._op not in {Average, Sum}:
+                unusable[index] = ValueError(
+                    f"[{self._name}] '{self._names[index]}': its gradient is sparse and op is "
+                    f"{self._op.name}. Sparse tensors are reduced by Average or Sum only. Pass "
+                    "sparse_as_dense=True to DistributedOptimizer."
+                )
+            else:
+                self._is_sparse[index] = True
+        return has_one, unusable
+
     def _begin(self, index: int, gradient: torch.Tensor | None) -> None:
         parameter, name = self._parameters[index], f"{self._name}.{self._names[index]}"
         if gradient is None:
@@ -136,8 +184,9 @@ class SingleExchange:
                 if self._is_sparse[index]
                 else torch.zeros_like(parameter, requires_grad=False)
             )
+        if self._is_sparse[index] and not gradient.is_sparse:
+            gradient = gradient.to_sparse(1)
         if gradient.is_sparse:
-            self._is_sparse[index] = True
             wait = sparse_allreduce_async(gradient, name, self._op, self._process_set)
             self._begun[index] = wait, None
             return
@@ -175,6 +224,22 @@ class SingleExchange:
         elif result.data_ptr() != gradient.data_ptr():
             with torch.no_grad():
                 gradient.copy_(result)
+
+
+def mixed_forms(place: str, name: str) -> HorovodInternalError:
+    """Say that ranks have gradients of unlike forms.
+
+    Args:
+        place: Of the set of parameters.
+        name: The parameter's.
+
+    Returns:
+        The error.
+    """
+    return HorovodInternalError(
+        f"[{place}] '{name}': its gradient is sparse on some ranks and dense on others. Pass "
+        "sparse_as_dense=True to DistributedOptimizer, or make the same use of it on all ranks."
+    )
 
 
 def _empty_like(parameter: torch.Tensor) -> torch.Tensor:

@@ -49,8 +49,13 @@ def as_array(tensor: torch.Tensor) -> object:
     Returns:
         A NumPy array of its memory, with its bits as uint16 where NumPy lacks the dtype; the tensor
         itself where it lies on a device, for the door to tell of.
+
+    Raises:
+        ValueError: It has no values.
     """
     if tensor.device.type != "cpu":
+        if tensor.device.type == "meta":  # the door would take it for a sequence
+            raise ValueError("Tensor on device meta is not supported: it has no values.")
         return tensor
     tensor = tensor.detach()
     if tensor.dtype is not torch.bfloat16:

@@ -300,3 +300,33 @@ def test_adasum_counts_once_what_gradients_have_in_common(ranks):
             hvd.allreduce(torch.ones(2), op=hvd.Adasum)
 
     ranks(3, refused)
+
+
+def test_what_has_no_values_and_factors_that_are_no_numbers_are_told_by_name(ranks):
+    def work():
+        hvd.init()
+        with pytest.raises(ValueError, match="on device meta is not supported"):
+            hvd.allreduce(torch.ones(2, device="meta"))
+        for call in (hvd.allreduce, hvd.allreduce_, hvd.reducescatter):
+            words = rf"\[{call.__name__.rstrip('_')}\] prescale_factor='x' is not a number"
+            with pytest.raises(ValueError, match=words):
+                call(torch.ones(2), prescale_factor="x")
+        with pytest.raises(ValueError, match="postscale_factor=None is not a number"):
+            hvd.grouped_allreduce([torch.ones(2)], postscale_factor=None)
+
+    ranks(1, work)
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_unlike_ops_of_reducescatter_are_told_under_its_name(ranks, rows):
+    def work():
+        hvd.init()
+        op = hvd.Sum if hvd.rank() else hvd.Average
+        with pytest.raises(hvd.HorovodInternalError, match=r"^\[reducescatter\] "):
+            hvd.reducescatter(torch.ones(rows, 2), op=op)
+        handle = hvd.reducescatter_async(torch.ones(rows, 2), name="own", op=op)
+        words = r"^\[reducescatter\] 'reducescatter\.own'"
+        with pytest.raises(hvd.HorovodInternalError, match=words):
+            hvd.synchronize(handle)
+
+    ranks(2, work)

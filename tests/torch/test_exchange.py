@@ -213,6 +213,29 @@ def test_parameters_frozen_at_first_are_exchanged_once_they_are_not(ranks):
     ranks(2, work)
 
 
+def test_clipping_after_backward_sees_everybodys_gradients_of_unfrozen_parameters(ranks):
+    def work():
+        hvd.init()
+        net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
+        net[0].requires_grad_(False)
+        net, opt = make(net=net)
+        for step in range(4):
+            opt.zero_grad()
+            if step == 1:
+                net.requires_grad_(True)
+            (x, y), (xs, ys) = shares(seed=step)
+            wanted = [p for p in net.parameters() if p.requires_grad]
+            whole = torch.autograd.grad(loss_of(net, xs, ys), wanted)
+            loss_of(net, x, y).backward()
+            torch.testing.assert_close([p.grad for p in wanted], list(whole))
+            nn.utils.clip_grad_norm_(net.parameters(), 0.05)
+            opt.step()
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
 def test_parameters_may_be_added(ranks):
     def work():
         hvd.init()
@@ -223,6 +246,18 @@ def test_parameters_may_be_added(ranks):
         opt.step()
         same = hvd.allgather(more.weight.grad)
         assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
+def test_horovod_s_numbers_name_ops(ranks):
+    def work():
+        hvd.init()
+        for op in (hvd.Average, hvd.Sum, hvd.Adasum):
+            net, opt = make(net=nn.Linear(2, 1), op=int(op))
+            assert opt.op is op
+            net(torch.ones(1, 2)).sum().backward()
+            opt.step()
 
     ranks(2, work)
 
@@ -239,6 +274,13 @@ def test_arguments_are_checked_as_horovod_does(ranks):
             ({"named_parameters": [("a", w)]}, "were not named"),
             ({"named_parameters": iter([])}, "were not named"),  # has been used up before
             ({"backward_passes_per_step": 0}, "must be > 0"),
+            ({"backward_passes_per_step": 1.5}, r"backward_passes_per_step=1\.5 is no whole"),
+            ({"op": "Sum"}, "op='Sum' is none of Average, Sum"),
+            ({"op": 7}, "op=7 is none of Average, Sum"),
+            ({"compression": "fp16"}, r"compression='fp16' cannot.*hvd\.Compression\.fp16"),
+            ({"gradient_predivide_factor": 0}, "gradient_predivide_factor=0 was given"),
+            ({"gradient_predivide_factor": float("nan")}, "gradient_predivide_factor=nan was"),
+            ({"gradient_predivide_factor": "2"}, "gradient_predivide_factor='2' was given"),
             ({"gradient_predivide_factor": 2.0, "op": hvd.Sum}, "not supported with op"),
             ({"groups": -1}, "non-negative integer"),
             ({"groups": "abc"}, r"must consist of torch\.Tensor"),
@@ -250,5 +292,9 @@ def test_arguments_are_checked_as_horovod_does(ranks):
                 hvd.DistributedOptimizer(plain, **how)
         with pytest.warns(DeprecationWarning, match="num_groups"):
             hvd.DistributedOptimizer(plain, num_groups=1)
+        for op in (hvd.Average, hvd.Adasum):
+            opt = hvd.DistributedOptimizer(plain, op=op)
+            with pytest.raises(ValueError, match="must be > 0"):
+                opt.set_backward_passes_per_step(0)
 
     ranks(1, work)

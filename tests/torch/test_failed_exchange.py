@@ -10,7 +10,7 @@ from torch import nn
 
 import ringsync.torch as hvd
 
-from .wrapped import loss_of, make, shares
+from .wrapped import loss_of, make, shares, values_of
 
 # The ranks have no module of this name: what they need of it travels with the functions.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -92,3 +92,28 @@ def test_unlike_values_at_the_first_step_are_a_warning_on_the_first_rank(ranks):
     first, second = ranks(2, work)
     assert "'bias': its values at the first step differ between rank 1 and rank 0" in first[0]
     assert second == []
+
+
+def test_an_exception_in_backward_is_told_with_a_way_to_go_on(ranks):
+    def work():
+        hvd.init()
+        net, opt = make()
+        (x, y), _ = shares()
+
+        def fail(_gradient):
+            raise KeyError("mine")
+
+        hook = net[0].weight.register_hook(fail)
+        with pytest.raises(KeyError, match="mine"):
+            loss_of(net, x, y).backward()
+        hook.remove()
+        with pytest.raises(AssertionError, match=r"Call one of them first.*with an exception"):
+            opt.zero_grad()
+        opt.synchronize()
+        opt.zero_grad()
+        loss_of(net, x, y).backward()
+        opt.step()
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
