@@ -125,7 +125,9 @@ class Launcher:
         path.write_text(textwrap.dedent(body))
         return str(path)
 
-    def run(self, *words: str, env=None, by=LAUNCHER, **options) -> subprocess.CompletedProcess:
+    def run(
+        self, *words: str, env=None, by=LAUNCHER, limit_s=DEADLINE_S, **options
+    ) -> subprocess.CompletedProcess:
         mark = uuid.uuid4().hex
         command = [sys.executable, *by, *words]
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -136,7 +138,7 @@ class Launcher:
             **(piped | options),
         ) as process:
             try:
-                out, err = process.communicate(timeout=DEADLINE_S)
+                out, err = process.communicate(timeout=limit_s)
             except subprocess.TimeoutExpired:
                 obstacles = {pid: ask_for_stacks(pid) for pid in marked(mark)}
                 with contextlib.suppress(subprocess.TimeoutExpired):

@@ -58,6 +58,7 @@ def require_named(one, rank, pid, since):
     assert f"'{tensor}'" in one.err
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["call", "registered", "async", "reaching", "grouped", "broadcast"])
 @pytest.mark.parametrize(("size", "victim"), [(3, 0), (4, 3)])
 def test_survivors_of_a_killed_rank_name_it_within_two_seconds(jobs, size, victim, how):
@@ -73,6 +74,7 @@ def test_survivors_of_a_killed_rank_name_it_within_two_seconds(jobs, size, victi
     assert jobs.remains() == []
 
 
+@pytest.mark.alone
 def test_a_forked_child_that_lives_on_does_not_hide_its_parent_s_death(jobs):
     script = STREAM.replace(
         'how = os.environ.get("HOW", "call")',
