@@ -1,8 +1,8 @@
 """What the exchange of gradients adds to a training step, and how much of it backward hides.
 
 `python -m bench.overlap --np 2`. The network is the examples' LeNet on the digits; a step is
-zero_grad, forward, backward, step. `--peers ddp,horovod` takes a torch network of a known model's
-shapes instead, and compares what `ringsync.torch` exposes with what others do.
+zero_grad, forward, backward, step. `--peers ddp,ddp-views,horovod` takes a torch network of a known
+model's shapes instead, and compares what `ringsync.torch` exposes with what others do.
 """
 
 from __future__ import annotations

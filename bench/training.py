@@ -21,7 +21,12 @@ from bench.world import run_ranks
 
 OWN = "ringsync"
 # What each contender must find installed, by this interpreter: all train in one process.
-_PACKAGES = {"none": ("torch",), "ddp": ("torch",), "horovod": PEERS["horovod"].packages}
+_PACKAGES = {
+    "none": ("torch",),
+    "ddp": ("torch",),
+    "ddp-views": ("torch",),
+    "horovod": PEERS["horovod"].packages,
+}
 NAMES = tuple(_PACKAGES)
 _ITEM_BYTES = 4
 _MB, _MS, _US = 1e6, 1e3, 1e6

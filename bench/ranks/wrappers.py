@@ -68,7 +68,8 @@ def make_trainee(name: str, values: Sequence[torch.Tensor], place: Place) -> Tra
     """Make a network and let a library wrap it.
 
     Args:
-        name: `plain` for no library, or who wraps it: `ringsync`, `ddp` or `horovod`.
+        name: `plain` for no library, or who wraps it: `ringsync`; `ddp`, as it comes, or
+            `ddp-views`, whose gradients are views of its buckets; `horovod`.
         values: Of the parameters; trainees share them.
         place: This rank's.
 
@@ -125,12 +126,21 @@ def _horovod(net: Chain, _place: Place) -> Trainee:
 
 
 def _ddp(net: Chain, place: Place) -> Trainee:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # one host; its own name need not be known
-    store = (place.directory / _STORE).as_uri()
-    distributed.init_process_group(
-        "gloo", init_method=store, rank=place.rank, world_size=place.size
-    )
-    wrapped = torch.nn.parallel.DistributedDataParallel(net, gradient_as_bucket_view=True)
+    return _with_ddp(net, place, has_views=False)
+
+
+def _ddp_views(net: Chain, place: Place) -> Trainee:
+    return _with_ddp(net, place, has_views=True)
+
+
+def _with_ddp(net: Chain, place: Place, *, has_views: bool) -> Trainee:
+    if not distributed.is_initialized():
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # one host; its own name need not be known
+        store = (place.directory / _STORE).as_uri()
+        distributed.init_process_group(
+            "gloo", init_method=store, rank=place.rank, world_size=place.size
+        )
+    wrapped = torch.nn.parallel.DistributedDataParallel(net, gradient_as_bucket_view=has_views)
     return Trainee(wrapped, _sgd(net))
 
 
@@ -138,6 +148,7 @@ _MAKERS: dict[str, Callable[[Chain, Place], Trainee]] = {
     "plain": _plain,
     "ringsync": _ringsync,
     "ddp": _ddp,
+    "ddp-views": _ddp_views,
     "horovod": _horovod,
 }
 
