@@ -11,30 +11,11 @@ import torch
 from ringsync.torch.asking import Adasum
 from ringsync.torch.grouping import grouped_allreduce_
 from ringsync.torch.optimizer_arguments import checked_passes
-from ringsync.torch.process_sets import global_process_set
-from ringsync.torch.terms import Terms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 
 class AdasumOptimizer(WrappedOptimizer):
     """Steps by this rank's gradients, and adds up over the ranks how far parameters have moved."""
-
-    def attach(
-        self, names: dict[torch.Tensor, str], terms: Terms, backward_passes_per_step: int
-    ) -> None:
-        """Begin. Once.
-
-        Args:
-            names: As for `WrappedOptimizer`.
-            terms: Likewise.
-            backward_passes_per_step: Likewise.
-
-        Raises:
-            NotImplementedError: Only some ranks are to take part.
-        """
-        if terms.process_set is not global_process_set:
-            raise NotImplementedError("Adasum does not support non-global process sets yet.")
-        super().attach(names, terms, backward_passes_per_step)
 
     def set_backward_passes_per_step(self, passes: int) -> None:
         """Choose how many backward passes come before a step; their gradients add up.

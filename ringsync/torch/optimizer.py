@@ -19,6 +19,8 @@ from ringsync.torch.compression import Compression, Compressor
 from ringsync.torch.exchanging_optimizer import ExchangingOptimizer
 from ringsync.torch.optimizer_arguments import (
     check_compression,
+    check_optimizer,
+    check_process_set,
     checked_factor,
     checked_groups,
     checked_names,
@@ -27,7 +29,7 @@ from ringsync.torch.optimizer_arguments import (
 )
 from ringsync.torch.process_sets import ProcessSet, global_process_set
 from ringsync.torch.terms import Terms
-from ringsync.torch.wrapped_optimizer import WrappedOptimizer, release_from_others
+from ringsync.torch.wrapped_optimizer import release_from_others
 
 
 def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and arguments
@@ -68,11 +70,14 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
 
     Raises:
         ValueError: An argument cannot be used, or `init` was not called.
-        RingsyncError: There is no room for the gradients.
+        NotImplementedError: Some of the ranks are to take part in Adasum.
+        RingsyncError: There is no room for the gradients; an earlier optimizer of the same
+            parameters exchanges nothing any more.
 
     Example:
         >>> optimizer = hvd.DistributedOptimizer(optimizer, model.named_parameters())
     """
+    check_optimizer(optimizer)
     op = checked_reduce_op(op)
     factor = checked_factor(gradient_predivide_factor)
     if factor != 1.0 and op is not Average:
@@ -87,17 +92,16 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
         )
         groups = num_groups if groups is None else groups
     checked_groups(groups)
-    if isinstance(optimizer, WrappedOptimizer):
-        raise ValueError(  # noqa: TRY004  as of all its arguments
-            f"[DistributedOptimizer] this {type(optimizer).__name__} is wrapped already. Wrap an "
-            "optimizer once."
-        )
     names = checked_names(optimizer, named_parameters)
-    kind = AdasumOptimizer if op is Adasum and size() > 1 else ExchangingOptimizer
+    is_adasum = size() > 1 and op is Adasum  # in this order: `size` tells of a missing `init`
+    check_process_set(process_set, is_adasum=is_adasum)
+    kind = AdasumOptimizer if is_adasum else ExchangingOptimizer
     wrapped_class = type(optimizer.__class__.__name__, (kind, optimizer.__class__), {})
     wrapped: Any = object.__new__(wrapped_class)
     # All that the optimizer is, but for functions that a scheduler has laid over its own.
     wrapped.__dict__ = {k: v for k, v in optimizer.__dict__.items() if k != "step"}
+    # After all checks, so that what is refused takes nothing from an earlier optimizer; and before
+    # memory is asked for, because what an earlier one held is room for the new one.
     for group in wrapped.param_groups:
         for parameter in group["params"]:
             release_from_others(parameter)

@@ -10,6 +10,30 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from ringsync.collectives import ReduceOp
+from ringsync.torch.process_sets import ProcessSet, check_registered, global_process_set
+from ringsync.torch.wrapped_optimizer import WrappedOptimizer
+from ringsync.words import kind_of
+
+
+def check_optimizer(optimizer: object) -> None:
+    """Check what is to be wrapped.
+
+    Args:
+        optimizer: As the caller gave it.
+
+    Raises:
+        ValueError: It is no optimizer of torch's, or is wrapped.
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(  # noqa: TRY004  as of all arguments
+            f"[DistributedOptimizer] {kind_of(optimizer)} is no optimizer of torch's. Pass, for "
+            "example, torch.optim.SGD(model.parameters(), lr=0.1)."
+        )
+    if isinstance(optimizer, WrappedOptimizer):
+        raise ValueError(  # noqa: TRY004  likewise
+            f"[DistributedOptimizer] this {type(optimizer).__name__} is wrapped already. Wrap an "
+            "optimizer once."
+        )
 
 
 def checked_names(
@@ -168,3 +192,19 @@ def check_compression(compression: object) -> None:
             f"[DistributedOptimizer] compression={compression!r} cannot compress and decompress. "
             "Pass, for example, compression=hvd.Compression.fp16."
         )
+
+
+def check_process_set(process_set: ProcessSet, *, is_adasum: bool) -> None:
+    """Check whose ranks are to exchange gradients, on those that are not among them as well.
+
+    Args:
+        process_set: As the caller gave it.
+        is_adasum: Steps are to be added up by Adasum.
+
+    Raises:
+        ValueError: It is no process set, or is not registered.
+        NotImplementedError: It is not that of all ranks, which Adasum needs.
+    """
+    check_registered("DistributedOptimizer", process_set)
+    if is_adasum and process_set is not global_process_set:
+        raise NotImplementedError("Adasum does not support non-global process sets yet.")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from ringsync import position, runtime
 from ringsync.group import ProcessGroup, new_group
 from ringsync.torch.errors import NOT_INITIALIZED, HorovodInternalError, asked, told_to_horovod
+from ringsync.words import in_line
 
 
 class ProcessSet:
@@ -224,15 +225,31 @@ def group_of(what: str, process_set: ProcessSet) -> ProcessGroup | None:
         raise HorovodInternalError(NOT_INITIALIZED)
     if process_set is global_process_set:
         return None
-    if not isinstance(process_set, ProcessSet) or process_set._group is None:
-        raise ValueError(
-            f"{what}: Process set provided does not exist, or has not been registered."
-        )
+    check_registered(what, process_set)
     if not process_set.included():
         raise ValueError(
             f"{what}: Rank {position.rank()} is not a member of the provided process set."
         )
     return process_set._group
+
+
+def check_registered(what: str, process_set: ProcessSet) -> None:
+    """Check that calls can take place in a set, if not of this rank then of others.
+
+    Args:
+        what: The function that was called, for messages.
+        process_set: As the caller gave it.
+
+    Raises:
+        ValueError: It is no process set, or is not registered.
+    """
+    if process_set is global_process_set:
+        return
+    if not isinstance(process_set, ProcessSet) or process_set._group is None:
+        raise ValueError(
+            f"{what}: Process set provided does not exist, or has not been registered: "
+            f"{in_line(process_set)}. Pass what add_process_set() returns."
+        )
 
 
 def _is_registered(process_set: ProcessSet) -> bool:

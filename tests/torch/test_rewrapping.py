@@ -71,6 +71,40 @@ def test_training_goes_on_with_a_new_optimizer_and_the_old_one_says_so(ranks):
     ranks(2, work)
 
 
+def test_an_optimizer_that_cannot_be_had_takes_nothing_from_the_earlier_one(ranks):
+    def work():
+        hvd.init()
+        pair = hvd.add_process_set([0, 1])
+        net, old = make()
+        plain = torch.optim.SGD(net.parameters(), lr=0.1)
+        for how, kind, words in (
+            ({"op": hvd.Adasum, "process_set": pair}, NotImplementedError, "non-global process se"),
+            ({"process_set": hvd.ProcessSet([0])}, ValueError, r"registered: .*ranks=\[0\]\)\. Pa"),
+            ({"process_set": None}, ValueError, r"registered: None\. Pass what add_process_set"),
+            ({"process_set": [0, 1]}, ValueError, r"registered: \[0, 1\]\. Pass"),
+            ({"optimizer": net}, ValueError, "a Sequential is no optimizer of torch's"),
+            ({"optimizer": torch.optim.SGD}, ValueError, "the class SGD is no optimizer"),
+        ):
+            with pytest.raises(kind, match=words):
+                hvd.DistributedOptimizer(**{"optimizer": plain} | how)
+        train(net, old, 3)
+        torch.testing.assert_close(values_of(net), one_process(3), rtol=1e-4, atol=1e-5)
+
+    ranks(3, work)
+
+
+def test_without_init_an_optimizer_cannot_be_had_and_the_earlier_one_is_whole(ranks):
+    def work():
+        hvd.init()
+        net, old = make()
+        hvd.shutdown()
+        with pytest.raises(ValueError, match=r"use hvd\.init\(\)"):
+            wrapped(net)
+        assert not old._is_released
+
+    ranks(2, work)
+
+
 def test_what_is_in_flight_is_ended_before_another_optimizer_takes_over(ranks):
     def work():
         hvd.init()
