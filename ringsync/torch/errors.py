@@ -6,13 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ringsync.errors import (
-    ConfigError,
-    DuplicateNameError,
-    MismatchError,
-    NotInitializedError,
-    RingsyncError,
-)
+from ringsync.errors import ConfigError, DuplicateNameError, NotInitializedError, RingsyncError
 
 _T = TypeVar("_T")
 
@@ -56,11 +50,8 @@ class HorovodVersionMismatchError(ImportError):
 
 
 @contextlib.contextmanager
-def told_to_horovod(told_as: str | None = None) -> Iterator[None]:
+def told_to_horovod() -> Iterator[None]:
     """Let what goes wrong in here be raised as Horovod raises it.
-
-    Args:
-        told_as: The function that the user called, where the engine knows it by another name.
 
     Raises:
         ValueError: What this rank asked for cannot be done; ringsync's own ConfigError or
@@ -74,10 +65,7 @@ def told_to_horovod(told_as: str | None = None) -> Iterator[None]:
     except NotInitializedError as error:
         raise HorovodInternalError(NOT_INITIALIZED) from error
     except RingsyncError as error:
-        text = str(error)
-        if told_as is not None and isinstance(error, MismatchError):
-            text = f"[{told_as}] {text.partition('] ')[2]}"
-        raise HorovodInternalError(text) from error
+        raise HorovodInternalError(str(error)) from error
 
 
 def asked(question: Callable[[], _T]) -> _T:

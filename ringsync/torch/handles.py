@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ringsync.arrays import Array
-from ringsync.collectives.call import PLAIN, Terms, run, run_all, start, start_all
+from ringsync.collectives.call import PLAIN, Terms, run, run_all, start, start_all, told_as
 from ringsync.group import ProcessGroup
 from ringsync.handle import GroupedHandle, Handle, wait_all
 from ringsync.torch.errors import told_to_horovod
@@ -36,7 +36,6 @@ class Call:
         group: Whose ranks take part; None: all.
         finish: Makes the caller's result of the collective's.
         terms: What else is asked for.
-        told_as: The function that messages name where the engine knows it by another; or None.
     """
 
     place: str
@@ -46,7 +45,6 @@ class Call:
     group: ProcessGroup | None
     finish: Callable[[Any], Any]
     terms: Terms = PLAIN
-    told_as: str | None = None
 
     def arguments(self) -> tuple[object, ...]:
         """List what `run`, `start` and their like take.
@@ -79,10 +77,10 @@ _Key: TypeAlias = tuple[ProcessGroup | None, str]
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
+    place: str
     handle: Handle | GroupedHandle | _Together
     finish: Callable[[Any], Any]
     keys: list[_Key]
-    told_as: str | None = None
 
 
 # Horovod's handles are numbers of the process, so what they stand for has to be kept for it.
@@ -108,7 +106,7 @@ def perform(call: Call) -> Any:
     """
     _free_keys([call])
     perform_now: Callable[..., Any] = run_all if isinstance(call.array, list) else run
-    with told_to_horovod(call.told_as):
+    with told_to_horovod(), told_as(call.place):
         result = perform_now(*call.arguments())
     return call.finish(result)
 
@@ -149,7 +147,7 @@ def begin(call: Call) -> int:
     start_now: Callable[..., Any] = start_all if isinstance(call.array, list) else start
     with told_to_horovod():
         handle = start_now(*call.arguments())
-    return _kept(_Pending(handle, call.finish, keys, call.told_as))
+    return _kept(_Pending(call.place, handle, call.finish, keys))
 
 
 def begin_all(calls: Sequence[Call], finish: Callable[[list[Any]], Any] = list) -> int:
@@ -175,8 +173,8 @@ def begin_all(calls: Sequence[Call], finish: Callable[[list[Any]], Any] = list) 
     def finish_all(results: list[Any]) -> Any:
         return finish([call.finish(one) for call, one in zip(calls, results, strict=True)])
 
-    told_as = calls[0].told_as if calls else None
-    return _kept(_Pending(together, finish_all, keys, told_as))
+    place = calls[0].place if calls else ""  # of nothing ranks cannot disagree
+    return _kept(_Pending(place, together, finish_all, keys))
 
 
 def poll(handle: int) -> bool:
@@ -217,7 +215,7 @@ def synchronize(handle: int) -> Any:
     if pending is None:
         return None
     try:
-        with told_to_horovod(pending.told_as):
+        with told_to_horovod(), told_as(pending.place):
             result = pending.handle.result()
     finally:
         # Also where Ctrl-C ends the wait: the engine itself keeps what it works on.

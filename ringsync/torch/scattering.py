@@ -184,7 +184,6 @@ def _call(asked: Reduction, tensor: torch.Tensor, name: str | None) -> Call:
         group,
         finish,
         terms,
-        told_as=asked.place,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import ringsync.torch as hvd
+from ringsync.errors import MismatchError
 
 # The ranks have no module of this name: what they need of it travels with the functions.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -96,5 +97,44 @@ def test_unlike_ops_of_reducescatter_are_told_under_its_name(ranks, rows):
         words = r"^\[reducescatter\] 'reducescatter\.own'"
         with pytest.raises(hvd.HorovodInternalError, match=words):
             hvd.synchronize(handle)
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize("place", ["allreduce", "grouped_allreduce"])
+def test_what_ranks_disagree_on_in_adasum_is_told_under_the_name_of_the_call(ranks, place):
+    def work():
+        hvd.init()
+        call = getattr(hvd, place)
+        start = getattr(hvd, f"{place}_async_")
+        tensor = torch.ones(2, dtype=[torch.float32, torch.float64][hvd.rank()])
+        given = [tensor] if place.startswith("grouped") else tensor
+        words = rf"^\[{place}\] '{place}\.own'.*float"
+        with pytest.raises(hvd.HorovodInternalError, match=words):
+            call(given, name="own", op=hvd.Adasum)
+        handle = start(given, name="own", op=hvd.Adasum)
+        with pytest.raises(hvd.HorovodInternalError, match=words) as caught:
+            hvd.synchronize(handle)
+        assert isinstance(caught.value.__cause__, MismatchError)
+
+    ranks(2, work)
+
+
+def test_every_collective_is_told_by_the_name_that_was_called(ranks):
+    def work():
+        hvd.init()
+        x = torch.ones(2, 2 + hvd.rank())
+        for place, call in (
+            ("allreduce", lambda: hvd.allreduce(x)),
+            ("grouped_allreduce", lambda: hvd.grouped_allreduce([x])),
+            ("allgather", lambda: hvd.allgather(x)),
+            ("grouped_allgather", lambda: hvd.grouped_allgather([x, x])),
+            ("broadcast", lambda: hvd.broadcast(x, 0)),
+            ("alltoall", lambda: hvd.alltoall(x)),
+            ("reducescatter", lambda: hvd.reducescatter(x)),
+            ("grouped_reducescatter", lambda: hvd.grouped_reducescatter([x, x])),
+        ):
+            with pytest.raises(hvd.HorovodInternalError, match=rf"^\[{place}\] .*rank 1"):
+                call()
 
     ranks(2, work)
