@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import warnings
+from typing import SupportsFloat, SupportsIndex
 
 from ringsync.collectives import ReduceOp
 from ringsync.collectives.call import Terms
 from ringsync.collectives.reduction import reduction
+from ringsync.words import in_line
 
 Average = ReduceOp.Average
 Sum = ReduceOp.Sum
@@ -38,6 +42,32 @@ def checked_op(op: ReduceOp | int | None, average: bool | None) -> ReduceOp:
         "Parameter `average` has been replaced with `op`.", DeprecationWarning, stacklevel=3
     )
     return Average if average else Sum
+
+
+def checked_number(place: str, word: str, value: object) -> float:
+    """Check what something is multiplied or divided by.
+
+    Args:
+        place: The public function's name, for messages.
+        word: The argument's name, likewise.
+        value: As the caller gave it; whatever is one number, a tensor of one as well.
+
+    Returns:
+        It as a float.
+
+    Raises:
+        ValueError: It is no finite number.
+    """
+    # Text and bytes can be read as numbers, and have no value as one.
+    if isinstance(value, SupportsFloat | SupportsIndex):
+        with contextlib.suppress(TypeError, ValueError, OverflowError, RuntimeError):
+            number = float(value)  # not of several, and not of an int beyond every float
+            if math.isfinite(number):
+                return number
+    raise ValueError(
+        f"[{place}] {word}={in_line(value)} was given; a finite number is expected. Pass, for "
+        f"example, {word}=0.5."
+    )
 
 
 def key_of(kind: str, name: str | None) -> str | None:
@@ -77,17 +107,12 @@ def terms_of(place: str, op: ReduceOp, prescale: float, postscale: float) -> Ter
 
     Returns:
         The terms of the call.
-
-    Raises:
-        ValueError: A factor cannot be used.
     """
-    before, after = float(prescale), float(postscale)
-    checked = reduction(place, op, None, before, after)
-    if before == 1:
-        return checked
+    if prescale == 1:
+        return reduction(place, op, None, prescale, postscale)
     # The engine multiplies by both. Where that leaves the other one alone it is told of both, so
     # that ranks with unlike ones hear of it.
-    rest = after / before if before else after
-    if op in {Average, Sum} and before * rest == after:
-        return reduction(place, op, None, before, rest)
-    return reduction(place, op, None, 1.0, after)
+    rest = postscale / prescale if prescale else postscale
+    if op in {Average, Sum} and prescale * rest == postscale:
+        return reduction(place, op, None, prescale, rest)
+    return reduction(place, op, None, 1.0, postscale)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from ringsync.collectives import ReduceOp
+from ringsync.torch.asking import checked_number
 from ringsync.torch.process_sets import ProcessSet, check_registered, global_process_set
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 from ringsync.words import kind_of
@@ -141,14 +141,11 @@ def checked_factor(factor: float) -> float:
     Raises:
         ValueError: It is no number, or one that nothing can be divided by.
     """
-    try:
-        value = math.nan if isinstance(factor, str) else float(factor)
-    except (TypeError, ValueError):
-        value = math.nan
-    if value == 0 or not math.isfinite(value):
+    value = checked_number("DistributedOptimizer", "gradient_predivide_factor", factor)
+    if value == 0:
         raise ValueError(
-            f"[DistributedOptimizer] gradient_predivide_factor={factor!r} was given; a finite "
-            "number other than 0 is expected. Leave it out to divide after adding up."
+            f"[DistributedOptimizer] gradient_predivide_factor={factor!r} was given; a number "
+            "other than 0 is expected. Leave it out to divide after adding up."
         )
     return value
 

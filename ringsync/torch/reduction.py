@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ from ringsync.collectives.call import PLAIN, Terms
 from ringsync.group import ProcessGroup, ranks_of
 from ringsync.kinds import Collective
 from ringsync.torch.adasum import adasum_call
-from ringsync.torch.asking import Adasum, Average, key_of, terms_of
+from ringsync.torch.asking import Adasum, Average, checked_number, key_of, terms_of
 from ringsync.torch.compression import Compressor
 from ringsync.torch.handles import Call, perform
 from ringsync.torch.process_sets import ProcessSet, group_of
@@ -44,14 +45,15 @@ class Reduction:
     process_set: ProcessSet
 
     def __post_init__(self) -> None:
-        """Check the factors.
+        """Make floats of the factors.
 
         Raises:
-            ValueError: One is no number.
+            ValueError: One is no finite number.
         """
-        if type(self.prescale) is not float or type(self.postscale) is not float:
-            _check_factor(self.place, "prescale_factor", self.prescale)
-            _check_factor(self.place, "postscale_factor", self.postscale)
+        for field, given in (("prescale", self.prescale), ("postscale", self.postscale)):
+            if type(given) is not float or not math.isfinite(given):
+                number = checked_number(self.place, f"{field}_factor", given)
+                object.__setattr__(self, field, number)
 
     @property
     def is_grouped(self) -> bool:
@@ -72,9 +74,6 @@ class Reduction:
 
         Returns:
             The terms, and the divisor.
-
-        Raises:
-            ValueError: A factor cannot be used.
         """
         ranks = len(ranks_of(self.place, group))
         is_wide = all(tensor.dtype in {torch.float32, torch.float64} for tensor in tensors)
@@ -158,15 +157,6 @@ def compressed(
         compression.decompress(one, context)
         for one, (_, context) in zip(reduced, wires, strict=True)
     ]
-
-
-def _check_factor(place: str, word: str, factor: object) -> None:
-    try:
-        float("text" if isinstance(factor, str) else factor)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"[{place}] {word}={factor!r} is not a number. Pass, for example, {word}=0.5."
-        ) from None
 
 
 class Allreduce(torch.autograd.Function):

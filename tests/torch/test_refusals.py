@@ -1,8 +1,10 @@
 """What collectives refuse, and how ranks hear what they disagree on."""
 
 import sys
+from fractions import Fraction
 
 import cloudpickle
+import numpy as np
 import pytest
 import torch
 
@@ -71,17 +73,59 @@ def test_without_init_places_are_value_errors_and_collectives_internal_ones(rank
     ranks(1, work)
 
 
-def test_what_has_no_values_and_factors_that_are_no_numbers_are_told_by_name(ranks):
+def test_what_has_no_values_is_told(ranks):
     def work():
         hvd.init()
         with pytest.raises(ValueError, match="on device meta is not supported"):
             hvd.allreduce(torch.ones(2, device="meta"))
-        for call in (hvd.allreduce, hvd.allreduce_, hvd.reducescatter):
-            words = rf"\[{call.__name__.rstrip('_')}\] prescale_factor='x' is not a number"
-            with pytest.raises(ValueError, match=words):
-                call(torch.ones(2), prescale_factor="x")
-        with pytest.raises(ValueError, match="postscale_factor=None is not a number"):
-            hvd.grouped_allreduce([torch.ones(2)], postscale_factor=None)
+
+    ranks(1, work)
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"),
+    [
+        ("0.5", "'0.5'"),
+        (b"2", "b'2'"),
+        (None, "None"),
+        (float("inf"), "inf"),
+        (float("nan"), "nan"),
+        pytest.param(10**400, "10+", id="10**400"),
+        (1j, "1j"),
+        (torch.ones(2), r"tensor\(\[1\., 1\.\]\)"),
+    ],
+)
+def test_a_factor_that_is_no_finite_number_is_told_by_the_word_that_was_written(
+    ranks, factor, told
+):
+    def work():
+        hvd.init()
+        x = torch.ones(2)
+        for place, call in (
+            ("allreduce", lambda **how: hvd.allreduce(x, **how)),
+            ("allreduce", lambda **how: hvd.allreduce_(x, op=hvd.Max, **how)),
+            ("allreduce", lambda **how: hvd.allreduce_async(x, op=hvd.Adasum, **how)),
+            ("grouped_allreduce", lambda **how: hvd.grouped_allreduce([x], **how)),
+            ("reducescatter", lambda **how: hvd.reducescatter(x, **how)),
+        ):
+            for word in ("prescale_factor", "postscale_factor"):
+                words = rf"^\[{place}\] {word}={told} was given; a finite number is expected\."
+                with pytest.raises(ValueError, match=words):
+                    call(**{word: factor})
+        words = rf"^\[DistributedOptimizer\] gradient_predivide_factor={told} was given; a finite"
+        with pytest.raises(ValueError, match=words):
+            hvd.DistributedOptimizer(torch.optim.SGD([x], lr=0.1), gradient_predivide_factor=factor)
+
+    ranks(1, work)
+
+
+def test_whatever_is_one_number_is_a_factor(ranks):
+    def work():
+        hvd.init()
+        for factor in (2, np.float32(2), torch.tensor(2.0), torch.tensor([2]), Fraction(2)):
+            how = {"prescale_factor": factor, "postscale_factor": factor}
+            assert hvd.allreduce(torch.ones(1), **how).item() == 4.0
+            assert hvd.reducescatter(torch.ones(1), **how).item() == 4.0
 
     ranks(1, work)
 
