@@ -20,12 +20,13 @@ Max = ReduceOp.Max
 Product = ReduceOp.Product
 
 
-def checked_op(op: ReduceOp | int | None, average: bool | None) -> ReduceOp:
-    """Find out how several values become one.
+def checked_op(place: str, op: ReduceOp | int | None, average: bool | None) -> ReduceOp:
+    """Find out how several values become one, where Horovod's older way may have said it.
 
     Args:
+        place: The public function's name, for messages.
         op: As the caller gave it.
-        average: Horovod's older way to say it.
+        average: The older way.
 
     Returns:
         The op; Average if nothing was said.
@@ -34,7 +35,7 @@ def checked_op(op: ReduceOp | int | None, average: bool | None) -> ReduceOp:
         ValueError: Both were given, or `op` is none.
     """
     if average is None:
-        return Average if op is None else ReduceOp(op)
+        return Average if op is None else checked_reduce_op(place, op)
     if op is not None:
         raise ValueError("The op parameter supersedes average. Please provide only one of them.")
     # Of who called the public function, below which this one lies.
@@ -42,6 +43,28 @@ def checked_op(op: ReduceOp | int | None, average: bool | None) -> ReduceOp:
         "Parameter `average` has been replaced with `op`.", DeprecationWarning, stacklevel=3
     )
     return Average if average else Sum
+
+
+def checked_reduce_op(place: str, op: ReduceOp | int) -> ReduceOp:
+    """Find out how several values become one.
+
+    Args:
+        place: The public function's name, for messages.
+        op: As the caller gave it; Horovod's constants are numbers.
+
+    Returns:
+        The op.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return ReduceOp(op)
+    except ValueError:
+        raise ValueError(
+            f"[{place}] op={in_line(op)} is none of {', '.join(ReduceOp.__members__)}. Pass, for "
+            "example, op=hvd.Average."
+        ) from None
 
 
 def checked_number(place: str, word: str, value: object) -> float:

@@ -43,7 +43,7 @@ def grouped_allreduce(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
-    op = checked_op(op, average)
+    op = checked_op("grouped_allreduce", op, average)
     asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
     return compressed(Allreduce, asked, tensors, compression)
 
@@ -74,7 +74,7 @@ def grouped_allreduce_async(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    op = checked_op(op, average)
+    op = checked_op("grouped_allreduce", op, average)
     asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
     return begin(allreduce_call(asked, tensors))
 
@@ -106,7 +106,7 @@ def grouped_allreduce_(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
-    op = checked_op(op, average)
+    op = checked_op("grouped_allreduce", op, average)
     asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
     result: list[torch.Tensor] = perform(allreduce_call(asked, tensors, is_in_place=True))
     return result
@@ -138,6 +138,6 @@ def grouped_allreduce_async_(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    op = checked_op(op, average)
+    op = checked_op("grouped_allreduce", op, average)
     asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
     return begin(allreduce_call(asked, tensors, is_in_place=True))

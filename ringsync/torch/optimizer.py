@@ -13,7 +13,7 @@ import torch
 
 from ringsync.collectives import ReduceOp
 from ringsync.torch.adasum_optimizer import AdasumOptimizer
-from ringsync.torch.asking import Adasum, Average
+from ringsync.torch.asking import Adasum, Average, checked_reduce_op
 from ringsync.torch.basics import size
 from ringsync.torch.compression import Compression, Compressor
 from ringsync.torch.exchanging_optimizer import ExchangingOptimizer
@@ -25,7 +25,6 @@ from ringsync.torch.optimizer_arguments import (
     checked_groups,
     checked_names,
     checked_passes,
-    checked_reduce_op,
 )
 from ringsync.torch.process_sets import ProcessSet, global_process_set
 from ringsync.torch.terms import Terms
@@ -78,7 +77,7 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
         >>> optimizer = hvd.DistributedOptimizer(optimizer, model.named_parameters())
     """
     check_optimizer(optimizer)
-    op = checked_reduce_op(op)
+    op = checked_reduce_op("DistributedOptimizer", op)
     factor = checked_factor(gradient_predivide_factor)
     if factor != 1.0 and op is not Average:
         raise ValueError("gradient_predivide_factor not supported with op != Average")

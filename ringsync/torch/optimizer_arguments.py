@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from ringsync.collectives import ReduceOp
 from ringsync.torch.asking import checked_number
 from ringsync.torch.process_sets import ProcessSet, check_registered, global_process_set
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
@@ -106,27 +105,6 @@ def checked_groups(groups: int | Sequence[Sequence[torch.Tensor]] | None) -> Non
         if id(parameter) in seen:
             raise ValueError("A parameter can only appear once in groups.")
         seen.add(id(parameter))
-
-
-def checked_reduce_op(op: ReduceOp | int) -> ReduceOp:
-    """Find out how gradients become one.
-
-    Args:
-        op: As the caller gave it; Horovod's constants are numbers.
-
-    Returns:
-        The op.
-
-    Raises:
-        ValueError: It is none.
-    """
-    try:
-        return ReduceOp(op)
-    except ValueError:
-        raise ValueError(
-            f"[DistributedOptimizer] op={op!r} is none of {', '.join(ReduceOp.__members__)}. Pass, "
-            "for example, op=hvd.Average."
-        ) from None
 
 
 def checked_factor(factor: float) -> float:

@@ -45,7 +45,7 @@ def allreduce(
     Cost: 2(n-1)/n of the tensor sent per rank, n-1 times the tensor up to 64 KiB or by Adasum; and
         a copy of it.
     """
-    op = checked_op(op, average)
+    op = checked_op("allreduce", op, average)
     asked = Reduction("allreduce", name, op, prescale_factor, postscale_factor, process_set)
     return compressed(Allreduce, asked, [tensor], compression)[0]
 
@@ -76,7 +76,7 @@ def allreduce_async(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    op = checked_op(op, average)
+    op = checked_op("allreduce", op, average)
     asked = Reduction("allreduce", name, op, prescale_factor, postscale_factor, process_set)
     return begin(allreduce_call(asked, [tensor]))
 
@@ -108,7 +108,7 @@ def allreduce_(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
-    op = checked_op(op, average)
+    op = checked_op("allreduce", op, average)
     asked = Reduction("allreduce", name, op, prescale_factor, postscale_factor, process_set)
     result: torch.Tensor = perform(allreduce_call(asked, [tensor], is_in_place=True))
     return result
@@ -140,6 +140,6 @@ def allreduce_async_(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    op = checked_op(op, average)
+    op = checked_op("allreduce", op, average)
     asked = Reduction("allreduce", name, op, prescale_factor, postscale_factor, process_set)
     return begin(allreduce_call(asked, [tensor], is_in_place=True))

@@ -1,5 +1,6 @@
 """What collectives refuse, and how ranks hear what they disagree on."""
 
+import re
 import sys
 from fractions import Fraction
 
@@ -69,6 +70,29 @@ def test_without_init_places_are_value_errors_and_collectives_internal_ones(rank
         with pytest.raises(hvd.HorovodInternalError, match=r"use hvd\.init\(\)"):
             hvd.allreduce(torch.ones(1))
         assert not hvd.is_initialized()
+
+    ranks(1, work)
+
+
+@pytest.mark.parametrize("op", [7, "Sum", [1]])
+def test_an_op_that_is_none_is_told_with_the_call_and_those_that_there_are(ranks, op):
+    def work():
+        hvd.init()
+        x = torch.ones(2)
+        for place, call in (
+            ("allreduce", lambda: hvd.allreduce(x, op=op)),
+            ("allreduce", lambda: hvd.allreduce_async_(x, op=op)),
+            ("grouped_allreduce", lambda: hvd.grouped_allreduce_([x], op=op)),
+            (
+                "DistributedOptimizer",
+                lambda: hvd.DistributedOptimizer(torch.optim.SGD([x], lr=0.1), op=op),
+            ),
+        ):
+            words = (
+                rf"^\[{place}\] op={re.escape(repr(op))} is none of Average, Sum, .*hvd\.Average"
+            )
+            with pytest.raises(ValueError, match=words):
+                call()
 
     ranks(1, work)
 
