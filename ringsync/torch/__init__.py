@@ -83,12 +83,13 @@ from ringsync.torch.scattering import (
 from ringsync.torch.sync_batch_norm import SyncBatchNorm
 
 keep_out_of_graphs(
-    allgather, allgather_async, allgather_object, allreduce, allreduce_, allreduce_async,
-    allreduce_async_, alltoall, alltoall_async, barrier, broadcast, broadcast_, broadcast_async,
-    broadcast_async_, broadcast_object, grouped_allgather, grouped_allgather_async,
-    grouped_allreduce, grouped_allreduce_, grouped_allreduce_async, grouped_allreduce_async_,
-    grouped_reducescatter, grouped_reducescatter_async, join, poll, reducescatter,
-    reducescatter_async, sparse_allreduce_async, synchronize,
+    add_process_set, allgather, allgather_async, allgather_object, allreduce, allreduce_,
+    allreduce_async, allreduce_async_, alltoall, alltoall_async, barrier, broadcast, broadcast_,
+    broadcast_async, broadcast_async_, broadcast_object, broadcast_optimizer_state,
+    broadcast_parameters, grouped_allgather, grouped_allgather_async, grouped_allreduce,
+    grouped_allreduce_, grouped_allreduce_async, grouped_allreduce_async_, grouped_reducescatter,
+    grouped_reducescatter_async, join, poll, reducescatter, reducescatter_async,
+    remove_process_set, sparse_allreduce_async, synchronize,
 )  # fmt: skip
 
 __all__ = [

@@ -1,5 +1,6 @@
 """Collectives in functions that torch.compile compiles."""
 
+import inspect
 import sys
 
 import cloudpickle
@@ -10,6 +11,20 @@ import ringsync.torch as hvd
 
 # The ranks have no module of this name: what they need of it travels with the functions.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+# What asks nothing of other ranks, or makes and ends the world in which they are asked.
+OF_THIS_PROCESS = """
+    DistributedOptimizer ccl_built cross_rank cross_size cuda_built ddl_built gloo_built
+    gloo_enabled init is_homogeneous is_initialized local_rank local_size mpi_built mpi_enabled
+    mpi_threads_supported nccl_built rank rocm_built shutdown size start_timeline stop_timeline
+""".split()  # noqa: SIM905  a list would be 25 lines
+
+
+def test_every_function_that_talks_to_other_ranks_is_kept_out_of_graphs():
+    functions = {name for name in hvd.__all__ if inspect.isfunction(getattr(hvd, name))}
+    kept = {name for name in functions if hasattr(getattr(hvd, name), "_torchdynamo_disable")}
+    assert functions - kept == set(OF_THIS_PROCESS)
 
 
 @pytest.mark.parametrize("is_wanted", [False, True])
