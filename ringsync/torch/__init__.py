@@ -16,32 +16,32 @@ except ImportError as error:
 from ringsync.torch import elastic
 from ringsync.torch.asking import Adasum, Average, Max, Min, Product, Sum
 from ringsync.torch.basics import (
-    barrier,
-    ccl_built,
     cross_rank,
     cross_size,
-    cuda_built,
-    ddl_built,
-    gloo_built,
-    gloo_enabled,
     init,
     is_homogeneous,
     is_initialized,
-    join,
     local_rank,
     local_size,
-    mpi_built,
-    mpi_enabled,
-    mpi_threads_supported,
-    nccl_built,
     rank,
-    rocm_built,
     shutdown,
     size,
     start_timeline,
     stop_timeline,
 )
 from ringsync.torch.broadcasting import broadcast, broadcast_, broadcast_async, broadcast_async_
+from ringsync.torch.built import (
+    ccl_built,
+    cuda_built,
+    ddl_built,
+    gloo_built,
+    gloo_enabled,
+    mpi_built,
+    mpi_enabled,
+    mpi_threads_supported,
+    nccl_built,
+    rocm_built,
+)
 from ringsync.torch.compiling import keep_out_of_graphs
 from ringsync.torch.compression import Compression
 from ringsync.torch.errors import HorovodInternalError
@@ -81,6 +81,7 @@ from ringsync.torch.scattering import (
     reducescatter_async,
 )
 from ringsync.torch.sync_batch_norm import SyncBatchNorm
+from ringsync.torch.waiting import barrier, join
 
 keep_out_of_graphs(
     add_process_set, allgather, allgather_async, allgather_object, allreduce, allreduce_,

@@ -1,4 +1,7 @@
-"""Horovod's words for the start, the end and the place of a rank; and what needs no array."""
+"""Horovod's words for the start, the end and the place of a rank, and for its timeline.
+
+Nothing here waits for other ranks but `init`.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,11 @@ import atexit
 import os
 from collections.abc import Sequence
 
-from ringsync import collectives, position, runtime, timeline
+from ringsync import position, runtime, timeline
 from ringsync.errors import ConfigError, RingsyncError
 from ringsync.torch import handles
-from ringsync.torch.errors import asked, told_to_horovod
-from ringsync.torch.process_sets import (
-    ProcessSet,
-    forget_process_sets,
-    global_process_set,
-    group_of,
-    register_all,
-)
+from ringsync.torch.errors import asked
+from ringsync.torch.process_sets import ProcessSet, forget_process_sets, register_all
 
 
 def init(comm: object = None, process_sets: Sequence[ProcessSet] | str | None = None) -> None:
@@ -160,38 +157,6 @@ def is_homogeneous() -> bool:
     return True
 
 
-def barrier(process_set: ProcessSet = global_process_set) -> None:
-    """Wait until all ranks have called this.
-
-    Args:
-        process_set: Whose ranks.
-
-    Raises:
-        ValueError: This rank is not in the set, or the set is not registered.
-        HorovodInternalError: A rank died, or did not come in time.
-    """
-    group = group_of("Barrier", process_set)
-    with told_to_horovod():
-        collectives.barrier(group=group)
-
-
-def join(device: int = -1) -> int:
-    """Take part with zeros in what the others still reduce, until all ranks have called this.
-
-    Args:
-        device: Horovod's; there is nothing to choose.
-
-    Returns:
-        The rank that joined last.
-
-    Raises:
-        HorovodInternalError: A rank died, or did not come in time.
-    """
-    del device
-    with told_to_horovod():
-        return collectives.join()
-
-
 def start_timeline(file_path: str | os.PathLike[str], mark_cycles: bool = False) -> None:
     """Begin to write a timeline; every rank calls this, and every rank's events are written.
 
@@ -211,96 +176,3 @@ def stop_timeline() -> None:
     """End the timeline, if one is being written."""
     if runtime.is_initialized():
         timeline.stop_timeline()
-
-
-def mpi_threads_supported() -> bool:
-    """Tell whether MPI may be called from several threads.
-
-    Returns:
-        Nothing.
-
-    Raises:
-        ValueError: Always: there is no MPI.
-    """
-    raise ValueError("Horovod MPI is not enabled; ringsync does not use it here.")
-
-
-def mpi_enabled() -> bool:
-    """Tell whether MPI is in use.
-
-    Returns:
-        False.
-    """
-    return False
-
-
-def mpi_built() -> bool:
-    """Tell whether MPI was built in.
-
-    Returns:
-        False.
-    """
-    return False
-
-
-def gloo_enabled() -> bool:
-    """Tell whether ranks meet without MPI, which scripts know under this name.
-
-    Returns:
-        True.
-    """
-    return True
-
-
-def gloo_built() -> bool:
-    """Tell whether ranks can meet without MPI.
-
-    Returns:
-        True.
-    """
-    return True
-
-
-def nccl_built() -> int:
-    """Tell the version of NCCL that was built in.
-
-    Returns:
-        0: none.
-    """
-    return 0
-
-
-def ddl_built() -> bool:
-    """Tell whether IBM's DDL was built in.
-
-    Returns:
-        False.
-    """
-    return False
-
-
-def ccl_built() -> bool:
-    """Tell whether Intel's oneCCL was built in.
-
-    Returns:
-        False.
-    """
-    return False
-
-
-def cuda_built() -> bool:
-    """Tell whether CUDA was built in.
-
-    Returns:
-        False.
-    """
-    return False
-
-
-def rocm_built() -> bool:
-    """Tell whether ROCm was built in.
-
-    Returns:
-        False.
-    """
-    return False

@@ -6,9 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from ringsync.torch.basics import barrier, init, shutdown
+from ringsync.torch.basics import init, shutdown
 from ringsync.torch.elastic.base import State
 from ringsync.torch.errors import HorovodInternalError, HostsUpdatedInterrupt
+from ringsync.torch.waiting import barrier
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=State)

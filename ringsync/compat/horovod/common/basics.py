@@ -1,6 +1,6 @@
 """Horovod's object that answers for a rank; here every such object speaks for the one world."""
 
-from ringsync.torch import basics, process_sets
+from ringsync.torch import basics, built, process_sets
 
 
 class HorovodBasics:
@@ -21,14 +21,14 @@ class HorovodBasics:
     cross_rank = staticmethod(basics.cross_rank)
     cross_size = staticmethod(basics.cross_size)
     is_homogeneous = staticmethod(basics.is_homogeneous)
-    mpi_threads_supported = staticmethod(basics.mpi_threads_supported)
-    mpi_enabled = staticmethod(basics.mpi_enabled)
-    mpi_built = staticmethod(basics.mpi_built)
-    gloo_enabled = staticmethod(basics.gloo_enabled)
-    gloo_built = staticmethod(basics.gloo_built)
-    nccl_built = staticmethod(basics.nccl_built)
-    ddl_built = staticmethod(basics.ddl_built)
-    ccl_built = staticmethod(basics.ccl_built)
-    cuda_built = staticmethod(basics.cuda_built)
-    rocm_built = staticmethod(basics.rocm_built)
+    mpi_threads_supported = staticmethod(built.mpi_threads_supported)
+    mpi_enabled = staticmethod(built.mpi_enabled)
+    mpi_built = staticmethod(built.mpi_built)
+    gloo_enabled = staticmethod(built.gloo_enabled)
+    gloo_built = staticmethod(built.gloo_built)
+    nccl_built = staticmethod(built.nccl_built)
+    ddl_built = staticmethod(built.ddl_built)
+    ccl_built = staticmethod(built.ccl_built)
+    cuda_built = staticmethod(built.cuda_built)
+    rocm_built = staticmethod(built.rocm_built)
     _get_process_set_ids_and_ranks = staticmethod(process_sets.ids_and_ranks)

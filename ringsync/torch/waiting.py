@@ -1,0 +1,39 @@
+"""Calls in which ranks only wait for one another, by Horovod's names; no tensor moves."""
+
+from __future__ import annotations
+
+from ringsync import collectives
+from ringsync.torch.errors import told_to_horovod
+from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
+
+
+def barrier(process_set: ProcessSet = global_process_set) -> None:
+    """Wait until all ranks have called this.
+
+    Args:
+        process_set: Whose ranks.
+
+    Raises:
+        ValueError: This rank is not in the set, or the set is not registered.
+        HorovodInternalError: A rank died, or did not come in time.
+    """
+    group = group_of("Barrier", process_set)
+    with told_to_horovod():
+        collectives.barrier(group=group)
+
+
+def join(device: int = -1) -> int:
+    """Take part with zeros in what the others still reduce, until all ranks have called this.
+
+    Args:
+        device: Horovod's; there is nothing to choose.
+
+    Returns:
+        The rank that joined last.
+
+    Raises:
+        HorovodInternalError: A rank died, or did not come in time.
+    """
+    del device
+    with told_to_horovod():
+        return collectives.join()
