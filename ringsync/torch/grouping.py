@@ -41,6 +41,7 @@ def grouped_allreduce(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
+        NotImplementedError: Adasum, and the number of ranks is no power of 2.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
     op = checked_op("grouped_allreduce", op, average)
@@ -73,6 +74,7 @@ def grouped_allreduce_async(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
+        NotImplementedError: Adasum, and the number of ranks is no power of 2.
     """
     op = checked_op("grouped_allreduce", op, average)
     asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)
@@ -104,6 +106,7 @@ def grouped_allreduce_(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
+        NotImplementedError: Adasum, and the number of ranks is no power of 2.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
     op = checked_op("grouped_allreduce", op, average)
@@ -137,6 +140,7 @@ def grouped_allreduce_async_(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
+        NotImplementedError: Adasum, and the number of ranks is no power of 2.
     """
     op = checked_op("grouped_allreduce", op, average)
     asked = Reduction("grouped_allreduce", name, op, prescale_factor, postscale_factor, process_set)

@@ -40,6 +40,7 @@ def allreduce(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
+        NotImplementedError: Adasum, and the number of ranks is no power of 2.
         HorovodInternalError: Ranks disagree, one died, or time was up.
 
     Cost: 2(n-1)/n of the tensor sent per rank, n-1 times the tensor up to 64 KiB or by Adasum; and
@@ -75,6 +76,7 @@ def allreduce_async(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
+        NotImplementedError: Adasum, and the number of ranks is no power of 2.
     """
     op = checked_op("allreduce", op, average)
     asked = Reduction("allreduce", name, op, prescale_factor, postscale_factor, process_set)
@@ -106,6 +108,7 @@ def allreduce_(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
+        NotImplementedError: Adasum, and the number of ranks is no power of 2.
         HorovodInternalError: Ranks disagree, one died, or time was up.
     """
     op = checked_op("allreduce", op, average)
@@ -139,6 +142,7 @@ def allreduce_async_(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
+        NotImplementedError: Adasum, and the number of ranks is no power of 2.
     """
     op = checked_op("allreduce", op, average)
     asked = Reduction("allreduce", name, op, prescale_factor, postscale_factor, process_set)
