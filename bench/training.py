@@ -5,6 +5,7 @@ Its options are overlap.py's; what a rank does is ranks/training.py's.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,14 +51,16 @@ class Task:
 
     Attributes:
         steps: Timed steps of each kind.
-        batch: Samples of a step, of all ranks together.
+        batch: Samples of a step, of all ranks of a contender together.
+        threads: Of torch in each rank.
         shape: Model whose parameters' shapes the network has.
-        contenders: Names for `make_trainee`.
+        contenders: Names for `make_trainee`; each has as many of the run's ranks.
         counts_wrapper: Time what the wrapper's own calls take, too.
     """
 
     steps: int
     batch: int
+    threads: int
     shape: str
     contenders: Sequence[str]
     counts_wrapper: bool
@@ -102,8 +105,9 @@ def _measure_model(
     shape: str, others: Sequence[str], size: int, steps: int, batch: int
 ) -> list[Series]:
     contenders = (PLAIN, OWN, *others)
-    task = Task(steps, batch, shape, contenders, counts_wrapper=False)
-    outcome = run_ranks("training", size, task, _launcher(others, size))
+    task = Task(steps, batch, _threads(size), shape, contenders, counts_wrapper=False)
+    processes = size * len(contenders)
+    outcome = run_ranks("training", processes, task, _launcher(others, processes))
     series = compare_exposed(outcome.series, OWN, others)
     tensors = model_shapes(shape)
     size_mb = sum(map(prod, tensors)) * _ITEM_BYTES / _MB
@@ -130,7 +134,7 @@ def _measure_model(
 def _measure_wrapper(shape: str, batch: int, size: int) -> list[Series]:
     """The wrapper's own calls, in a world of one with one rank's share of the batch."""
     share = -(-batch // size)
-    task = Task(_ALONE_STEPS, share, shape, (PLAIN,), counts_wrapper=True)
+    task = Task(_ALONE_STEPS, share, _threads(1), shape, (PLAIN,), counts_wrapper=True)
     *alone, wrapper = run_ranks("training", 1, task).series
     plain = next(one for one in alone if one.facts["gradients"] == "kept")
     cost_s, step_s = summarize(wrapper.times_s).median, summarize(plain.times_s).median
@@ -141,6 +145,11 @@ def _measure_wrapper(shape: str, batch: int, size: int) -> list[Series]:
     )
     facts = {**wrapper.facts, "plain_ms": step_s * _MS, "share": cost_s / step_s}
     return [Series(f"{shape}-wrapper", wrapper.times_s, facts)]
+
+
+def _threads(size: int) -> int:
+    """A core for each; with more threads than cores they would wait for one another."""
+    return max(1, len(os.sched_getaffinity(0)) // size)
 
 
 def _launcher(others: Sequence[str], size: int) -> list[str]:

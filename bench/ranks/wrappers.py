@@ -15,27 +15,33 @@ from pathlib import Path
 import torch
 from torch import distributed
 
+import ringsync.torch as hvd
 from bench.ranks.chain import Chain
+from bench.spin import SpinBarrier
+from ringsync.torch import ProcessSet
 
 # The arithmetic is that of any other, and all ranks' values stay equal, those of plain steps too.
 _LEARNING_RATE = 0.0
-_STORE = "ddp"  # where ranks of DDP meet: a file in the run's directory
 _COST_CALLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a wrapper works.
+    """Where a wrapper works: one process of one contender.
 
     Attributes:
-        rank: Number of this process.
-        size: Number of ranks.
-        directory: Of the run, the same for all ranks.
+        rank: Number of this process among its contender's.
+        size: Number of those.
+        directory: Of the run, the same for all.
+        process_set: Those of ringsync's world.
+        barrier: Where they meet.
     """
 
     rank: int
     size: int
     directory: Path
+    process_set: ProcessSet
+    barrier: SpinBarrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def make_trainee(name: str, values: Sequence[torch.Tensor], place: Place) -> Tra
     Args:
         name: `plain` for no library, or who wraps it: `ringsync`; `ddp`, as it comes, or
             `ddp-views`, whose gradients are views of its buckets; `horovod`.
-        values: Of the parameters; trainees share them.
+        values: Of the parameters.
         place: This rank's.
 
     Returns:
@@ -89,7 +95,8 @@ def wrapper_costs_s(values: Sequence[torch.Tensor]) -> tuple[dict[str, int], lis
         Number of calls in a step by name; and of many steps, what all calls took.
     """
     net = Chain(values)
-    optimizer = _with_module("ringsync.torch", net, _Still(net.parameters()))
+    still = _Still(net.parameters())
+    optimizer = hvd.DistributedOptimizer(still, named_parameters=net.named_parameters())
     hooks = sum(len(p._post_accumulate_grad_hooks or ()) for p in net.parameters())
     times_s = []
     for _ in range(_COST_CALLS):
@@ -117,12 +124,24 @@ def _plain(net: Chain, _place: Place) -> Trainee:
     return Trainee(net, _sgd(net))
 
 
-def _ringsync(net: Chain, _place: Place) -> Trainee:
-    return Trainee(net, _with_module("ringsync.torch", net, _sgd(net)))
+def _ringsync(net: Chain, place: Place) -> Trainee:
+    optimizer = hvd.DistributedOptimizer(
+        _sgd(net), named_parameters=net.named_parameters(), process_set=place.process_set
+    )
+    return Trainee(net, optimizer)
 
 
-def _horovod(net: Chain, _place: Place) -> Trainee:
-    return Trainee(net, _with_module("horovod.torch", net, _sgd(net)))
+def _horovod(net: Chain, place: Place) -> Trainee:
+    # Its launcher has numbered the processes of all contenders; its world are these.
+    for scope in ("", "LOCAL_"):
+        os.environ[f"HOROVOD_{scope}RANK"] = str(place.rank)
+        os.environ[f"HOROVOD_{scope}SIZE"] = str(place.size)
+    horovod = importlib.import_module("horovod.torch")
+    horovod.init()
+    optimizer: torch.optim.Optimizer = horovod.DistributedOptimizer(
+        _sgd(net), named_parameters=net.named_parameters()
+    )
+    return Trainee(net, optimizer)
 
 
 def _ddp(net: Chain, place: Place) -> Trainee:
@@ -134,12 +153,11 @@ def _ddp_views(net: Chain, place: Place) -> Trainee:
 
 
 def _with_ddp(net: Chain, place: Place, *, has_views: bool) -> Trainee:
-    if not distributed.is_initialized():
-        os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # one host; its own name need not be known
-        store = (place.directory / _STORE).as_uri()
-        distributed.init_process_group(
-            "gloo", init_method=store, rank=place.rank, world_size=place.size
-        )
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # one host; its own name need not be known
+    store = (place.directory / f"ddp-{has_views}").as_uri()  # a file in which its ranks meet
+    distributed.init_process_group(
+        "gloo", init_method=store, rank=place.rank, world_size=place.size
+    )
     wrapped = torch.nn.parallel.DistributedDataParallel(net, gradient_as_bucket_view=has_views)
     return Trainee(wrapped, _sgd(net))
 
@@ -151,16 +169,6 @@ _MAKERS: dict[str, Callable[[Chain, Place], Trainee]] = {
     "ddp-views": _ddp_views,
     "horovod": _horovod,
 }
-
-
-def _with_module(name: str, net: Chain, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Wrap as ringsync and Horovod do, whose names are the same."""
-    hvd = importlib.import_module(name)
-    hvd.init()
-    wrapped: torch.optim.Optimizer = hvd.DistributedOptimizer(
-        optimizer, named_parameters=net.named_parameters()
-    )
-    return wrapped
 
 
 def _sgd(net: Chain) -> torch.optim.Optimizer:
