@@ -7,7 +7,7 @@ from ringsync.errors import RendezvousError
 from ringsync.launch.directories import note_ended
 
 from ..ranks import DEADLINE_S, side_by_side, until
-from .test_meeting import meet_all, require_met
+from .meetings import meet_all, require_met
 
 
 @pytest.mark.parametrize("ended", [0, 1, 2])

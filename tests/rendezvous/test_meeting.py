@@ -13,22 +13,10 @@ from ringsync import _native
 from ringsync.errors import RendezvousError
 
 from ..ranks import DEADLINE_S, side_by_side, until, values_of
+from .meetings import come_as, meet_all, require_met
 
 # Long enough for ranks that do come, short enough to wait for those that do not.
 SHORT_S = 0.3
-
-
-def meet_all(place, size, timeout_s=DEADLINE_S):
-    return side_by_side(size, lambda rank: _native.meet(str(place), rank, size, timeout_s))
-
-
-def require_met(stores):
-    """The stores are one store."""
-    for rank, store in enumerate(values_of(stores)):
-        store.set(f"met/{rank}", b"%d" % rank)
-    for store in stores:
-        for rank in range(len(stores)):
-            assert store.get(f"met/{rank}", 5.0) == b"%d" % rank
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 8])
@@ -100,20 +88,13 @@ def test_those_who_miss_a_rank_are_told_as_whom_another_process_came(place, rank
         if index == 0:
             return _native.meet(str(place), 0, 2, SHORT_S)
         until((place / "store").exists)
-        return _stranger(place, rank, size)
+        return come_as(place, rank, size)
 
     outcome, refusal = side_by_side(2, work)
     assert refusal.startswith(b"-[rendezvous] ")
     assert isinstance(outcome, RendezvousError)
     assert "ranks {1} of 2 did not come" in str(outcome)
     assert f"; a process that came as rank {rank} of {size} was sent away." in str(outcome)
-
-
-def _stranger(place, rank, size):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
-        one.connect(str(place / "store"))
-        one.send(b"J\0%d %d" % (rank, size))
-        return one.recv(4096)
 
 
 def test_a_missing_rank_0_is_named(place):
