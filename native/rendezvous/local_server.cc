@@ -190,6 +190,11 @@ void LocalServer::handle(Client& client, StoreRequest request, SharedFd fd) {
 }
 
 void LocalServer::join(Client& client, const std::string& text) {
+  if (!failure_.empty()) {  // it came in time, and asks too late
+    send_packet(client.socket, failure_);
+    client.gone = true;
+    return;
+  }
   const std::optional<Claim> claim = parse_claim(text);
   const std::string who =
       claim ? "rank " + std::to_string(claim->rank) + " of " + std::to_string(claim->size)
@@ -237,6 +242,7 @@ void LocalServer::put(const std::string& key, StoreValue value) {
 
 void LocalServer::finish_meeting(const std::string& reply) {
   is_meeting_ = false;
+  if (reply[0] != kReplyOk) failure_ = reply;
   ::unlink(path_.c_str());
   listener_.reset();
   for (Client& client : clients_) {

@@ -136,7 +136,7 @@ Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
     meeting.store = std::make_unique<LocalStore>(std::move(socket), rank, size,
                                                  deadline_after(timeout_s + kAnswerSeconds),
                                                  reply_s, on_signal);
-  } catch (const RendezvousError&) {
+  } catch (const NoReplyError&) {
     // Rank 0 may have ended the meeting for this before it had heard of us.
     if (const auto ended = ended_rank_text(place.socket(), size)) throw RendezvousError(*ended);
     throw;
