@@ -46,7 +46,7 @@ class LocalServer {
   void look_for_ended_rank();
   bool is_here(int rank) const;
   std::vector<int> missing() const;
-  std::string missing_text() const;
+  std::string late_text() const;
   void forget(Client& client);
   std::string gone_text(int rank) const;
 
