@@ -69,6 +69,7 @@ def test_one_job_after_another_meets_at_the_same_place_also_while_the_first_live
     require_met(second)
 
 
+@pytest.mark.alone  # those who come have 0.3 s
 def test_missing_ranks_are_named_to_all_who_came(place):
     def work(rank):
         if rank in {0, 2}:
@@ -83,6 +84,7 @@ def test_missing_ranks_are_named_to_all_who_came(place):
         ) in str(outcomes[rank])
 
 
+@pytest.mark.alone  # the other process has 0.3 s
 @pytest.mark.parametrize(("rank", "size"), [(1, 3), (2, 2)], ids=str)
 def test_those_who_miss_a_rank_are_told_as_whom_another_process_came(place, rank, size):
     def work(index):
