@@ -254,5 +254,6 @@ def _check_name(place: str, name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise ConfigError(
-            f"[{place}] name={name!r} holds half of a character; text is expected. Correct it."
+            f"[{place}] name={in_line(name)} holds half of a character; text is expected. Correct "
+            "it."
         ) from None
