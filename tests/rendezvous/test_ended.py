@@ -8,7 +8,7 @@ import pytest
 
 from ringsync import _native
 from ringsync.errors import RendezvousError
-from ringsync.launch.directories import note_ended
+from ringsync.launch.ended import note_ended
 
 from ..ranks import DEADLINE_S, side_by_side, until
 from .meetings import come_as, meet_all, require_met
