@@ -238,13 +238,14 @@ def _check(
         )
     if codec is not None:
         raise ConfigError(f"{place} codec={in_line(codec)}: no codec is built yet. Leave it None.")
-    if not isinstance(accumulate_steps, int) or accumulate_steps < 1:
+    is_whole = isinstance(accumulate_steps, int) and not isinstance(accumulate_steps, bool)
+    if not is_whole or accumulate_steps < 1:
         raise ConfigError(
             f"{place} accumulate_steps={in_line(accumulate_steps)}; a whole number from 1 is "
             "expected. Leave it 1 to exchange every backward."
         )
-    is_size = isinstance(bucket_mib, int | float) and 0 < bucket_mib < math.inf
-    if bucket_mib is not None and not is_size:
+    is_number = isinstance(bucket_mib, int | float) and not isinstance(bucket_mib, bool)
+    if bucket_mib is not None and not (is_number and 0 < bucket_mib < math.inf):
         raise ConfigError(
             f"{place} bucket_mib={in_line(bucket_mib)}; a number above 0 is expected. Leave it "
             "None to take RINGSYNC_BUCKET_MIB."

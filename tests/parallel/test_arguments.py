@@ -25,7 +25,9 @@ def optimizer():
         ({"weighted": "x"}, "weighted='x'; True or False is expected. Pass"),
         ({"weighted": 32}, "weighted=32; True or False is expected. Pass"),
         ({"accumulate_steps": 0}, "accumulate_steps=0; a whole number from 1"),
+        ({"accumulate_steps": True}, "accumulate_steps=True; a whole number from 1"),
         ({"bucket_mib": -1.0}, "bucket_mib=-1.0; a number above 0"),
+        ({"bucket_mib": True}, "bucket_mib=True; a number above 0"),
         ({"sync": "server"}, "not built yet. Leave it None, or pass Ring"),
     ],
 )
