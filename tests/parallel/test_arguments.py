@@ -45,8 +45,13 @@ def test_what_is_no_optimizer_is_named():
     rs.shutdown()
 
 
-def test_before_init_the_way_out_is_named():
-    with pytest.raises(errors.NotInitializedError, match=r"all ringsync\.init\(\)"):
+def test_after_shutdown_the_way_out_is_named():
+    rs.init()
+    rs.shutdown()
+    words = (
+        r"calls are expected before shutdown\(\)\. Make them earlier, or call ringsync\.init\(\)"
+    )
+    with pytest.raises(errors.NotInitializedError, match=words):
         rs.DistributedOptimizer(optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
 
 
