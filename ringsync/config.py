@@ -38,7 +38,7 @@ _ALIASES = (
 # letter leaves the shortest of them nearer.
 _NEAR_ALIAS = 0.87
 
-# Those that some collective has a choice of; the native core has others, which it takes by itself.
+# Those that are not what is taken anyway; the native core's others are, wherever they apply.
 _ALGORITHMS = ("direct", "ring", "halving_doubling", "tree")
 
 
@@ -54,7 +54,8 @@ class Settings:
         stall_abort_s: Seconds without any progress after which that is an error.
         start_timeout_s: Seconds that ranks wait for one another in `init`.
         bucket_mib: Largest bucket of gradients in MiB.
-        algorithm: Allreduce algorithm to prefer; "" leaves the choice to the cost model.
+        algorithm: The one to prefer, of allreduces or of broadcasts; "" leaves the choice to the
+            cost model.
         timeline: Directory to record a timeline in; "" for none.
         has_thread_count: The user chose how many threads NumPy's libraries use.
         misspelt: Variables that are set and nearly have a name that is read, each with that name.

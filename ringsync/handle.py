@@ -10,6 +10,7 @@ from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
 from ringsync.errors import ConfigError, RingsyncError, TimedOutError
 from ringsync.seconds import LONGEST_S
+from ringsync.words import in_line
 
 
 class Times(NamedTuple):
@@ -129,6 +130,6 @@ def _checked_seconds(timeout_s: float) -> float:
     if isinstance(timeout_s, Real) and timeout_s >= 0:
         return float(min(timeout_s, LONGEST_S))
     raise ConfigError(
-        f"[wait] timeout_s={timeout_s!r}; seconds from 0 are expected. Leave it out to wait as "
-        "long as the operation may take."
+        f"[wait] timeout_s={in_line(timeout_s)}; seconds from 0 are expected. Leave it out to wait "
+        "as long as the operation may take."
     )

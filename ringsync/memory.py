@@ -17,6 +17,7 @@ from ringsync._native import copy_past_caches as native_copy_past_caches
 from ringsync.arrays import Array, as_native
 from ringsync.errors import ConfigError
 from ringsync.runtime import current
+from ringsync.words import in_line
 
 # More than any address space holds.
 _MOST_BYTES = 2**56
@@ -80,6 +81,6 @@ def copy_past_caches(target: Array, source: Array) -> None:
 
 def _no_such(shape: object, dtype: object) -> ConfigError:
     return ConfigError(
-        f"[empty] shape {shape!r} of {dtype!r} cannot be made; lengths from 0 and a dtype of fixed "
-        "size are expected. Pass what numpy.empty takes."
+        f"[empty] shape {in_line(shape)} of {in_line(dtype)} cannot be made; lengths from 0 and a "
+        "dtype of fixed size are expected. Pass what numpy.empty takes."
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ringsync.errors import ConfigError, RingsyncError
+from ringsync.words import in_line
 from ringsync.world import World
 
 # Version of the rank files' form.
@@ -76,7 +77,7 @@ class Recorder:
             directory.mkdir(parents=True, exist_ok=True)
         except (TypeError, ValueError):  # no path, or none that a file system can hold
             raise ConfigError(
-                f"[timeline] path={path!r}; a directory is expected. Pass its name."
+                f"[timeline] path={in_line(path)}; a directory is expected. Pass its name."
             ) from None
         except OSError as error:
             raise ConfigError(

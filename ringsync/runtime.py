@@ -154,10 +154,7 @@ class _Absence(StrEnum):
     )
 
 
-_current: Runtime | None = None
-
-# Of no account while there is one.
-_absence = _Absence.NOT_YET
+_current: Runtime | _Absence = _Absence.NOT_YET
 
 # Threads that start this rank at once are one rank, which meets the others once. Reentrant, so that
 # a signal's handler that calls `init` gets an error of it and no deadlock.
@@ -177,8 +174,8 @@ def current() -> Runtime:
         NotInitializedError: There is none yet or any more, or this is a forked child of the process
             that has one.
     """
-    if _current is None:
-        raise NotInitializedError(f"[ringsync] {_absence}")
+    if isinstance(_current, _Absence):
+        raise NotInitializedError(f"[ringsync] {_current}")
     return _current
 
 
@@ -198,7 +195,7 @@ def init() -> None:
     """
     global _current  # noqa: PLW0603 - the one piece of global state
     with _starting:
-        if _current is None:
+        if isinstance(_current, _Absence):
             runtime = _started()
             _current = runtime
             engine_cell.cell_contents = runtime.engine
@@ -206,10 +203,9 @@ def init() -> None:
 
 def shutdown() -> None:
     """End the engine. Operations in flight fail; peers that still need this rank are told so."""
-    global _absence, _current  # noqa: PLW0603 - the one piece of global state
-    if _current is not None:
-        _absence = _Absence.SHUT_DOWN
-        runtime, _current = _current, None
+    global _current  # the one piece of global state
+    if isinstance(_current, Runtime):
+        runtime, _current = _current, _Absence.SHUT_DOWN
         del engine_cell.cell_contents
         runtime.close("rank " + str(runtime.world.rank) + " has shut down")
 
@@ -220,7 +216,7 @@ def is_initialized() -> bool:
     Returns:
         True between `init` and `shutdown`.
     """
-    return _current is not None
+    return isinstance(_current, Runtime)
 
 
 def assign_buckets(sizes_bytes: Sequence[int], limit_bytes: int, least: int) -> list[list[int]]:
@@ -274,20 +270,18 @@ def _close_at_exit() -> None:
     If they were told now, they could fail and end before this process does, and whoever watches the
     job would take the wrong one for the first to fail.
     """
-    global _absence, _current  # noqa: PLW0603 - the one piece of global state
-    if _current is not None:
-        _absence = _Absence.ENDING
-        runtime, _current = _current, None
+    global _current  # the one piece of global state
+    if isinstance(_current, Runtime):
+        runtime, _current = _current, _Absence.ENDING
         del engine_cell.cell_contents
         runtime.close("")
 
 
 def _forget_in_child() -> None:
     """A forked child has no engine thread; what it inherited must not act on its behalf."""
-    global _absence, _current, _starting  # noqa: PLW0603 - the one piece of global state, its lock
-    if _current is not None:
-        _absence = _Absence.FORKED
-    _current = None
+    global _current, _starting  # noqa: PLW0603 - the one piece of global state, its lock
+    if isinstance(_current, Runtime):
+        _current = _Absence.FORKED
     _starting = threading.RLock()  # who held it does not exist here
     del engine_cell.cell_contents
 

@@ -6,6 +6,7 @@ import time
 from numbers import Real
 
 from ringsync.errors import ConfigError
+from ringsync.words import in_line
 
 # 30 years: an int beyond every float is as good.
 LONGEST_S = 1e9
@@ -27,8 +28,8 @@ def checked_seconds(place: str, timeout_s: float) -> float:
     """
     if not isinstance(timeout_s, Real) or not timeout_s > 0:
         raise ConfigError(
-            f"[{place}] timeout_s={timeout_s!r}; seconds above 0 are expected, or None. Leave it "
-            "out to take RINGSYNC_TIMEOUT_S."
+            f"[{place}] timeout_s={in_line(timeout_s)}; seconds above 0 are expected, or None. "
+            "Leave it out to take RINGSYNC_TIMEOUT_S."
         )
     return float(min(timeout_s, LONGEST_S))
 

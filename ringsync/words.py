@@ -1,22 +1,37 @@
-"""How messages write the values that callers pass.
+"""How messages write the values that callers pass, and the exceptions that those raise.
 
 What is wrong with a value, and what is expected of it, is for whoever refuses it to say.
 """
 
 from __future__ import annotations
 
+# What a value is can be seen from two lines of a terminal; a list may have a million numbers.
+_MOST_TEXT = 200
+
 
 def in_line(value: object) -> str:
-    """Write a value in one line, as its `repr` is otherwise.
+    """Write a value in one line, as its `repr` is otherwise, and no more of it than tells it.
 
     Args:
         value: As a caller gave it.
 
     Returns:
-        For example, "array([[1], [1]])".
+        For example, "array([[1], [1]])"; what is longer than 200 characters ends in "...".
     """
-    text = repr(value)
-    return text if "\n" not in text else " ".join(text.split())
+    text = _joined(repr(value))
+    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 3] + "..."
+
+
+def error_in_line(error: BaseException) -> str:
+    """Say what an exception says, in one line without a full stop at its end.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        For example, "TypeError: cannot pickle 'module' object".
+    """
+    return f"{type(error).__name__}: {_joined(str(error))}".rstrip(".")
 
 
 def kind_of(value: object) -> str:
@@ -34,3 +49,7 @@ def kind_of(value: object) -> str:
         return f"the class {value.__name__}"
     name = type(value).__name__
     return f"{'an' if name.startswith((*'AEIOaeio', 'nd')) else 'a'} {name}"
+
+
+def _joined(text: str) -> str:
+    return text if text.splitlines() == [text] else " ".join(text.split())

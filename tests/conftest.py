@@ -32,6 +32,9 @@ WORKERS = 2
 
 _TERMINAL = pytest.StashKey[int]()
 
+# Descriptors of the locks that a test holds; one description serves a process and its children.
+_held: set[int] = set()
+
 
 def pytest_configure(config):
     # While a test runs, descriptor 2 is captured, and a killed run never shows what was captured.
@@ -80,12 +83,24 @@ def _turn(item):
 @contextlib.contextmanager
 def _locked(path, how):
     file = os.open(path, os.O_RDONLY)
+    _held.add(file)
     try:
         fcntl.flock(file, how)
         yield
     finally:
-        fcntl.flock(file, fcntl.LOCK_UN)  # closing would not: forked children have it open too
+        if file in _held:  # else this is a forked child
+            _held.remove(file)
+            os.close(file)
+
+
+def _let_go():
+    """A forked child may outlive its worker, and would hold the others' tests back for as long."""
+    for file in _held:
         os.close(file)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def _is_worker(config):

@@ -113,6 +113,7 @@ class _Still(torch.optim.Optimizer):
     def __init__(self, parameters: Iterable[torch.Tensor]) -> None:
         super().__init__(parameters, {})
 
+    # Torch's own has two forms, of which the one with a closure returns what that does.
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Do nothing."""
 

@@ -36,12 +36,14 @@ EngineConfig checked(EngineConfig config, int rank, int size) {
 }
 
 std::exception_ptr shut_down_error(const std::string& cause) {
-  const std::string text =
-      cause.empty() ? "process ended. Wait for handles, and let threads that call end, before the "
-                      "script does."
-                    : "rank shut down (" + cause + "). Wait for handles before shutdown().";
+  if (cause.empty()) {
+    return std::make_exception_ptr(NotInitializedError(
+        "[engine] the operation was in flight when this process ended. Wait for handles, and let "
+        "threads that call end, before the script does."));
+  }
   return std::make_exception_ptr(
-      NotInitializedError("[engine] the operation was in flight when this " + text));
+      NotInitializedError("[engine] the operation was in flight when this rank shut down (" +
+                          cause + "). Wait for handles before shutdown()."));
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ namespace ringsync {
 
 /// Why ranks that meet at the socket `path` would wait in vain; nothing while all `size` may come.
 /// The launcher writes the note first and connects to `path` after it, so whoever serves there
-/// looks once rank 0 has joined, and whenever somebody has come and gone without a word.
+/// looks once rank 0 has joined, and whenever somebody has come and gone without a word. Any
+/// thread; throws nothing: what cannot be looked at counts as not noted.
 std::optional<std::string> ended_rank_text(const std::string& path, int size);
 
 }  // namespace ringsync

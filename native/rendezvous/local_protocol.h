@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ringsync {
 
@@ -50,6 +51,11 @@ std::string not_a_counter_text(const std::string& key);
 
 /// The refusal of a value whose descriptor did not arrive.
 std::string lost_descriptor_text(const std::string& key);
+
+/// The begin, without a full stop, of what is told at the store at `path` after `timeout_s`, the
+/// limit, to those of `size` ranks that have come.
+std::string missing_text(const std::vector<int>& ranks, int size, const std::string& path,
+                         double timeout_s);
 
 /// A whole decimal number, or nothing.
 std::optional<int64_t> parse_integer(std::string_view text);

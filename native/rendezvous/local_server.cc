@@ -70,6 +70,14 @@ std::string lost_descriptor_text(const std::string& key) {
          "' came without its descriptor: there was no room. Raise the limit of open files.";
 }
 
+std::string missing_text(const std::vector<int>& ranks, int size, const std::string& path,
+                         double timeout_s) {
+  std::string list;
+  for (const int rank : ranks) list += (list.empty() ? "" : ", ") + std::to_string(rank);
+  return "[rendezvous] ranks {" + list + "} of " + std::to_string(size) + " missing after " +
+         text_of(timeout_s) + " s at '" + path + "' (RINGSYNC_START_TIMEOUT_S)";
+}
+
 std::optional<int64_t> parse_integer(std::string_view text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -116,7 +124,7 @@ void LocalServer::serve() {
     if (is_meeting_ && entries[1].revents != 0) accept_client();
     if (is_meeting_ && missing().empty()) finish_meeting(std::string(1, kReplyOk));
     look_for_ended_rank();
-    if (is_meeting_ && Clock::now() >= deadline_) finish_meeting(missing_text());
+    if (is_meeting_ && Clock::now() >= deadline_) finish_meeting(late_text());
   }
 }
 
@@ -190,6 +198,11 @@ void LocalServer::handle(Client& client, StoreRequest request, SharedFd fd) {
 }
 
 void LocalServer::join(Client& client, const std::string& text) {
+  if (!failure_.empty()) {  // it came in time, and asks too late
+    send_packet(client.socket, failure_);
+    client.gone = true;
+    return;
+  }
   const std::optional<Claim> claim = parse_claim(text);
   const std::string who =
       claim ? "rank " + std::to_string(claim->rank) + " of " + std::to_string(claim->size)
@@ -237,6 +250,7 @@ void LocalServer::put(const std::string& key, StoreValue value) {
 
 void LocalServer::finish_meeting(const std::string& reply) {
   is_meeting_ = false;
+  if (reply[0] != kReplyOk) failure_ = reply;
   ::unlink(path_.c_str());
   listener_.reset();
   for (Client& client : clients_) {
@@ -263,17 +277,13 @@ std::vector<int> LocalServer::missing() const {
   return ranks;
 }
 
-std::string LocalServer::missing_text() const {
-  std::string list;
-  for (const int rank : missing()) list += (list.empty() ? "" : ", ") + std::to_string(rank);
+std::string LocalServer::late_text() const {
   // Those who were sent away heard why, but in a log of their own.
   const std::string instead =
       refused_.empty() ? "" : "; a process that came as " + refused_ + " was sent away";
-  return kReplyError +
-         ("[rendezvous] ranks {" + list + "} of " + std::to_string(size_) + " did not come to '" +
-          path_ + "' within " + text_of(timeout_s_) + " s (RINGSYNC_START_TIMEOUT_S)" + instead +
-          ". Check that they were started, each once and with the same world size, and use this "
-          "store.");
+  return kReplyError + missing_text(missing(), size_, path_, timeout_s_) + instead +
+         ". Check that they were started, each once and with the same world size, and use this "
+         "store.";
 }
 
 std::string LocalServer::gone_text(int rank) const {

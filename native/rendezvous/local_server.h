@@ -46,7 +46,7 @@ class LocalServer {
   void look_for_ended_rank();
   bool is_here(int rank) const;
   std::vector<int> missing() const;
-  std::string missing_text() const;
+  std::string late_text() const;
   void forget(Client& client);
   std::string gone_text(int rank) const;
 
@@ -62,6 +62,7 @@ class LocalServer {
   std::map<std::string, StoreValue> values_;
   std::set<int> gone_;   // ranks that had joined
   std::string refused_;  // as which rank of how many the last one came that was sent away
+  std::string failure_;  // the reply that ended the meeting without all ranks, "" if none did
   bool is_meeting_ = true;
   bool is_look_due_ = true;  // somebody may have noted that a rank has ended
   std::thread thread_;

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "base/error.h"
-
 namespace ringsync {
 
 LocalStore::LocalStore(Fd socket, int rank, int size, Deadline deadline, double reply_s,
@@ -42,9 +40,9 @@ StoreValue LocalStore::ask(const StoreRequest& request, const SharedFd& fd, Dead
   }
   if (!reply) {
     socket_.reset();
-    throw RendezvousError("[rendezvous] the store at rank 0 did not answer" +
-                          (request.key.empty() ? std::string() : " for '" + request.key + "'") +
-                          ". Read rank 0's log first: it has ended or does not respond.");
+    throw NoReplyError("[rendezvous] the store at rank 0 did not answer" +
+                       (request.key.empty() ? std::string() : " for '" + request.key + "'") +
+                       ". Read rank 0's log first: it has ended or does not respond.");
   }
   if (reply->has_lost_fd) throw RendezvousError(lost_descriptor_text(request.key));
   if (reply->bytes[0] != kReplyOk) throw RendezvousError(reply->bytes.substr(1));

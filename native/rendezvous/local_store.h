@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/socket.h"
 #include "rendezvous/local_protocol.h"
@@ -12,11 +13,17 @@
 
 namespace ringsync {
 
+/// Rank 0 has said nothing, so whoever knows why it is silent may say so instead.
+class NoReplyError : public RendezvousError {
+ public:
+  using RendezvousError::RendezvousError;
+};
+
 class LocalStore final : public Store {
  public:
   /// Takes a connected socket and joins as `rank` of `size`; returns once all ranks have joined.
-  /// Throws RendezvousError. The server answers everything but a get at once: `reply_s` only bounds
-  /// a rank 0 that is stopped.
+  /// Throws what rank 0 replied as a RendezvousError, or NoReplyError. The server answers
+  /// everything but a get at once: `reply_s` only bounds a rank 0 that is stopped.
   LocalStore(Fd socket, int rank, int size, Deadline deadline, double reply_s,
              const OnSignal& on_signal);
 

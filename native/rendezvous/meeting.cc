@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <utility>
 
 #include "base/error.h"
@@ -83,14 +82,6 @@ Fd listen_under_final_name(MeetingPlace& place, Deadline deadline) {
   }
 }
 
-std::string missing_server_text(const std::string& path, int size, double timeout_s) {
-  char seconds[32];
-  std::snprintf(seconds, sizeof(seconds), "%.1f", timeout_s);
-  return "[rendezvous] rank 0 of " + std::to_string(size) + " missing after " + seconds +
-         " s at 'unix:" + path +
-         "'. Check that rank 0 was started, with the same MASTER_ADDR and MASTER_PORT.";
-}
-
 /// Connects to rank 0's socket, sleeping on changes of the directory until it is there.
 Fd connect_when_served(MeetingPlace& place, int size, double timeout_s, const OnSignal& on_signal) {
   const Deadline deadline = deadline_after(timeout_s);
@@ -110,7 +101,9 @@ Fd connect_when_served(MeetingPlace& place, int size, double timeout_s, const On
     if (Fd socket = connect_to(place.socket())) return socket;
     if (const auto ended = ended_rank_text(place.socket(), size)) throw RendezvousError(*ended);
     if (!wait_readable(watch, deadline, on_signal)) {
-      throw RendezvousError(missing_server_text(place.socket(), size, timeout_s));
+      throw RendezvousError(
+          missing_text({0}, size, place.socket(), timeout_s) +
+          ". Check that rank 0 was started, with the same MASTER_ADDR and MASTER_PORT.");
     }
   }
 }
@@ -136,7 +129,7 @@ Meeting meet(const std::string& directory, int rank, int size, double timeout_s,
     meeting.store = std::make_unique<LocalStore>(std::move(socket), rank, size,
                                                  deadline_after(timeout_s + kAnswerSeconds),
                                                  reply_s, on_signal);
-  } catch (const RendezvousError&) {
+  } catch (const NoReplyError&) {
     // Rank 0 may have ended the meeting for this before it had heard of us.
     if (const auto ended = ended_rank_text(place.socket(), size)) throw RendezvousError(*ended);
     throw;

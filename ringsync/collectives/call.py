@@ -187,6 +187,24 @@ def rooted(place: str, root: int, group: ProcessGroup | None) -> Terms:
     Raises:
         ConfigError: There is no such rank, or it is not in the group.
     """
+    number = check_root(place, root, group)
+    return Terms(root=number) if number else PLAIN
+
+
+def check_root(place: str, root: int, group: ProcessGroup | None) -> int:
+    """Check the rank that gives, for calls that are made of several.
+
+    Args:
+        place: As for `rooted`.
+        root: As for `rooted`.
+        group: As for `rooted`.
+
+    Returns:
+        Its number in the world.
+
+    Raises:
+        ConfigError: There is no such rank, or it is not in the group.
+    """
     ranks = ranks_of(place, group)
     number = rank_number(root)
     if number not in ranks:
@@ -195,7 +213,7 @@ def rooted(place: str, root: int, group: ProcessGroup | None) -> Terms:
             f"not in {group}; one of its ranks, by its number in the world, is expected. Name it."
         )
         raise ConfigError(f"[{place}] root={in_line(root)} is {some if group else whole}")
-    return Terms(root=number) if number else PLAIN
+    return number
 
 
 def rank_number(given: object) -> int:
@@ -254,5 +272,6 @@ def _check_name(place: str, name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise ConfigError(
-            f"[{place}] name={name!r} holds half of a character; text is expected. Correct it."
+            f"[{place}] name={in_line(name)} holds half of a character; text is expected. Correct "
+            "it."
         ) from None

@@ -18,6 +18,7 @@ from ringsync.group.process_group import ProcessGroup, text_of
 from ringsync.kinds import Collective
 from ringsync.runtime import Runtime, current
 from ringsync.seconds import checked_seconds
+from ringsync.words import in_line
 
 # What a rank tells of a list that cannot be used, or of its failure, is cut to this.
 _MOST_TEXT = 200
@@ -70,8 +71,8 @@ def new_group(ranks: Iterable[int], *, timeout_s: float | None = None) -> Proces
     except ConfigError as error:
         # The others are told, or they would wait for this rank.
         cause = error.__cause__
-        given = ascii(ranks) if cause is None else f"ranks that raise {cause!a}"
-        meeting.compare(_Stand(None, given[:_MOST_TEXT], ""), error)
+        given = _short(in_line(ranks) if cause is None else f"ranks that raise {in_line(cause)}")
+        meeting.compare(_Stand(None, given, ""), error)
         raise
     return meeting.make(members)
 
@@ -113,13 +114,13 @@ class _Meeting:
                     offer = engine.offer_group(self._name, list(members))
                 except RingsyncError as error:
                     failure = error
-            self.compare(_Stand(members, "", _short(failure)), failure)
+            self.compare(_Stand(members, "", _short(str(failure or ""))), failure)
             if offer is not None:
                 try:
                     number = offer.connect()
                 except RingsyncError as error:
                     failure = error
-            self.compare(_Stand(members, "", _short(failure)), failure)
+            self.compare(_Stand(members, "", _short(str(failure or ""))), failure)
         except BaseException:  # Ctrl-C too: nobody gets this group, so nobody else closes it
             if number is not None:
                 with contextlib.suppress(RingsyncError):
@@ -166,8 +167,8 @@ class _Meeting:
         return max(self._until_s - time.monotonic(), 1e-3)
 
 
-def _short(failure: RingsyncError | None) -> str:
-    return "" if failure is None else ascii(str(failure))[1:-1][:_MOST_TEXT]
+def _short(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()[:_MOST_TEXT]
 
 
 def _members(ranks: Iterable[int], size: int) -> tuple[int, ...]:
@@ -179,16 +180,19 @@ def _members(ranks: Iterable[int], size: int) -> tuple[int, ...]:
         members = ()
     except Exception as error:  # whatever the caller's own iterable raises
         raise ConfigError(
-            f"[new_group] ranks={ranks!r} raise {error!r}; {_wanted(size)} Pass, for example, [0]."
+            f"[new_group] ranks={in_line(ranks)} raise {in_line(error)}; {_wanted(size)} Pass, for "
+            "example, [0]."
         ) from error
     if any(isinstance(rank, bool | np.bool_) for rank in given):
         raise ConfigError(
-            f"[new_group] ranks={ranks!r} hold a bool, which is no rank's number; {_wanted(size)} "
-            "Pass, for example, [0]."
+            f"[new_group] ranks={in_line(ranks)} hold a bool, which is no rank's number; "
+            f"{_wanted(size)} Pass, for example, [0]."
         )
     is_each_once = len(set(members)) == len(members)
     if not members or not is_each_once or members[0] < 0 or members[-1] >= size:
-        raise ConfigError(f"[new_group] ranks={ranks!r}; {_wanted(size)} Pass, for example, [0].")
+        raise ConfigError(
+            f"[new_group] ranks={in_line(ranks)}; {_wanted(size)} Pass, for example, [0]."
+        )
     return members
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn, SupportsIndex
 from ringsync._native import ProcessGroup as NativeGroup
 from ringsync.errors import ConfigError, NotInitializedError
 from ringsync.runtime import Runtime, current
+from ringsync.words import in_line
 
 # The number of the group of all ranks.
 _WORLD = 0
@@ -157,8 +158,8 @@ def number_of(place: str, group: ProcessGroup | None) -> int:
         return _WORLD
     if not isinstance(group, ProcessGroup):
         raise ConfigError(
-            f"[{place}] group={group!r} is no ProcessGroup. Pass what new_group returned, or None "
-            "for all ranks."
+            f"[{place}] group={in_line(group)} is no ProcessGroup. Pass what new_group returned, "
+            "or None for all ranks."
         )
     return group._number_at(place)
 

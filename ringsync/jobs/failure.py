@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ringsync.errors import PeerLostError, RingsyncError
-from ringsync.jobs.pickling import dump, in_one_line
-from ringsync.words import kind_of
+from ringsync.jobs.pickling import dump
+from ringsync.words import error_in_line, kind_of
 
 
 class RankTraceback(Exception):  # noqa: N818 - never raised, only shown as a cause
@@ -57,7 +57,7 @@ def write_failure(error: BaseException, file: BinaryIO, caller: str) -> None:
     while frames is not None and frames.tb_next and frames.tb_frame.f_globals["__name__"] == caller:
         frames = frames.tb_next
     failure = Failure(
-        summary=in_one_line(error),
+        summary=error_in_line(error),
         traceback="".join(traceback.format_exception(type(error), error, frames)),
         exception=exception,
         reason=reason,
@@ -95,7 +95,7 @@ def exception_of(failure: Failure, who: str) -> BaseException:
         try:
             error = pickle.loads(failure.exception)
         except Exception as refusal:  # making an exception again runs code of its own
-            reason = in_one_line(refusal)
+            reason = error_in_line(refusal)
     if error is None:
         error = RingsyncError(
             f"[run] {who} raised {failure.summary}. The exception cannot be pickled ({reason}), so "
@@ -114,7 +114,7 @@ def _pickle(error: BaseException) -> tuple[bytes | None, str]:
         dump(error, file)
         again = pickle.loads(file.getvalue())
     except Exception as refusal:  # objects decide themselves what their pickling raises
-        return None, in_one_line(refusal)
+        return None, error_in_line(refusal)
     if not isinstance(again, BaseException):
         return None, f"it becomes {kind_of(again)}"
     return file.getvalue(), ""

@@ -14,7 +14,7 @@ from typing import Any, TypedDict, cast
 from ringsync.errors import ConfigError
 from ringsync.jobs.request import is_variable_name
 from ringsync.seconds import LONGEST_S
-from ringsync.words import kind_of
+from ringsync.words import in_line, kind_of
 from ringsync.world import MOST_RANKS
 
 
@@ -49,7 +49,7 @@ def check_size(np: object) -> int:
         size = -1
     if not 1 <= size <= MOST_RANKS:
         raise ConfigError(
-            f"[run] np={np!r} is no number of ranks; a whole number in 1..{MOST_RANKS} is "
+            f"[run] np={in_line(np)} is no number of ranks; a whole number in 1..{MOST_RANKS} is "
             "expected. Write for example np=2."
         )
     return size
@@ -73,18 +73,19 @@ def check_call(
     """
     if not callable(fn):
         raise ConfigError(
-            f"[run] fn={fn!r} cannot be called; a function is expected. Write run(f, args=(1, 2)) "
-            "to run f(1, 2)."
+            f"[run] fn={in_line(fn)} cannot be called; a function is expected. Write "
+            "run(f, args=(1, 2)) to run f(1, 2)."
         )
     if isinstance(args, str | bytes) or not isinstance(args, Iterable):
         raise ConfigError(
-            f"[run] args={args!r} is no list of arguments. Write args=({args!r},) to give one."
+            f"[run] args={in_line(args)} is no list of arguments. Write args=({in_line(args)},) to "
+            "give one."
         )
     if kwargs is None:
         kwargs = {}
     if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
         raise ConfigError(
-            f"[run] kwargs={kwargs!r} is no dictionary from names to arguments. Write "
+            f"[run] kwargs={in_line(kwargs)} is no dictionary from names to arguments. Write "
             "kwargs={'rate': 0.1}."
         )
     return fn, tuple(args), dict(kwargs)
@@ -126,7 +127,7 @@ def _path(name: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        raise ConfigError(f"[run] {name}={value!r} is no path. Name a directory.")
+        raise ConfigError(f"[run] {name}={in_line(value)} is no path. Name a directory.")
     return os.fsdecode(value)
 
 
@@ -160,7 +161,7 @@ def _limit(name: str, value: object) -> float | None:
         return None
     seconds = _seconds(name, value)
     if seconds == 0:
-        raise ConfigError(f"[run] {name}={value!r} leaves no time. Write seconds, or None.")
+        raise ConfigError(f"[run] {name}={in_line(value)} leaves no time. Write seconds, or None.")
     return seconds
 
 
@@ -171,13 +172,15 @@ def _seconds(name: str, value: object) -> float:
         seconds = math.nan
     if not 0 <= seconds < LONGEST_S:
         raise ConfigError(
-            f"[run] {name}={value!r} is not a number of seconds, 0 or more. Write a plain number, "
-            "for example 30."
+            f"[run] {name}={in_line(value)} is not a number of seconds, 0 or more. Write a plain "
+            "number, for example 30."
         )
     return seconds
 
 
 def _switch(name: str, value: object) -> bool | None:
     if value is not None and not isinstance(value, bool):
-        raise ConfigError(f"[run] {name}={value!r} is neither True nor False. Write one of them.")
+        raise ConfigError(
+            f"[run] {name}={in_line(value)} is neither True nor False. Write one of them."
+        )
     return value

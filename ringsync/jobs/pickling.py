@@ -18,7 +18,7 @@ from types import CodeType
 from typing import Any, BinaryIO
 
 from ringsync.errors import ConfigError
-from ringsync.words import kind_of
+from ringsync.words import error_in_line, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def write_call(call: Call, file: BinaryIO) -> None:
     except Exception as error:  # objects decide themselves what their pickling raises
         raise ConfigError(
             f"[run] {_guilty_part(call)} cannot be pickled, so it cannot be sent to the ranks: "
-            f"{in_one_line(error)}. Make it inside the function, on every rank."
+            f"{error_in_line(error)}. Make it inside the function, on every rank."
         ) from error
 
 
@@ -80,7 +80,7 @@ def read_call(file: BinaryIO) -> Call:
     except Exception as error:  # making an object again runs code of its own
         raise ConfigError(
             f"[run] the function or its arguments cannot be unpickled on a rank: "
-            f"{in_one_line(error)}. Import on the caller's side only what the ranks can import."
+            f"{error_in_line(error)}. Import on the caller's side only what the ranks can import."
         ) from error
 
 
@@ -100,7 +100,7 @@ def write_result(result: object, file: BinaryIO, who: str) -> None:
     except Exception as error:  # objects decide themselves what their pickling raises
         raise ConfigError(
             f"[run] {who} returned {kind_of(result)}, which cannot be pickled, so not "
-            f"sent back: {in_one_line(error)}. Return numbers, arrays, text, or lists of them."
+            f"sent back: {error_in_line(error)}. Return numbers, arrays, text, or lists of them."
         ) from error
 
 
@@ -121,7 +121,7 @@ def read_result(file: BinaryIO, who: str) -> object:
         return pickle.load(file)
     except Exception as error:  # making an object again runs code of its own
         raise ConfigError(
-            f"[run] what {who} returned cannot be unpickled here: {in_one_line(error)}. Return "
+            f"[run] what {who} returned cannot be unpickled here: {error_in_line(error)}. Return "
             "objects of types that the caller can import."
         ) from error
 
@@ -177,11 +177,6 @@ def _guilty_part(call: Call) -> str:
         except Exception:  # objects decide themselves what their pickling raises
             return f"{name}, {kind_of(value)},"
     return f"the function {getattr(call.fn, '__qualname__', call.fn)!r}, or what it refers to,"
-
-
-def in_one_line(error: BaseException) -> str:
-    """Say what an exception says, in one line without a full stop at its end."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
 
 
 def _sources() -> dict[str, list[str]]:

@@ -5,10 +5,8 @@ Each is made and tried before any rank starts, so that a full training run canno
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,10 +15,6 @@ from typing import cast
 from ringsync.errors import ConfigError
 from ringsync.launch.job import Job
 
-# Where the ranks of a job that have ended are noted, for those that still meet; the store's socket
-# in native/rendezvous/meeting.cc, and the note in ended.cc.
-_SOCKET = "store"
-_NOTE = "store.ended.{rank}-of-{size}"
 # Sockets are made in the job's directory, and a socket's path has at most 107 bytes on Linux.
 _LONGEST_ROOT_BYTES = 60
 
@@ -57,24 +51,6 @@ def make_job_directory(path: Path) -> None:
             f"[ringsyncrun] the job's directory {path} cannot be made: {error.strerror}. Point "
             "TMPDIR to a directory that can be written."
         ) from error
-
-
-def note_ended(path: Path, rank: int, size: int) -> None:
-    """Let ranks that still meet in `path` know that one of them has ended and will never come.
-
-    Where all have met, and where none meets, nobody looks, and nothing follows from it.
-
-    Args:
-        path: The job's directory.
-        rank: Whose process has ended, with code 0.
-        size: Number of ranks.
-    """
-    # All have met and the directory is gone; or there is no room, and those that wait have a limit.
-    with contextlib.suppress(OSError):
-        (path / _NOTE.format(rank=rank, size=size)).touch()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as knock:
-            knock.setblocking(False)
-            knock.connect(str(path / _SOCKET))  # without a word: rank 0 wakes and looks
 
 
 def remove_job_directory(path: Path) -> None:

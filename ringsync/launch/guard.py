@@ -30,7 +30,8 @@ from ringsync.launch.descendants import (
 from ringsync.launch.execute import execute
 from ringsync.launch.limits import restore
 from ringsync.launch.link import Link, Message
-from ringsync.launch.output import Stream, open_log, open_missing_standard_streams, say
+from ringsync.launch.log import open_log
+from ringsync.launch.output import Stream, open_missing_standard_streams, say
 from ringsync.launch.relay import Relay
 from ringsync.launch.signals import ASK_FOR_STACKS, SignalInbox
 from ringsync.launch.sink import LAUNCHER
@@ -156,15 +157,15 @@ class Guard:
     def _start(self) -> None:
         charge = self._charge
         # Before the rank can do anything to their directory.
-        logs = {name: open_log(charge.logs, name) for name in ("stdout", "stderr")}
+        tell = self._tell_of_rank
+        logs = {name: open_log(charge.logs, name, tell) for name in ("stdout", "stderr")}
         self._pid, stdout, stderr = execute(charge.command)
         prefix = {"tagged": f"[{charge.rank}] ".encode(), "lines": b""}.get(charge.output)
         for pipe, name, sink, tail in (
             (stdout, "stdout", self._relay.stdout, None),
             (stderr, "stderr", self._relay.stderr, self._tail),
         ):
-            log, tell = logs[name], self._tell_of_rank
-            self._relay.attach(Stream(pipe, sink, prefix, log=log, tell=tell, tail=tail))
+            self._relay.attach(Stream(pipe, sink, prefix, log=logs[name], tail=tail))
         descriptor = os.pidfd_open(self._pid)
         self._report("started", descriptor, pid=self._pid, started_s=time.time())
         os.close(descriptor)

@@ -9,10 +9,11 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, cast
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from ringsync.launch.codes import OUTPUT_ERROR
+from ringsync.launch.log import Log
 from ringsync.launch.sink import Sink
 from ringsync.launch.tail import Tail
 
@@ -113,8 +114,7 @@ class Stream:
         prefix: bytes | None,
         *,
         is_guarded: bool = False,
-        log: BinaryIO | None = None,
-        tell: Callable[[str], None] | None = None,
+        log: Log | None = None,
         tail: Tail | None = None,
     ) -> None:
         """Take over `pipe` (non-blocking) and `log`.
@@ -124,16 +124,13 @@ class Stream:
             sink: Where the lines go.
             prefix: Put before each line; None passes the bytes on as they come.
             is_guarded: The bytes come from a guard, which has made lines of them.
-            log: Unbuffered file for the raw bytes, or None.
-            tell: With `log`: says one line to people.
+            log: Gets the raw bytes, or None.
             tail: Is shown every line, or None.
         """
         self._pipe = pipe
         self._sink = sink
         self._prefix = prefix
         self._log = log
-        self._logged_bytes = 0
-        self._tell = tell or sink.tell
         self._tail = tail
         reserve_bytes = 0 if is_guarded else len(prefix or b"") + 1
         self._lines = Lines(is_guarded=is_guarded, reserve_bytes=reserve_bytes)
@@ -156,7 +153,8 @@ class Stream:
         self._emit(self._lines.feed(data))
         if self._prefix is None:
             self._sink.write(data)
-        self._write_log(data)
+        if self._log is not None:
+            self._log.write(data)
         return len(data)
 
     def drain(self) -> None:
@@ -183,32 +181,6 @@ class Stream:
                 self._tail.add(line)
             if self._prefix is not None:
                 self._sink.write(self._prefix + line)
-
-    def _write_log(self, data: bytes) -> None:
-        if self._log is None:
-            return
-        rest = memoryview(data)
-        try:
-            while rest:  # where the room ends a write takes a part, and only the next one fails
-                written = self._log.write(rest)
-                self._logged_bytes += written
-                rest = rest[written:]
-        except OSError as error:
-            self._tell(
-                f"the log {self._log.name} is cut here, after {self._logged_bytes} bytes: "
-                f"{error.strerror}. The job goes on; for a whole log run it again with a "
-                "directory that has room."
-            )
-            self._log.close()
-            self._log = None
-
-
-def open_log(directory: str, name: str) -> BinaryIO | None:
-    """Open `directory/name` for raw output, emptied; None without a directory."""
-    if not directory:
-        return None
-    # Not through pathlib: to import it takes a guard longer than all that it does.
-    return cast(BinaryIO, open(f"{directory}/{name}", "wb", buffering=0))  # noqa: PTH123
 
 
 def _character_border(data: bytes, position: int) -> int:

@@ -15,7 +15,7 @@ import time
 from ringsync.errors import ConfigError
 from ringsync.launch.codes import CONFIGURATION_ERROR, OUTPUT_ERROR, SOFTWARE_ERROR
 from ringsync.launch.descendants import ProcessEnd, adopt_orphans, signal_name
-from ringsync.launch.directories import note_ended
+from ringsync.launch.ended import note_ended
 from ringsync.launch.guard import KILL_LIMIT_S
 from ringsync.launch.job import Job
 from ringsync.launch.limits import make_room

@@ -14,7 +14,7 @@ import numpy as np
 
 from ringsync.autograd import Array, Parameter
 from ringsync.errors import ConfigError, MismatchError
-from ringsync.words import kind_of
+from ringsync.words import in_line, kind_of
 
 State: TypeAlias = dict[str, Array | float]
 
@@ -134,7 +134,7 @@ def check_number(name: str, value: float) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"[optim] {name}={value!r}; expected a number.") from error
+        raise ConfigError(f"[optim] {name}={in_line(value)}; expected a number.") from error
     if not math.isfinite(number):
         raise ConfigError(f"[optim] {name}={value}; expected a finite number.")
     return number

@@ -8,7 +8,7 @@ from typing import Protocol
 from ringsync.arrays import Array, DeviceArray, as_target
 from ringsync.autograd import Parameter
 from ringsync.collectives import broadcast_async_
-from ringsync.collectives.call import rooted, told_as
+from ringsync.collectives.call import check_root, told_as
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import wait_all
@@ -51,7 +51,7 @@ def broadcast_parameters(
 
     Cost: (n-1) * the parameters' bytes sent by `root`.
     """
-    rooted("broadcast_parameters", root, group)  # or the call below would name itself
+    check_root("broadcast_parameters", root, group)  # or the call below would name itself
     named = _named_arrays(parameters)
     specs = [_spec(name, array) for name, array in named]
     check_equal_layout(specs, "broadcast_parameters", group)
@@ -90,7 +90,7 @@ def broadcast_optimizer_state(
             "state_dict() and load_state_dict() is expected. Pass, for example, "
             "optim.SGD(net.parameters(), lr=0.1)."
         )
-    rooted("broadcast_optimizer_state", root, group)
+    check_root("broadcast_optimizer_state", root, group)
     with told_as("broadcast_optimizer_state"):
         state = broadcast_object(optimizer.state_dict(), root, group=group)
     optimizer.load_state_dict(state)

@@ -18,7 +18,7 @@ from ringsync.parallel.watching import Observer, Parameters, check_unwatched
 from ringsync.parallel.weights import exchange_share
 from ringsync.runtime import current
 from ringsync.timeline import mark
-from ringsync.words import kind_of
+from ringsync.words import in_line, kind_of
 
 # Beyond any memory; the native core counts in 64 bits.
 _MOST_BUCKET_BYTES = 2**62
@@ -143,7 +143,7 @@ class DistributedOptimizer:
         """
         if weight is not None and not self._is_weighted:
             raise ConfigError(
-                f"[step] weight={weight!r} comes too late: gradients are exchanged during "
+                f"[step] weight={in_line(weight)} comes too late: gradients are exchanged during "
                 "backward. Make the optimizer with DistributedOptimizer(..., weighted=True), which "
                 "holds them back until step."
             )
@@ -223,12 +223,12 @@ def _check(
             "example, optim.SGD(net.parameters(), lr=0.1)."
         )
     if not isinstance(op, ReduceOp):
-        raise ConfigError(f"{place} op={op!r}; a ReduceOp is expected. Use Average or Sum.")
+        raise ConfigError(f"{place} op={in_line(op)}; a ReduceOp is expected. Use Average or Sum.")
     if op not in {ReduceOp.Average, ReduceOp.Sum}:
         raise ConfigError(f"{place} op={op.name} is not built yet. Use Average or Sum.")
     if not isinstance(weighted, bool):
         raise ConfigError(
-            f"{place} weighted={weighted!r}; True or False is expected. Pass the weights "
+            f"{place} weighted={in_line(weighted)}; True or False is expected. Pass the weights "
             "themselves to step(weight=)."
         )
     if weighted and op is not ReduceOp.Average:
@@ -237,17 +237,20 @@ def _check(
             "weighted."
         )
     if codec is not None:
-        raise ConfigError(f"{place} codec={codec!r}: no codec is built yet. Leave it None.")
-    if not isinstance(accumulate_steps, int) or accumulate_steps < 1:
+        raise ConfigError(f"{place} codec={in_line(codec)}: no codec is built yet. Leave it None.")
+    is_whole = isinstance(accumulate_steps, int) and not isinstance(accumulate_steps, bool)
+    if not is_whole or accumulate_steps < 1:
         raise ConfigError(
-            f"{place} accumulate_steps={accumulate_steps!r}; a whole number from 1 is expected. "
-            "Leave it 1 to exchange every backward."
+            f"{place} accumulate_steps={in_line(accumulate_steps)}; a whole number from 1 is "
+            "expected. Leave it 1 to exchange every backward."
         )
-    is_size = isinstance(bucket_mib, int | float) and 0 < bucket_mib < math.inf
-    if bucket_mib is not None and not is_size:
+    is_number = isinstance(bucket_mib, int | float) and not isinstance(bucket_mib, bool)
+    if bucket_mib is not None and not (is_number and 0 < bucket_mib < math.inf):
         raise ConfigError(
-            f"{place} bucket_mib={bucket_mib!r}; a number above 0 is expected. Leave it None to "
-            "take RINGSYNC_BUCKET_MIB."
+            f"{place} bucket_mib={in_line(bucket_mib)}; a number above 0 is expected. Leave it "
+            "None to take RINGSYNC_BUCKET_MIB."
         )
     if sync is not None and not isinstance(sync, Ring):
-        raise ConfigError(f"{place} sync={sync!r} is not built yet. Leave it None, or pass Ring().")
+        raise ConfigError(
+            f"{place} sync={in_line(sync)} is not built yet. Leave it None, or pass Ring()."
+        )

@@ -17,7 +17,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "RINGSYNC_TEST_MARK"
-DEADLINE_S = 100.0
+# Where two tests share the cores torch alone takes a minute to load. This passes well before the
+# limit of a test, 120 s, at which nothing would show that it was the bench that took so long.
+DEADLINE_S = 90.0
 
 
 class Benches:

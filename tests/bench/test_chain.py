@@ -4,7 +4,7 @@ import pytest
 
 from bench.shapes import SHAPES, model_shapes
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="the network is one of torch")
 from bench.ranks.chain import Chain, make_values  # noqa: E402  it imports torch
 
 

@@ -81,7 +81,7 @@ def test_any_longer_time_is_taken(place):
             outcome.wait(timeout_s)
 
 
-def test_before_init_every_call_says_what_to_do():
+def test_after_shutdown_every_call_says_what_to_do():
     rs.shutdown()
     calls = [
         rs.rank, rs.size, rs.local_rank, rs.local_size, rs.node_rank, rs.num_nodes, rs.barrier,

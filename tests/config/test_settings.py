@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringsync import _native
 from ringsync.config import Settings, read_settings
 from ringsync.errors import ConfigError
 from ringsync.world import VARIABLES
@@ -130,6 +131,21 @@ def test_what_is_no_algorithm_to_choose_is_named_with_those_that_are(name):
         f"[config] RINGSYNC_ALGORITHM={name!r} is none to choose; one of direct, ring, "
         "halving_doubling, tree is expected. Correct it, or leave it empty for the cheapest."
     )
+
+
+def test_each_algorithm_can_be_chosen_unless_it_is_taken_wherever_it_applies():
+    refused = []
+    for name in _native.algorithm_names():
+        try:
+            read_settings({"RINGSYNC_ALGORITHM": name})
+        except ConfigError:
+            refused.append(name)
+    assert refused == [
+        "direct_broadcast",
+        "direct_allgather",
+        "direct_reduce_scatter",
+        "direct_alltoall",
+    ]
 
 
 def test_horovod_s_timeline_is_one_unless_it_waits_for_the_script():

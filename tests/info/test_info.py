@@ -118,7 +118,7 @@ def test_each_mpi_is_known_by_what_its_launcher_says(answer, name, version, monk
 def test_a_launcher_of_mpi_that_hangs_or_fails_is_as_good_as_none(tmp_path, monkeypatch):
     monkeypatch.setattr(packages, "_ANSWER_S", 0.2)
     program = tmp_path / "mpirun"
-    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.write_text("#!/bin/sh\nexec sleep 60\n")  # until it is ended
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert not any(each.is_found for each in packages.look_at_mpi()[1:])

@@ -30,6 +30,7 @@ def refusal(done, code: int = 2) -> str:
 def called(launcher, monkeypatch, capfd):
     """Calls the launcher in this process, for words with which no rank starts."""
     monkeypatch.chdir(launcher.directory)
+    # It would have pytest itself answer a signal with its stacks, also in all later tests.
     monkeypatch.setattr(cli, "show_stacks_when_asked", lambda: None)
 
     def call(*words):
@@ -112,6 +113,7 @@ def test_what_cannot_be_set_up_is_refused_with_78(launcher, words, part):
 
 
 def test_more_ranks_than_there_is_room_for_are_refused_with_78(launcher):
+    # Ranks that do start sleep until they are ended.
     inner = f"ulimit -n 38; exec {sys.executable} -m ringsync.launch -np 9 sleep 60"
     running = launcher.start("sh", "-c", inner, by=("-c", AS_A_COMMAND))
     assert running.finish() == 78

@@ -144,7 +144,7 @@ def test_what_no_guard_has_told_in_full_is_no_success(launcher, heard, words):
 def test_times_of_months_are_no_error(launcher):
     # epoll itself takes no more than 24.8 days.
     options = ["--dump-stacks-after", "3000000", "--grace-period", "3000000"]
-    command = ["sh", "-c", "[ $RANK = 1 ] || sleep 60; exit 3"]
+    command = ["sh", "-c", "[ $RANK = 1 ] || sleep 60; exit 3"]  # rank 0, until it is ended
     done = launcher.run("-np", "2", *options, *command)
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
@@ -188,7 +188,7 @@ def test_a_full_table_of_descriptors_keeps_nothing_from_being_killed(monkeypatch
     def refuse(_):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    with subprocess.Popen(["sleep", "60"]) as child:
+    with subprocess.Popen(["sleep", "60"]) as child:  # until it is ended
         others = children_of() - {child.pid}
         monkeypatch.setattr(os, "pidfd_open", refuse)
         sweep = kill_children(time.monotonic() + 0.5, others)

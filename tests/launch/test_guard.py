@@ -129,6 +129,7 @@ def test_a_guard_needs_no_launcher(code, status):
 
 
 def test_a_guard_ends_its_rank_when_a_launcher_of_another_kind_dies(launcher):
+    # The rank sleeps until it is ended.
     shell = f"{sys.executable} {GUARD} -- sh -c 'echo ready; sleep 60' & wait"
     running = launcher.start("sh", "-c", shell, by=("-c", AS_A_COMMAND))
     running.expect("ready")
@@ -182,13 +183,14 @@ def test_a_guard_sees_the_end_of_its_rank_whatever_it_cannot_see(before):
 
 
 def test_without_lists_of_children_a_rank_and_what_it_leaves_are_found_all_the_same():
+    # What it leaves sleeps until it is ended.
     done = run_bare(NO_LISTS, "sh", "-c", "setsid sleep 60 & echo $!; exit 7")
     assert done.returncode == 7
     assert not Path(f"/proc/{int(done.stdout)}").exists()
 
 
 def test_a_search_for_children_finds_what_the_lists_say():
-    with subprocess.Popen(["sleep", "60"]) as child:
+    with subprocess.Popen(["sleep", "60"]) as child:  # until it is ended
         found = descendants._children_by_search(os.getpid())
         assert child.pid in found
         assert found == descendants.children_of()

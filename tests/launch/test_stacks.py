@@ -91,7 +91,7 @@ def test_a_stopped_rank_says_that_it_is_stopped(launcher):
 
 
 def test_a_program_without_stacks_survives_being_asked(launcher):
-    running = launcher.start("-np", "1", "sh", "-c", "echo ready; sleep 60")
+    running = launcher.start("-np", "1", "sh", "-c", "echo ready; sleep 60")  # until it is ended
     running.expect("ready")
     running.process.send_signal(signal.SIGUSR1)
     running.expect("shows no stacks (no Python")

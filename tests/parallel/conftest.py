@@ -1,5 +1,6 @@
 """Runs a training script on several ranks and hands back what each rank saved."""
 
+import contextlib
 import json
 import os
 import select
@@ -10,9 +11,12 @@ import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
+
+from ..processes.job import FOREIGN
 
 DEADLINE_S = 60.0
 
@@ -48,33 +52,50 @@ class Forked:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
+        self._errors: IO[str] | None = None
 
     def run(self, job: dict[str, object]) -> int:
         """The exit code of the rank that failed first; a job that hangs ends with the deadline."""
         if self._process is None:
+            surroundings = {n: v for n, v in os.environ.items() if not n.startswith(FOREIGN)}
+            self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
             self._process = subprocess.Popen(
                 [sys.executable, Path(__file__).with_name("forked.py")],
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                env=surroundings | {"OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=self._errors,
                 start_new_session=True,  # what ends it ends the ranks as well
                 text=True,
             )
-        print(json.dumps(job), file=self._process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and answers nothing below
+            print(json.dumps(job), file=self._process.stdin, flush=True)
         if not select.select([self._process.stdout], [], [], DEADLINE_S)[0]:
             self.close()
             output = Path(str(job["output"])).read_text()
             raise AssertionError(f"the ranks still run after {DEADLINE_S} s: {output}")
-        return int(self._process.stdout.readline())
+        answer = self._process.stdout.readline()
+        if not answer:
+            # The next job starts another one.
+            raise AssertionError(f"forked.py has ended early: {self.close()}")
+        return int(answer)
 
-    def close(self) -> None:
-        if self._process is not None:
+    def close(self) -> str:
+        """What it said on stderr."""
+        if self._process is None:
+            return ""
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(BrokenPipeError):  # of a job that it has not taken
             self._process.communicate()
-            self._process = None
+        self._process = None
+        with self._errors:
+            self._errors.seek(0)
+            return self._errors.read()
 
 
-@pytest.fixture(scope="session")
+# No longer than a module: other tests claim that this process has no child.
+@pytest.fixture(scope="module")
 def forked():
     made = Forked()
     yield made

@@ -25,7 +25,9 @@ def optimizer():
         ({"weighted": "x"}, "weighted='x'; True or False is expected. Pass"),
         ({"weighted": 32}, "weighted=32; True or False is expected. Pass"),
         ({"accumulate_steps": 0}, "accumulate_steps=0; a whole number from 1"),
+        ({"accumulate_steps": True}, "accumulate_steps=True; a whole number from 1"),
         ({"bucket_mib": -1.0}, "bucket_mib=-1.0; a number above 0"),
+        ({"bucket_mib": True}, "bucket_mib=True; a number above 0"),
         ({"sync": "server"}, "not built yet. Leave it None, or pass Ring"),
     ],
 )
@@ -43,8 +45,13 @@ def test_what_is_no_optimizer_is_named():
     rs.shutdown()
 
 
-def test_before_init_the_way_out_is_named():
-    with pytest.raises(errors.NotInitializedError, match=r"all ringsync\.init\(\)"):
+def test_after_shutdown_the_way_out_is_named():
+    rs.init()
+    rs.shutdown()
+    words = (
+        r"calls are expected before shutdown\(\)\. Make them earlier, or call ringsync\.init\(\)"
+    )
+    with pytest.raises(errors.NotInitializedError, match=words):
         rs.DistributedOptimizer(optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
 
 

@@ -211,5 +211,5 @@ def test_a_rank_killed_while_the_others_wait_for_more_is_missing_at_the_meeting(
     job.kill(1)
     first = job.end()[0]
     assert first.code == 1
-    assert "ranks {1, 2} of 3 did not come" in first.err
+    assert "ranks {1, 2} of 3 missing after 1.5 s" in first.err
     assert jobs.remains() == []
