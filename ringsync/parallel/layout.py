@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,11 +60,15 @@ def check_equal_start(
 
     Cost: One pass over the values (about 1 GB/s), some 100 bytes sent per parameter; once.
     """
-    _compare(specs, [_digest(value) for value in values], name, group, is_weighted, is_strict)
+    words = {"weighted": is_weighted}
+    _compare(specs, [_digest(value) for value in values], name, group, words, is_strict)
 
 
 def check_equal_layout(
-    specs: Sequence[TensorSpec], name: str, group: ProcessGroup | None = None
+    specs: Sequence[TensorSpec],
+    name: str,
+    group: ProcessGroup | None = None,
+    words: Mapping[str, object] | None = None,
 ) -> None:
     """Compare names, shapes and dtypes of parameters over all ranks, but not their values.
 
@@ -72,15 +76,17 @@ def check_equal_layout(
         specs: This rank's parameters, in an order that is equal on all ranks.
         name: Name of the set of parameters, equal on all ranks.
         group: Whose ranks hold them; None: all.
+        words: What else a DistributedOptimizer was told, by the word for it; compared first.
 
     Raises:
-        MismatchError: The first parameter that differs is named, on every rank alike.
+        MismatchError: The first word, or the first parameter, that differs is named, on every rank
+            alike.
         PeerLostError: A rank died.
         TimedOutError: A rank did not take part.
 
     Cost: Some 100 bytes sent per parameter.
     """
-    _compare(specs, [b""] * len(specs), name, group)
+    _compare(specs, [b""] * len(specs), name, group, words or {})
 
 
 def _compare(
@@ -88,19 +94,19 @@ def _compare(
     digests: Sequence[bytes],
     name: str,
     group: ProcessGroup | None,
-    is_weighted: bool = False,
+    words: Mapping[str, object],
     is_strict: bool = True,
 ) -> None:
-    own = (is_weighted, list(zip(specs, digests, strict=True)))
+    own = (dict(words), list(zip(specs, digests, strict=True)))
     with told_as(name):
         told = allgather_object(own, name=f"{name}.start", group=group)
     ranks = range(len(told)) if group is None else group.ranks
     expected, reference = told[0]
     for rank, (found, table) in zip(ranks, told, strict=True):
-        if found != expected:
+        if word := next((word for word in expected if found[word] != expected[word]), None):
             raise MismatchError(
-                f"[{name}] rank {rank} has weighted={found}, rank {ranks[0]} has "
-                f"weighted={expected}. Make the DistributedOptimizer alike on all ranks."
+                f"[{name}] rank {rank} has {word}={found[word]}, rank {ranks[0]} has "
+                f"{word}={expected[word]}. Make the DistributedOptimizer alike on all ranks."
             )
         if difference := _find_difference(table, reference, rank, ranks[0]):
             raise MismatchError(f"[{name}] {difference}")
