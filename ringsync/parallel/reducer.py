@@ -10,7 +10,7 @@ world of one. It knows no optimizer and no layer.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +21,7 @@ from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
 from ringsync.memory import copy_past_caches
-from ringsync.parallel.arena import Arena, Bucket, make_arena
+from ringsync.parallel.arena import ELSEWHERE, Arena, Bucket, make_arena
 from ringsync.parallel.layout import TensorSpec, check_equal_start
 from ringsync.parallel.stats import ExchangeStats
 from ringsync.parallel.weights import exchange_share
@@ -46,6 +46,9 @@ class GradientSource(Protocol):
     def adopt(self, index: int, gradient: Array | None) -> None:
         """Make `gradient` the parameter's; None: it has none."""
 
+    def is_elsewhere(self, index: int) -> bool:
+        """Whether a parameter without a gradient here has one that its owner exchanges itself."""
+
 
 class GradientReducer:
     """Exchanges the gradients of one set of parameters, step by step."""
@@ -61,7 +64,6 @@ class GradientReducer:
         group: ProcessGroup | None = None,
         is_weighted: bool = False,
         is_strict: bool = True,
-        travels_elsewhere: Callable[[int], bool] | None = None,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -75,8 +77,6 @@ class GradientReducer:
             is_weighted: Nothing is exchanged before `finish`, which weighs the gradients; `op` is
                 Average.
             is_strict: Parameters of unlike values at the first step are an error, not a warning.
-            travels_elsewhere: Tells of a parameter without a gradient here that it has one of
-                another form, which its owner exchanges; see `elsewhere`.
 
         Raises:
             RingsyncError: There is no room.
@@ -86,7 +86,6 @@ class GradientReducer:
         self._op = ReduceOp.Sum if is_weighted else op
         self._is_weighted = is_weighted
         self._is_strict = is_strict
-        self._travels_elsewhere = travels_elsewhere
         self._elsewhere: list[int] = []
         self._share = 1.0
         self._accumulate_steps = accumulate_steps
@@ -236,8 +235,8 @@ class GradientReducer:
             view = self._arena.views[index]
             bucket.presence[position] = is_there = self._share > 0 and self._bring(index)
             if not is_there:
-                if self._travels_elsewhere is not None and self._travels_elsewhere(index):
-                    bucket.presence[position] = np.nan  # whatever is added to it
+                if self._source.is_elsewhere(index):
+                    bucket.presence[position] = ELSEWHERE
                 view.fill(0)
                 self._source.adopt(index, view)
             elif self._share != 1:

@@ -66,6 +66,17 @@ class Parameters:
         """
         self._parameters[index].grad = gradient
 
+    def is_elsewhere(self, index: int) -> bool:  # noqa: ARG002  it has one form only
+        """Tell whether a gradient travels elsewhere.
+
+        Args:
+            index: Which parameter.
+
+        Returns:
+            False: all are arrays.
+        """
+        return False
+
 
 class Observer:
     """Passes what the tape says on to the reducer, parameters by index.

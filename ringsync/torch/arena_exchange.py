@@ -46,7 +46,6 @@ class ArenaExchange:
             name=name,
             group=group,
             is_strict=False,
-            travels_elsewhere=self._gradients.is_sparse,
         )
         self._gradients.place(self._reducer.views)
         self._is_begun = False

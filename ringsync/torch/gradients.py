@@ -125,7 +125,7 @@ class Gradients:
             return
         parameter.grad = None if gradient is None else self._views[index]
 
-    def is_sparse(self, index: int) -> bool:
+    def is_elsewhere(self, index: int) -> bool:
         """Tell whether a gradient is one that does not travel here.
 
         Args:
