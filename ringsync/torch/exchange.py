@@ -14,11 +14,10 @@ from ringsync.runtime import current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
 from ringsync.torch.asking import Average, Sum
 from ringsync.torch.compression import Compression
-from ringsync.torch.errors import told_to_horovod
 from ringsync.torch.gradients import fits_arena
 from ringsync.torch.process_sets import group_of
 from ringsync.torch.single_exchange import SingleExchange, mixed_forms
-from ringsync.torch.terms import Terms, check_equal_terms
+from ringsync.torch.terms import Terms, check_equal_terms, next_name
 
 
 class Exchange:
@@ -36,10 +35,10 @@ class Exchange:
         """
         runtime = current()
         group = group_of("DistributedOptimizer", terms.process_set)
-        name = f"gradients.{runtime.next_number(f'gradients of {group}')}"
+        name = next_name(terms.process_set)
         self._runtime = runtime
         self._name = name
-        self._are_terms_checked = False
+        self._is_checked = False
         self._parameters = parameters
         self._names = names
         self._terms = terms
@@ -79,12 +78,11 @@ class Exchange:
 
         Args:
             index: Of the gradient.
-
-        Raises:
-            HorovodInternalError: At the first step: ranks were not told alike.
         """
-        if not self._are_terms_checked:
-            self._check_terms()
+        # Ranks compare what they were told in `finish`: in backward one may wait in it while others
+        # wait for it in a collective of a layer that it does not use.
+        if not self._is_checked:
+            return
         parameter = self._parameters[index]
         gradient = parameter.grad
         if gradient is not None and gradient.is_sparse and self._terms.sparse_as_dense:
@@ -103,8 +101,9 @@ class Exchange:
         Raises:
             HorovodInternalError: Ranks disagree, one died, or time was up.
         """
-        if not self._are_terms_checked:
-            self._check_terms()
+        if not self._is_checked:
+            check_equal_terms(self._terms, self._name, self._parameters, self._names)
+            self._is_checked = True
         mixed: list[int] = []
         if self._arena is not None:
             for index in self._sparse:
@@ -149,11 +148,6 @@ class Exchange:
         if index in self._single_place:
             return self._single.is_dropped(self._single_place[index])
         return self._arena is None or self._arena.is_dropped(self._place[index])
-
-    def _check_terms(self) -> None:
-        with told_to_horovod():
-            check_equal_terms(self._terms, self._name)
-        self._are_terms_checked = True
 
     def _take_sparse(self, arena: ArenaExchange) -> list[int]:
         """Have what is sparse on any rank travel by itself, from now on, on all ranks.

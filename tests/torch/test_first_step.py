@@ -1,0 +1,80 @@
+"""What ranks compare before they exchange their first gradients, and when they wait for it."""
+
+import sys
+
+import cloudpickle
+import pytest
+import torch
+from torch import nn
+
+import ringsync.torch as hvd
+
+from .wrapped import make, values_of
+
+# The ranks have no module of this name: what they need of it travels with the functions.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.mark.parametrize("form", ["none", "fp16"])
+def test_layers_may_exchange_in_backward_although_a_rank_skips_the_last_one(ranks, form):
+    def work():
+        hvd.init()
+        net = nn.ModuleList([nn.Linear(2, 3), hvd.SyncBatchNorm(3), nn.Linear(3, 1)])
+        net, opt = make(net=net, compression=getattr(hvd.Compression, form))
+        for step in range(3):
+            opt.zero_grad()
+            torch.manual_seed(2 * step + hvd.rank())
+            body = net[1](net[0](torch.randn(4, 2)))
+            (net[2](body) if hvd.rank() == 0 else body).square().sum().backward()
+            opt.step()
+            assert net[2].weight.grad.count_nonzero() > 0
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize("form", ["none", "fp16"])
+def test_the_first_parameter_of_another_shape_is_named(ranks, form):
+    def work():
+        hvd.init()
+        net, _opt = make(
+            net=nn.Linear(2, 1 + hvd.rank()), compression=getattr(hvd.Compression, form)
+        )
+        with pytest.raises(
+            hvd.HorovodInternalError,
+            match=r"rank 1 holds 'weight' \(2, 2\) float32, rank 0 holds 'weight' \(1, 2\) float32",
+        ):
+            net(torch.ones(1, 2)).sum().backward()
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize("form", ["none", "fp16"])
+def test_the_first_parameter_of_another_name_is_named(ranks, form):
+    def work():
+        hvd.init()
+        net = nn.Linear(2, 1)
+        opt = hvd.DistributedOptimizer(
+            torch.optim.SGD(net.parameters(), lr=0.1),
+            [(f"{'ab'[hvd.rank()]}.{name}", p) for name, p in net.named_parameters()],
+            compression=getattr(hvd.Compression, form),
+        )
+        with pytest.raises(
+            hvd.HorovodInternalError, match=r"rank 1 holds 'b\.weight'.*rank 0 holds 'a\.weight'"
+        ):
+            net(torch.ones(1, 2)).sum().backward()
+        opt.zero_grad()
+
+    ranks(2, work)
+
+
+def test_parameters_of_another_dtype_are_named(ranks):
+    def work():
+        hvd.init()
+        net, _opt = make(net=nn.Linear(2, 1).to([torch.float32, torch.bfloat16][hvd.rank()]))
+        x = torch.ones(1, 2, dtype=net.weight.dtype)
+        with pytest.raises(hvd.HorovodInternalError, match=r"'weight' \(1, 2\) bfloat16"):
+            net(x).sum().backward()
+
+    ranks(2, work)
