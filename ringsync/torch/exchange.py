@@ -83,11 +83,7 @@ class Exchange:
         # wait for it in a collective of a layer that it does not use.
         if not self._is_checked:
             return
-        parameter = self._parameters[index]
-        gradient = parameter.grad
-        if gradient is not None and gradient.is_sparse and self._terms.sparse_as_dense:
-            self._sparse_dims[index] = gradient.sparse_dim()
-            parameter.grad = gradient.to_dense()
+        self._make_dense(index)
         if index in self._sparse:
             self._make_sparse(index)
         if index in self._single_place:
@@ -104,6 +100,8 @@ class Exchange:
         if not self._is_checked:
             check_equal_terms(self._terms, self._name, self._parameters, self._names)
             self._is_checked = True
+        for index in range(len(self._parameters)):
+            self._make_dense(index)
         mixed: list[int] = []
         if self._arena is not None:
             for index in self._sparse:
@@ -163,6 +161,13 @@ class Exchange:
             self._single.expect_sparse(self._single_place[index])
         # Sums are equal on all ranks, and so is what is told.
         return [index for index in new if not arena.is_zero(self._place[index])]
+
+    def _make_dense(self, index: int) -> None:
+        parameter = self._parameters[index]
+        gradient = parameter.grad
+        if gradient is not None and gradient.is_sparse and self._terms.sparse_as_dense:
+            self._sparse_dims[index] = gradient.sparse_dim()
+            parameter.grad = gradient.to_dense()
 
     def _make_sparse(self, index: int) -> None:
         """A dense gradient where others have been sparse: the arena does not carry it any more."""

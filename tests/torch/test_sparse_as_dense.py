@@ -1,0 +1,48 @@
+"""Sparse gradients that are made dense to travel, whenever and on whichever rank they come."""
+
+import sys
+
+import cloudpickle
+import pytest
+import torch
+from torch import nn
+
+import ringsync.torch as hvd
+
+from .wrapped import make
+
+# The ranks have no module of this name: what they need of it travels with the functions.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+HOWS = [{}, {"compression": hvd.Compression.fp16}, {"op": hvd.Sum}, {"op": hvd.Max}]
+
+
+def embedding(kind=lambda p: torch.optim.SGD(p, lr=0.0), **how):
+    return make(kind, net=nn.Embedding(5, 2, sparse=True), sparse_as_dense=True, **how)
+
+
+def expected(users, op):
+    """Rank r among `users` has row r and row 3, each once."""
+    rows = torch.zeros(2, 5, 2)
+    for rank in users:
+        rows[rank, [rank, 3]] = 1
+    together = {hvd.Average: rows.mean(0), hvd.Sum: rows.sum(0), hvd.Max: rows.amax(0)}
+    return together[op]
+
+
+@pytest.mark.parametrize("how", HOWS, ids=str)
+def test_a_pass_too_few_is_made_dense_as_well(ranks, how):
+    def work():
+        hvd.init()
+        net, opt = embedding(backward_passes_per_step=2, **how)
+        for passes in (2, 1, 1):
+            opt.zero_grad()
+            for _ in range(passes):
+                net(torch.tensor([hvd.rank(), 3])).sum().backward()
+            opt.synchronize()
+            dense = net.weight.grad.to_dense()
+            torch.testing.assert_close(dense, passes * expected([0, 1], how.get("op", hvd.Average)))
+            with opt.skip_synchronize():
+                opt.step()
+
+    ranks(2, work)
