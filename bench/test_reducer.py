@@ -48,6 +48,10 @@ class Gradients:
         """Say that none has another form."""
         return False
 
+    def is_converted(self, index: int) -> bool:  # noqa: ARG002  likewise
+        """Say that none had another form."""
+        return False
+
 
 @pytest.fixture(autouse=True, scope="module")
 def world_of_one() -> Iterator[None]:

@@ -17,7 +17,8 @@ from ringsync.memory import empty
 from ringsync.parallel.layout import TensorSpec
 from ringsync.runtime import assign_buckets
 
-# What is added to it stays what it is, so that one rank's word reaches all.
+# What is added to them changes nothing, so that one rank's word reaches all.
+CONVERTED = math.inf
 ELSEWHERE = math.nan
 
 # Fewer, and there would be nothing left to overlap with backward once the first is on its way.
@@ -35,9 +36,10 @@ class Bucket:
         name: Key under which ranks meet.
         members: Indices of its tensors.
         memory: Its part of the arena: the gradients, then `presence`.
-        presence: One number per member: 0 if it has no gradient, else above 0; `ELSEWHERE` if it
-            has one that travels elsewhere. After the exchange, the sum of what ranks have told, or
-            its average: 0 if no rank has one, NaN if one travels elsewhere on any rank.
+        presence: One number per member: 0 if it has no gradient, else above 0; `CONVERTED` if the
+            gradient had another form, `ELSEWHERE` if it travels elsewhere. After the exchange, the
+            sum of what ranks have told, or its average: 0 if no rank has one, infinite or NaN if
+            that was so on any rank.
     """
 
     name: str

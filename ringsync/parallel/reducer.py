@@ -21,7 +21,7 @@ from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
 from ringsync.memory import copy_past_caches
-from ringsync.parallel.arena import ELSEWHERE, Arena, Bucket, make_arena
+from ringsync.parallel.arena import CONVERTED, ELSEWHERE, Arena, Bucket, make_arena
 from ringsync.parallel.layout import TensorSpec, check_equal_start
 from ringsync.parallel.stats import ExchangeStats
 from ringsync.parallel.weights import exchange_share
@@ -48,6 +48,9 @@ class GradientSource(Protocol):
 
     def is_elsewhere(self, index: int) -> bool:
         """Whether a parameter without a gradient here has one that its owner exchanges itself."""
+
+    def is_converted(self, index: int) -> bool:
+        """Whether the gradient had another form, which all ranks are to hear of."""
 
 
 class GradientReducer:
@@ -87,6 +90,7 @@ class GradientReducer:
         self._is_weighted = is_weighted
         self._is_strict = is_strict
         self._elsewhere: list[int] = []
+        self._converted: list[int] = []
         self._share = 1.0
         self._accumulate_steps = accumulate_steps
         self._name = name
@@ -115,6 +119,11 @@ class GradientReducer:
     def elsewhere(self) -> list[int]:
         """Parameters whose gradients travel elsewhere on any rank, as of the last exchange."""
         return self._elsewhere
+
+    @property
+    def converted(self) -> list[int]:
+        """Parameters whose gradients had another form on any rank, as of the last exchange."""
+        return self._converted
 
     def began(self) -> None:
         """Note the start of a backward pass.
@@ -233,14 +242,14 @@ class GradientReducer:
         """Have all gradients of a bucket in the arena, zero what is not there at all."""
         for position, index in enumerate(bucket.members):
             view = self._arena.views[index]
-            bucket.presence[position] = is_there = self._share > 0 and self._bring(index)
-            if not is_there:
-                if self._source.is_elsewhere(index):
-                    bucket.presence[position] = ELSEWHERE
+            if self._share > 0 and self._bring(index):
+                bucket.presence[position] = CONVERTED if self._source.is_converted(index) else 1
+                if self._share != 1:
+                    np.multiply(view, self._share, out=view)
+            else:
+                bucket.presence[position] = ELSEWHERE if self._source.is_elsewhere(index) else 0
                 view.fill(0)
                 self._source.adopt(index, view)
-            elif self._share != 1:
-                np.multiply(view, self._share, out=view)
 
     def _bring(self, index: int) -> bool:
         """Copy a gradient that lies elsewhere to the arena; tell whether there is one at all."""
@@ -260,19 +269,25 @@ class GradientReducer:
         start_ns = time.monotonic_ns()
         self._is_exchanged = True
         wait_all(self._handles)
-        self._drop_absent()
+        self._take_presence()
         mark("wait", start_ns)
         self._stats.add_step([h.times() for h in self._handles], compute_end_ns)
 
-    def _drop_absent(self) -> None:
-        self._elsewhere = []
+    def _take_presence(self) -> None:
+        """Learn what any rank has told of its gradients; drop what no rank has here."""
+        self._elsewhere, self._converted = [], []
         for bucket in self._arena.buckets:
-            for position in np.flatnonzero(~(bucket.presence > 0)):
-                index = bucket.members[position]
-                if np.isnan(bucket.presence[position]):
+            is_plain = (bucket.presence > 0) & (bucket.presence < CONVERTED)
+            for position in np.flatnonzero(~is_plain):
+                index, told = bucket.members[position], bucket.presence[position]
+                if told == CONVERTED:
+                    self._converted.append(index)
+                    continue
+                if np.isnan(told):
                     self._elsewhere.append(index)
                 self._source.adopt(index, None)
         self._elsewhere.sort()
+        self._converted.sort()
 
 
 def _copy(view: Array, gradient: Array) -> None:

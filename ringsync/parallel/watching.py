@@ -77,6 +77,17 @@ class Parameters:
         """
         return False
 
+    def is_converted(self, index: int) -> bool:  # noqa: ARG002  likewise
+        """Tell whether a gradient had another form.
+
+        Args:
+            index: Which parameter.
+
+        Returns:
+            False: all are arrays.
+        """
+        return False
+
 
 class Observer:
     """Passes what the tape says on to the reducer, parameters by index.

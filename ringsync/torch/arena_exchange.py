@@ -50,6 +50,14 @@ class ArenaExchange:
         self._gradients.place(self._reducer.views)
         self._is_begun = False
 
+    def convert(self, index: int) -> None:
+        """Take note that a gradient was sparse, and has been made dense for this step.
+
+        Args:
+            index: Of the gradient.
+        """
+        self._gradients.convert(index)
+
     def final(self, index: int) -> None:
         """Start the buckets that are complete.
 
@@ -72,6 +80,11 @@ class ArenaExchange:
         """Indices of what is sparse on any rank, as of the last `finish`."""
         return self._reducer.elsewhere
 
+    @property
+    def converted(self) -> list[int]:
+        """Indices of what was made dense on any rank, as of the last `finish`."""
+        return self._reducer.converted
+
     def is_zero(self, index: int) -> bool:
         """Tell whether no rank brought more than zeros.
 
@@ -88,6 +101,7 @@ class ArenaExchange:
         self._is_begun = False
         with told_to_horovod():
             self._reducer.reset()
+        self._gradients.reset()
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.

@@ -67,8 +67,9 @@ class Exchange:
             process_set=terms.process_set,
         )
         self._single_place: dict[int, int] = {}
+        self._singles: list[int] = []
         self._sparse: set[int] = set()  # have a place in the arena, and travel by themselves
-        self._sparse_dims: dict[int, int] = {}  # of gradients that travel dense
+        self._sparse_dims: dict[int, int] = {}  # of this rank's gradients that travel dense
         for index in range(len(parameters)):
             if index not in self._place:
                 self._add_single(index)
@@ -111,10 +112,7 @@ class Exchange:
         self._single.finish()
         if mixed:
             raise mixed_forms(self._name, self._names[mixed[0]])
-        for index, dims in self._sparse_dims.items():
-            gradient = self._parameters[index].grad
-            if gradient is not None:
-                self._parameters[index].grad = gradient.to_sparse(dims)
+        self._make_sparse_again()
 
     def is_of_this_world(self) -> bool:
         """Tell whether the ranks that it was made for have not ended since.
@@ -168,6 +166,21 @@ class Exchange:
         if gradient is not None and gradient.is_sparse and self._terms.sparse_as_dense:
             self._sparse_dims[index] = gradient.sparse_dim()
             parameter.grad = gradient.to_dense()
+            if index in self._place and self._arena is not None:
+                self._arena.convert(self._place[index])
+            else:
+                self._single.convert(self._single_place[index])
+
+    def _make_sparse_again(self) -> None:
+        """Give gradients back as they came; all ranks alike, for their optimizers take one form."""
+        converted = [self._singles[place] for place in self._single.converted]
+        if self._arena is not None:
+            converted += [self._inside[place] for place in self._arena.converted]
+        for index in converted:
+            gradient = self._parameters[index].grad
+            if gradient is not None:
+                # Others' number of dimensions is 1 but for gradients that no layer of torch makes.
+                self._parameters[index].grad = gradient.to_sparse(self._sparse_dims.get(index, 1))
 
     def _make_sparse(self, index: int) -> None:
         """A dense gradient where others have been sparse: the arena does not carry it any more."""
@@ -177,3 +190,4 @@ class Exchange:
 
     def _add_single(self, index: int) -> None:
         self._single_place[index] = self._single.add(self._parameters[index], self._names[index])
+        self._singles.append(index)

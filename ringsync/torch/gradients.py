@@ -52,6 +52,7 @@ class Gradients:
         self._orders = [_memory_order(parameter) for parameter in parameters]
         self._views: list[torch.Tensor] = []
         self._arrays: list[Array] = []
+        self._converted: set[int] = set()
 
     def place(self, views: Sequence[Array]) -> None:
         """Take note of where gradients live.
@@ -136,6 +137,29 @@ class Gradients:
         """
         gradient = self._parameters[index].grad
         return gradient is not None and gradient.layout is not torch.strided
+
+    def convert(self, index: int) -> None:
+        """Take note that a gradient was sparse, and has been made dense for this step.
+
+        Args:
+            index: Which parameter.
+        """
+        self._converted.add(index)
+
+    def is_converted(self, index: int) -> bool:
+        """Tell whether a gradient was sparse in this step.
+
+        Args:
+            index: Which parameter.
+
+        Returns:
+            True if it has been made dense.
+        """
+        return index in self._converted
+
+    def reset(self) -> None:
+        """Begin a new step."""
+        self._converted.clear()
 
     def is_in_arena(self, index: int) -> bool:
         """Tell whether a gradient still is what the last exchange left there.

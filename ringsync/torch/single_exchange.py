@@ -50,6 +50,21 @@ class SingleExchange:
         self._is_sparse: list[bool] = []
         self._begun: dict[int, tuple[Callable[[], torch.Tensor], Any]] = {}
         self._left: dict[int, torch.Tensor | None] = {}
+        self._own_converted: set[int] = set()
+        self._converted: list[int] = []
+
+    @property
+    def converted(self) -> list[int]:
+        """Indices of what was made dense on any rank, as of the last `finish`."""
+        return self._converted
+
+    def convert(self, index: int) -> None:
+        """Take note that a gradient was sparse, and has been made dense for this step.
+
+        Args:
+            index: Of the gradient.
+        """
+        self._own_converted.add(index)
 
     def add(self, parameter: torch.Tensor, name: str) -> int:
         """Take a parameter in.
@@ -94,7 +109,7 @@ class SingleExchange:
         if not self._parameters:
             return
         try:
-            has_one, unusable = self._agree()
+            owners, unusable = self._agree()
         except HorovodInternalError:
             with contextlib.suppress(HorovodInternalError):  # they have the same cause
                 self._wait_all()
@@ -109,7 +124,7 @@ class SingleExchange:
         if unusable:
             raise next(iter(unusable.values()))
         for index, (result, context) in results.items():
-            if not has_one[index]:
+            if not owners[index]:
                 self._parameters[index].grad = None
             elif result.is_sparse:
                 self._parameters[index].grad = result  # has travelled as it is
@@ -123,11 +138,12 @@ class SingleExchange:
         Raises:
             HorovodInternalError: It cannot be ended.
         """
-        if self._begun:
-            try:
+        try:
+            if self._begun:
                 self.finish()
-            finally:
-                self._begun.clear()
+        finally:
+            self._begun.clear()
+            self._own_converted.clear()
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.
@@ -142,7 +158,7 @@ class SingleExchange:
         return gradient is None or gradient is not self._left.get(index)
 
     def _agree(self) -> tuple[list[int], dict[int, Exception]]:
-        """Tell who has a gradient at all, and learn which are sparse on any rank.
+        """Tell who has a gradient at all, and learn which are or were sparse on any rank.
 
         Returns:
             On how many ranks each is there; what is wrong with those that cannot be exchanged.
@@ -152,6 +168,7 @@ class SingleExchange:
             [
                 [gradient is not None for gradient in gradients],
                 [gradient is not None and gradient.is_sparse for gradient in gradients],
+                [index in self._own_converted for index in range(len(gradients))],
             ],
             dtype=torch.int32,
         )
@@ -159,12 +176,13 @@ class SingleExchange:
         presence = allreduce_async_(
             told, name=f"{self._name}.presence", op=Sum, process_set=self._process_set
         )
-        has_one, is_sparse = synchronize(presence).tolist()
+        owners, sparse_owners, converters = synchronize(presence).tolist()
+        self._converted = [index for index, count in enumerate(converters) if count]
         unusable: dict[int, Exception] = {}
-        for index, sparse in enumerate(is_sparse):
-            if not sparse or self._is_sparse[index]:
+        for index, count in enumerate(sparse_owners):
+            if not count or self._is_sparse[index]:
                 continue
-            if has_one[index] > sparse:
+            if owners[index] > count:
                 unusable[index] = mixed_forms(self._name, self._names[index])
             elif self._op not in {Average, Sum}:
                 unusable[index] = ValueError(
@@ -174,7 +192,7 @@ class SingleExchange:
                 )
             else:
                 self._is_sparse[index] = True
-        return has_one, unusable
+        return owners, unusable
 
     def _begin(self, index: int, gradient: torch.Tensor | None) -> None:
         parameter, name = self._parameters[index], f"{self._name}.{self._names[index]}"

@@ -46,3 +46,42 @@ def test_a_pass_too_few_is_made_dense_as_well(ranks, how):
                 opt.step()
 
     ranks(2, work)
+
+
+@pytest.mark.parametrize("how", HOWS, ids=str)
+def test_gradients_are_sparse_again_on_all_ranks_or_on_none(ranks, how):
+    def work():
+        hvd.init()
+        net, opt = embedding(**how)
+        for users, is_sparse in (
+            ([0], True), ([0, 1], True), ([], False), ([1], True), ([0, 1], False), ([1], False)
+        ):  # fmt: skip
+            opt.zero_grad()
+            net.sparse = is_sparse
+            if hvd.rank() in users:
+                net(torch.tensor([hvd.rank(), 3])).sum().backward()
+            opt.step()
+            if not users:
+                assert net.weight.grad is None
+                continue
+            assert net.weight.grad.is_sparse == is_sparse
+            dense = net.weight.grad.to_dense()
+            torch.testing.assert_close(dense, expected(users, how.get("op", hvd.Average)))
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize("how", HOWS[:2], ids=str)
+def test_an_optimizer_of_sparse_gradients_steps_on_ranks_that_had_none(ranks, how):
+    def work():
+        hvd.init()
+        net, opt = embedding(lambda p: torch.optim.SparseAdam(list(p), lr=0.1), **how)
+        for step in range(3):
+            opt.zero_grad()
+            if hvd.rank() == step % 2:
+                net(torch.tensor([hvd.rank(), 3])).sum().backward()
+            opt.step()
+        same = hvd.allgather(net.weight.detach()[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
