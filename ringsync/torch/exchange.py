@@ -6,6 +6,7 @@ matter.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -23,6 +24,10 @@ from ringsync.torch.terms import Terms, check_equal_terms, next_name
 class Exchange:
     """The exchange of one optimizer's gradients, by index."""
 
+    _arena: ArenaExchange | None
+    _place: dict[int, int]  # in the arena
+    _is_checked: bool  # ranks have compared what they exchange
+
     def __init__(
         self, parameters: Sequence[torch.Tensor], names: Sequence[str], terms: Terms
     ) -> None:
@@ -34,30 +39,16 @@ class Exchange:
             terms: How they are exchanged.
         """
         runtime = current()
-        group = group_of("DistributedOptimizer", terms.process_set)
         name = next_name(terms.process_set)
         self._runtime = runtime
         self._name = name
-        self._is_checked = False
         self._parameters = parameters
         self._names = names
         self._terms = terms
         can_lie_in_arena = terms.compression is Compression.none and terms.op in {Average, Sum}
-        inside = [i for i, p in enumerate(parameters) if can_lie_in_arena and fits_arena(p)]
-        self._inside = inside
-        self._place = {index: k for k, index in enumerate(inside)}
-        self._arena = (
-            ArenaExchange(
-                [parameters[i] for i in inside],
-                [names[i] for i in inside],
-                op=terms.op,
-                bucket_bytes=max(1, int(runtime.settings.bucket_mib * 2**20)),
-                name=name,
-                group=group,
-            )
-            if inside
-            else None
-        )
+        self._inside = [i for i, p in enumerate(parameters) if can_lie_in_arena and fits_arena(p)]
+        self._sparse: list[int] = []  # have had a place in the arena, and travel by themselves now
+        self._lay_out()
         factor = terms.predivide_factor
         self._single = SingleExchange(
             op=terms.op,
@@ -68,7 +59,6 @@ class Exchange:
         )
         self._single_place: dict[int, int] = {}
         self._singles: list[int] = []
-        self._sparse: set[int] = set()  # have a place in the arena, and travel by themselves
         self._sparse_dims: dict[int, int] = {}  # of this rank's gradients that travel dense
         for index in range(len(parameters)):
             if index not in self._place:
@@ -85,11 +75,9 @@ class Exchange:
         if not self._is_checked:
             return
         self._make_dense(index)
-        if index in self._sparse:
-            self._make_sparse(index)
         if index in self._single_place:
             self._single.final(self._single_place[index])
-        if index in self._place and self._arena is not None:
+        elif self._arena is not None:
             self._arena.final(self._place[index])
 
     def finish(self) -> None:
@@ -105,8 +93,6 @@ class Exchange:
             self._make_dense(index)
         mixed: list[int] = []
         if self._arena is not None:
-            for index in self._sparse:
-                self._make_sparse(index)
             self._arena.finish()
             mixed = self._take_sparse(self._arena)
         self._single.finish()
@@ -128,9 +114,11 @@ class Exchange:
         Raises:
             HorovodInternalError: What an error had interrupted cannot be ended.
         """
-        if self._arena is not None:
-            self._arena.reset()
-        self._single.reset()
+        with contextlib.ExitStack() as all_of_it:  # whatever fails; last in, first out
+            all_of_it.callback(self._leave_out_sparse)
+            all_of_it.callback(self._single.reset)
+            if self._arena is not None:
+                all_of_it.callback(self._arena.reset)
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.
@@ -145,6 +133,29 @@ class Exchange:
             return self._single.is_dropped(self._single_place[index])
         return self._arena is None or self._arena.is_dropped(self._place[index])
 
+    def _lay_out(self) -> None:
+        """Give what lies inside its place in an arena, and have ranks compare parameters anew."""
+        self._is_checked = False
+        self._place = {index: k for k, index in enumerate(self._inside)}
+        self._arena = None  # an earlier one makes room first
+        if self._inside:
+            left_out = f".without{len(self._sparse)}" if self._sparse else ""
+            self._arena = ArenaExchange(
+                [self._parameters[i] for i in self._inside],
+                [self._names[i] for i in self._inside],
+                op=self._terms.op,
+                bucket_bytes=max(1, int(self._runtime.settings.bucket_mib * 2**20)),
+                name=f"{self._name}{left_out}",
+                group=group_of("DistributedOptimizer", self._terms.process_set),
+            )
+
+    def _leave_out_sparse(self) -> None:
+        """Embeddings are large, and would travel as zeros; all ranks know of the same ones."""
+        inside = [index for index in self._inside if index not in self._sparse]
+        if inside != self._inside and self.is_of_this_world():
+            self._inside = inside
+            self._lay_out()
+
     def _take_sparse(self, arena: ArenaExchange) -> list[int]:
         """Have what is sparse on any rank travel by itself, from now on, on all ranks.
 
@@ -152,9 +163,8 @@ class Exchange:
             What was dense on others.
         """
         new = [self._inside[place] for place in arena.elsewhere]
-        new = [index for index in new if index not in self._sparse]
         for index in new:
-            self._sparse.add(index)
+            self._sparse.append(index)
             self._add_single(index)
             self._single.expect_sparse(self._single_place[index])
         # Sums are equal on all ranks, and so is what is told.
@@ -181,12 +191,6 @@ class Exchange:
             if gradient is not None:
                 # Others' number of dimensions is 1 but for gradients that no layer of torch makes.
                 self._parameters[index].grad = gradient.to_sparse(self._sparse_dims.get(index, 1))
-
-    def _make_sparse(self, index: int) -> None:
-        """A dense gradient where others have been sparse: the arena does not carry it any more."""
-        parameter = self._parameters[index]
-        if parameter.grad is not None and not parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.to_sparse(1)
 
     def _add_single(self, index: int) -> None:
         self._single_place[index] = self._single.add(self._parameters[index], self._names[index])
