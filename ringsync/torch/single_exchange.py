@@ -144,6 +144,7 @@ class SingleExchange:
         finally:
             self._begun.clear()
             self._own_converted.clear()
+            self._left.clear()  # or gradients that were dropped would stay
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.

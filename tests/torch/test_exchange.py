@@ -1,6 +1,8 @@
 """Gradients of every kind through the wrapped optimizer, and who takes part in a step."""
 
+import gc
 import sys
+import weakref
 
 import cloudpickle
 import pytest
@@ -107,6 +109,22 @@ def test_sparse_gradients_travel_as_they_are_beside_compressed_ones(ranks):
         assert dense.count_nonzero(1).tolist() == [2, 2, 0, 2, 0]
         same = hvd.allgather(values_of(net)[None])
         assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize("op", [hvd.Average, hvd.Max])
+def test_gradients_that_are_dropped_are_gone(ranks, op):
+    def work():
+        hvd.init()
+        net, opt = make(net=nn.Linear(2, 1), op=op, compression=hvd.Compression.fp16)
+        for _ in range(2):
+            net(torch.ones(1, 2)).sum().backward()
+            opt.step()
+            left = weakref.ref(net.weight.grad)
+            opt.zero_grad()
+            gc.collect()
+            assert left() is None
 
     ranks(2, work)
 
@@ -243,9 +261,18 @@ def test_arguments_are_checked_as_horovod_does(ranks):
                 hvd.DistributedOptimizer(plain, **how)
         with pytest.warns(DeprecationWarning, match="num_groups"):
             hvd.DistributedOptimizer(plain, num_groups=1)
-        for op in (hvd.Average, hvd.Adasum):
-            opt = hvd.DistributedOptimizer(plain, op=op)
-            with pytest.raises(ValueError, match="must be > 0"):
-                opt.set_backward_passes_per_step(0)
 
     ranks(1, work)
+
+
+@pytest.mark.parametrize("op", [hvd.Average, hvd.Adasum])
+def test_passes_that_are_set_later_are_checked_as_well(ranks, op):
+    def work():
+        hvd.init()
+        _net, opt = make(op=op)
+        opt.set_backward_passes_per_step(2)
+        with pytest.raises(ValueError, match="must be > 0, and is 0"):
+            opt.set_backward_passes_per_step(0)
+        assert opt.backward_passes_per_step == 2
+
+    ranks(2, work)
