@@ -84,7 +84,8 @@ class Exchange:
         """Exchange what has not been, and wait; gradients are then those of all ranks.
 
         Raises:
-            HorovodInternalError: Ranks disagree, one died, or time was up.
+            HorovodInternalError: Ranks disagree, one died, or time was up; or a gradient is sparse
+                and cannot be exchanged so.
         """
         if not self._is_checked:
             check_equal_terms(self._terms, self._name, self._parameters, self._names)

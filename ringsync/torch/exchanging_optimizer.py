@@ -174,8 +174,8 @@ class ExchangingOptimizer(WrappedOptimizer):
         """Exchange what no backward has, and wait: gradients are then those of all ranks.
 
         Raises:
-            HorovodInternalError: Ranks disagree, one died, or time was up; also if that came to
-                light in backward.
+            HorovodInternalError: Ranks disagree, one died, or time was up, or a gradient is sparse
+                and cannot be exchanged so; also if that came to light in backward.
             RuntimeError: Another optimizer exchanges these gradients.
         """
         self._check_not_released()
@@ -211,7 +211,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             The loss, if there is a closure.
 
         Raises:
-            HorovodInternalError: Ranks disagree, one died, or time was up.
+            HorovodInternalError: As for `synchronize`.
             RuntimeError: Another optimizer exchanges these gradients.
         """
         self._check_not_released()

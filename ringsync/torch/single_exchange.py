@@ -104,14 +104,16 @@ class SingleExchange:
         """Start the rest with zeros, and wait; what no rank has stays away.
 
         Raises:
-            HorovodInternalError: The first failure, once nothing is in flight any more.
+            HorovodInternalError: The first failure, once nothing is in flight any more; or, on
+                every rank alike, a gradient that is sparse on some ranks only, or is reduced by an
+                op that takes no sparse ones.
         """
         if not self._parameters:
             return
         try:
             owners, unusable = self._agree()
         except HorovodInternalError:
-            with contextlib.suppress(HorovodInternalError):  # they have the same cause
+            with contextlib.suppress(HorovodInternalError):  # the first failure is told
                 self._wait_all()
             raise
         for index, parameter in enumerate(self._parameters):
@@ -158,7 +160,7 @@ class SingleExchange:
         gradient = self._parameters[index].grad
         return gradient is None or gradient is not self._left.get(index)
 
-    def _agree(self) -> tuple[list[int], dict[int, Exception]]:
+    def _agree(self) -> tuple[list[int], dict[int, HorovodInternalError]]:
         """Tell who has a gradient at all, and learn which are or were sparse on any rank.
 
         Returns:
@@ -179,14 +181,14 @@ class SingleExchange:
         )
         owners, sparse_owners, converters = synchronize(presence).tolist()
         self._converted = [index for index, count in enumerate(converters) if count]
-        unusable: dict[int, Exception] = {}
+        unusable: dict[int, HorovodInternalError] = {}
         for index, count in enumerate(sparse_owners):
             if not count or self._is_sparse[index]:
                 continue
             if owners[index] > count:
                 unusable[index] = mixed_forms(self._name, self._names[index])
             elif self._op not in {Average, Sum}:
-                unusable[index] = ValueError(
+                unusable[index] = HorovodInternalError(
                     f"[{self._name}] '{self._names[index]}': its gradient is sparse and op is "
                     f"{self._op.name}. Sparse tensors are reduced by Average or Sum only. Pass "
                     "sparse_as_dense=True to DistributedOptimizer."
