@@ -16,9 +16,15 @@ import torch
 from ringsync.torch.basics import size
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.exchange import Exchange
+from ringsync.torch.frozen_parameters import FrozenParameters
 from ringsync.torch.optimizer_arguments import checked_passes
 from ringsync.torch.terms import Terms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer, release_from_others
+
+_TOO_MANY_PASSES = (
+    "Gradients were computed more than backward_passes_per_step times before call to step(). "
+    "Increase backward_passes_per_step to accumulate gradients locally."
+)
 
 
 class ExchangingOptimizer(WrappedOptimizer):
@@ -48,22 +54,24 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._is_told_of_end = False
         self._failure: Exception | None = None
         self._hooks: list[Any] = []
+        self._set_frozen([])
         self._watch()
 
     def _watch(self) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+        self._frozen.close()
         self._exchange: Exchange | None = None
-        self._is_exchanged = self._is_rest_exchanged = False
+        self._is_exchanged = False
         parameters = [p for group in self.param_groups for p in group["params"]]
         self._allreduce_delay = dict.fromkeys(parameters, self.backward_passes_per_step)
         self._requires_update = set()
-        self._frozen: list[torch.Tensor] = []
+        self._set_frozen([])
         if self._is_released or size() == 1 or not self.process_set.included():
             return
         watched = [p for p in parameters if p.requires_grad]
-        self._frozen = [p for p in parameters if not p.requires_grad]
+        self._set_frozen([p for p in parameters if not p.requires_grad])
         self._exchange = self._exchange_of(watched)
         self._requires_update = set(watched)
         for index, parameter in enumerate(watched):
@@ -75,9 +83,8 @@ class ExchangingOptimizer(WrappedOptimizer):
     def _exchange_of(self, parameters: list[torch.Tensor]) -> Exchange:
         return Exchange(parameters, [self._parameter_names[p] for p in parameters], self._terms)
 
-    def _unfrozen(self) -> list[torch.Tensor]:
-        """Parameters that need a gradient by now and are not watched."""
-        return [parameter for parameter in self._frozen if parameter.requires_grad]
+    def _set_frozen(self, parameters: list[torch.Tensor]) -> None:
+        self._frozen = FrozenParameters(parameters, self._exchange_of, self._went_on)
 
     def release(self) -> None:
         """Let go of all parameters, because another optimizer exchanges the gradients of some."""
@@ -102,10 +109,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         ):
             self._begin_step()
         if self._allreduce_delay[parameter] <= 0:
-            raise AssertionError(
-                "Gradients were computed more than backward_passes_per_step times before call "
-                "to step(). Increase backward_passes_per_step to accumulate gradients locally."
-            )
+            raise AssertionError(_TOO_MANY_PASSES)
         self._allreduce_delay[parameter] -= 1
         if self._allreduce_delay[parameter]:
             return
@@ -120,8 +124,14 @@ class ExchangingOptimizer(WrappedOptimizer):
         # Else another backward may bring the rest, or step() does without.
         if all(p in self._handles for p in self._requires_update if p.requires_grad):
             self._finish()
-            if all(p.grad is not None for p in self._unfrozen()):
-                self._exchange_unfrozen()
+            if self._frozen.is_reached():
+                self._attempt(self._frozen.exchange)
+
+    def _went_on(self, is_dropped: bool) -> None:
+        """A backward has reached what was frozen once more, and maybe nothing else."""
+        if self._failure is None and not self._synchronized and not is_dropped:
+            raise AssertionError(_TOO_MANY_PASSES)
+        self._begin_step()
 
     def _attempt(self, exchange_some: Callable[[], None]) -> None:
         try:
@@ -139,16 +149,10 @@ class ExchangingOptimizer(WrappedOptimizer):
             self._is_exchanged = True
         self._handles.clear()
 
-    def _exchange_unfrozen(self) -> None:
-        unfrozen = self._unfrozen()
-        if unfrozen and not self._is_rest_exchanged:
-            self._attempt(self._exchange_of(unfrozen).finish)
-            self._is_rest_exchanged = True
-
     def _begin_step(self) -> None:
         self._handles.clear()
         self._synchronized = self._is_exchanged = self._is_told_of_end = False
-        self._is_rest_exchanged = False
+        self._frozen.reset()
         self._allreduce_delay = dict.fromkeys(self._allreduce_delay, self.backward_passes_per_step)
         failure, self._failure = self._failure, None
         if self._exchange is not None:
@@ -181,7 +185,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._check_not_released()
         self._finish()
         if not self._synchronized:
-            self._exchange_unfrozen()
+            self._attempt(self._frozen.exchange)
         self._synchronized = True
 
     @contextlib.contextmanager
@@ -233,7 +237,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         return loss
 
     def _watch_unfrozen(self) -> None:
-        if not self._is_released and self._unfrozen():
+        if not self._is_released and self._frozen.has_unfrozen():
             self._watch()
 
     def _exchanging(self, closure: Callable[[], Any]) -> Callable[[], Any]:

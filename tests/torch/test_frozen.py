@@ -3,6 +3,7 @@
 import sys
 
 import cloudpickle
+import pytest
 import torch
 from torch import nn
 
@@ -57,6 +58,55 @@ def test_clipping_after_backward_sees_everybodys_gradients_of_unfrozen_parameter
             torch.testing.assert_close([p.grad for p in wanted], list(whole))
             nn.utils.clip_grad_norm_(net.parameters(), 0.05)
             opt.step()
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
+def unfrozen():
+    """A network whose first layer was frozen at first, and reached by a backward pass since."""
+    net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
+    net[0].requires_grad_(False)
+    net, opt = make(net=net)
+    net.requires_grad_(True)
+    loss_of(net, *shares()[0]).backward()
+    return net, opt
+
+
+def test_a_pass_too_many_that_reaches_unfrozen_parameters_alone_is_an_error(ranks):
+    def work():
+        hvd.init()
+        net, opt = unfrozen()
+        with pytest.raises(AssertionError, match="more than backward_passes_per_step times"):
+            net[0](shares()[0][0]).sum().backward()
+        opt.zero_grad()
+        loss_of(net, *shares()[0]).backward()
+        opt.step()
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize("by", ["zero_grad", "synchronize"])
+def test_a_new_step_that_reaches_unfrozen_parameters_alone_is_exchanged(ranks, by):
+    def work():
+        hvd.init()
+        net, opt = unfrozen()
+        for _ in range(2):
+            if by == "zero_grad":
+                net.zero_grad()
+            else:
+                opt.synchronize()
+            before = None if by == "zero_grad" else net[0].weight.grad.clone()
+            x, _ = shares()[0]
+            (own,) = torch.autograd.grad(net[0](x).sum(), [net[0].weight])
+            net[0](x).sum().backward()
+            opt.synchronize()
+            # What had been added up before is equal on all ranks, and so is its average.
+            whole = hvd.allreduce(own) + (0 if before is None else before)
+            torch.testing.assert_close(net[0].weight.grad, whole)
+            with opt.skip_synchronize():
+                opt.step()
         same = hvd.allgather(values_of(net)[None])
         assert torch.equal(same[0], same[1])
 
