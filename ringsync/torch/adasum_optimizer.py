@@ -11,11 +11,15 @@ import torch
 from ringsync.torch.asking import Adasum
 from ringsync.torch.grouping import grouped_allreduce_
 from ringsync.torch.optimizer_arguments import checked_passes
+from ringsync.torch.terms import check_equal_terms, next_name
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 
 class AdasumOptimizer(WrappedOptimizer):
     """Steps by this rank's gradients, and adds up over the ranks how far parameters have moved."""
+
+    _name: str  # of the parameters, as of an exchange of gradients
+    _is_checked: bool  # ranks have compared what they exchange
 
     def set_backward_passes_per_step(self, passes: int) -> None:
         """Choose how many backward passes come before a step; their gradients add up.
@@ -55,8 +59,14 @@ class AdasumOptimizer(WrappedOptimizer):
 
         Raises:
             HorovodInternalError: Ranks disagree, one died, or time was up.
+            RuntimeError: Another optimizer steps for some of the parameters.
         """
+        self._check_not_released()
         parameters = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+        if not self._is_checked:
+            names = [self._parameter_names[parameter] for parameter in parameters]
+            check_equal_terms(self._terms, self._name, parameters, names)
+            self._is_checked = True
         before = [parameter.detach().clone() for parameter in parameters]
         loss = super().step(closure, **how)
         moves = [p.detach() - start for p, start in zip(parameters, before, strict=True)]
@@ -71,3 +81,8 @@ class AdasumOptimizer(WrappedOptimizer):
             ):
                 parameter.copy_(start + compression.decompress(move, context))
         return loss
+
+    def _watch(self) -> None:
+        self._take_over()
+        self._name = next_name(self.process_set)
+        self._is_checked = False

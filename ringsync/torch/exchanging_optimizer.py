@@ -19,7 +19,7 @@ from ringsync.torch.exchange import Exchange
 from ringsync.torch.frozen_parameters import FrozenParameters
 from ringsync.torch.optimizer_arguments import checked_passes
 from ringsync.torch.terms import Terms
-from ringsync.torch.wrapped_optimizer import WrappedOptimizer, release_from_others
+from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 _TOO_MANY_PASSES = (
     "Gradients were computed more than backward_passes_per_step times before call to step(). "
@@ -47,7 +47,6 @@ class ExchangingOptimizer(WrappedOptimizer):
             terms: Likewise.
             backward_passes_per_step: Likewise.
         """
-        super().attach(names, terms, backward_passes_per_step)
         self._handles = {}
         self._synchronized = False
         self._should_synchronize = True
@@ -55,7 +54,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._failure: Exception | None = None
         self._hooks: list[Any] = []
         self._set_frozen([])
-        self._watch()
+        super().attach(names, terms, backward_passes_per_step)
 
     def _watch(self) -> None:
         for hook in self._hooks:
@@ -68,14 +67,16 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._allreduce_delay = dict.fromkeys(parameters, self.backward_passes_per_step)
         self._requires_update = set()
         self._set_frozen([])
-        if self._is_released or size() == 1 or not self.process_set.included():
+        if self._is_released or size() == 1:
+            return
+        self._take_over()
+        if not self.process_set.included():
             return
         watched = [p for p in parameters if p.requires_grad]
         self._set_frozen([p for p in parameters if not p.requires_grad])
         self._exchange = self._exchange_of(watched)
         self._requires_update = set(watched)
         for index, parameter in enumerate(watched):
-            release_from_others(parameter)
             final = functools.partial(self._exchange.final, index)
             hook = functools.partial(self._accumulated, self._exchange, index, final)
             self._hooks.append(parameter.register_post_accumulate_grad_hook(hook))
@@ -287,11 +288,6 @@ class ExchangingOptimizer(WrappedOptimizer):
         Args:
             param_group: As torch takes it.
         """
+        if self._is_attached():
+            self._begin_step()
         super().add_param_group(param_group)
-        if "_parameter_names" not in self.__dict__:
-            return
-        for i, parameter in enumerate(self.param_groups[-1]["params"]):
-            name = f"allreduce.noname.{len(self.param_groups) - 1}.{i}"
-            self._parameter_names.setdefault(parameter, name)
-        self._begin_step()
-        self._watch()

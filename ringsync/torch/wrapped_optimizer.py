@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, SupportsIndex
+import weakref
+from typing import Any, NoReturn, SupportsIndex
 
 import torch
+from torch.utils.weak import WeakIdKeyDictionary
 
 from ringsync.torch.terms import Terms
+
+# Who exchanges a parameter's gradient; of the whole process, as parameters are, for what is written
+# on them is copied and pickled with them. Both are held weakly, or nothing would ever go.
+_owners: Any = WeakIdKeyDictionary()
 
 
 class WrappedOptimizer(torch.optim.Optimizer):
@@ -30,6 +36,21 @@ class WrappedOptimizer(torch.optim.Optimizer):
         self.op, self.process_set = terms.op, terms.process_set
         self.backward_passes_per_step = backward_passes_per_step
         self._is_released = False
+        self._watch()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters; every rank does. They take part from the next step on.
+
+        Args:
+            param_group: As torch takes it.
+        """
+        super().add_param_group(param_group)
+        if not self._is_attached() or self._is_released:
+            return
+        for i, parameter in enumerate(self.param_groups[-1]["params"]):
+            name = f"allreduce.noname.{len(self.param_groups) - 1}.{i}"
+            self._parameter_names.setdefault(parameter, name)
+        self._watch()
 
     def release(self) -> None:
         """Let go of all parameters, because another optimizer exchanges the gradients of some."""
@@ -49,6 +70,20 @@ class WrappedOptimizer(torch.optim.Optimizer):
             "pickled: what exchanges its gradients belongs to this process. Copy or save its "
             "state_dict(), or copy the optimizer before it is wrapped."
         )
+
+    def _is_attached(self) -> bool:
+        return "_parameter_names" in self.__dict__
+
+    def _watch(self) -> None:
+        """Begin with the parameters that there are by now."""
+
+    def _take_over(self) -> None:
+        """Be the one that exchanges what becomes of all parameters, also of those frozen so far."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if _owner_of(parameter) is not self:
+                    release_from_others(parameter)
+                    _owners[parameter] = weakref.ref(self)
 
     def _check_not_released(self) -> None:
         if self._is_released:
@@ -71,8 +106,12 @@ def release_from_others(parameter: torch.Tensor) -> None:
     Args:
         parameter: Any.
     """
-    hooks = getattr(parameter, "_post_accumulate_grad_hooks", None) or {}  # torch's own place
-    for hook in list(hooks.values()):
-        owner = getattr(getattr(hook, "func", None), "__self__", None)
-        if isinstance(owner, WrappedOptimizer):
-            owner.release()
+    owner = _owner_of(parameter)
+    if owner is not None:
+        owner.release()
+
+
+def _owner_of(parameter: torch.Tensor) -> WrappedOptimizer | None:
+    weak = _owners.get(parameter)
+    owner: WrappedOptimizer | None = None if weak is None else weak()
+    return owner

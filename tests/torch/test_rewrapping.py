@@ -1,6 +1,9 @@
 """Parameters that a second optimizer takes over: the later one exchanges their gradients, alone."""
 
+import gc
+import pickle
 import sys
+import weakref
 
 import cloudpickle
 import pytest
@@ -29,26 +32,91 @@ def train(net, opt, steps):
         opt.step()
 
 
+@pytest.mark.parametrize("keeps_the_first", [True, False])
 @pytest.mark.parametrize("op", [hvd.Average, hvd.Sum, hvd.Max])
-def test_the_later_of_two_optimizers_exchanges_gradients_once(ranks, op):
+def test_the_later_of_two_optimizers_exchanges_gradients_once(ranks, op, keeps_the_first):
     def work():
         hvd.init()
         net, first = make(op=op)
         (x, y), _ = shares()
         own = torch.autograd.grad(loss_of(net, x, y), list(net.parameters()))
         expected = [hvd.allreduce(g, op=op) for g in own]
-        for keeps_the_first in (True, False):
-            if not keeps_the_first:
-                first = None
-            opt = hvd.DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.0), op=op)
-            for _ in range(2):
-                opt.zero_grad()
-                loss_of(net, x, y).backward()
-                opt.synchronize()
-                torch.testing.assert_close([p.grad for p in net.parameters()], expected)
-                with opt.skip_synchronize():
-                    opt.step()
-        assert first is None
+        if not keeps_the_first:
+            del first
+        opt = hvd.DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.0), op=op)
+        for _ in range(2):
+            opt.zero_grad()
+            loss_of(net, x, y).backward()
+            opt.synchronize()
+            torch.testing.assert_close([p.grad for p in net.parameters()], expected)
+            with opt.skip_synchronize():
+                opt.step()
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize(
+    "ops", [[hvd.Adasum, hvd.Adasum], [hvd.Adasum, hvd.Average], [hvd.Average, hvd.Adasum]], ids=str
+)
+def test_optimizers_that_add_up_steps_are_taken_over_and_take_over_as_well(ranks, ops):
+    def work():
+        hvd.init()
+        net, old = make(op=ops[0])
+        train(net, old, 1)
+        opt = hvd.DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), op=ops[1])
+        train(net, opt, 2)
+        (x, y), _ = shares()
+        opt.zero_grad()
+        own = torch.autograd.grad(loss_of(net, x, y), list(net.parameters()))
+        expected = own if ops[1] is hvd.Adasum else [hvd.allreduce(g) for g in own]
+        loss_of(net, x, y).backward()
+        torch.testing.assert_close([p.grad for p in net.parameters()], list(expected))
+        before = values_of(net)
+        with pytest.raises(RuntimeError, match="this SGD exchanges nothing any more"):
+            old.step()
+        assert torch.equal(values_of(net), before)
+        opt.step()
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
+def test_an_optimizer_that_holds_a_parameter_frozen_is_taken_over_at_once(ranks):
+    def work():
+        hvd.init()
+        net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
+        net[0].requires_grad_(False)
+        net, old = make(net=net)
+        opt = wrapped(net[0])
+        net.requires_grad_(True)
+        (x, y), _ = shares()
+        for _ in range(2):
+            opt.zero_grad()
+            own = torch.autograd.grad(loss_of(net, x, y), list(net[0].parameters()))
+            expected = [hvd.allreduce(g) for g in own]
+            loss_of(net, x, y).backward()
+            opt.synchronize()
+            torch.testing.assert_close([p.grad for p in net[0].parameters()], expected)
+            with opt.skip_synchronize():
+                opt.step()
+        with pytest.raises(RuntimeError, match="exchanges nothing any more"):
+            old.step()
+
+    ranks(2, work)
+
+
+def test_knowing_who_exchanges_a_parameter_keeps_nothing_alive_and_is_not_pickled(ranks):
+    def work():
+        hvd.init()
+        net, opt = make(op=hvd.Adasum)  # torch never frees what the hooks of others hold
+        train(net, opt, 1)
+        same = pickle.loads(pickle.dumps(net))
+        assert torch.equal(values_of(net), values_of(same))
+        left = [weakref.ref(net[0].weight), weakref.ref(opt)]
+        del net, opt
+        gc.collect()
+        assert [one() for one in left] == [None, None]
 
     ranks(2, work)
 

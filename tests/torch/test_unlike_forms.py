@@ -130,17 +130,22 @@ def test_sparse_gradients_by_another_op_are_an_error_on_all_ranks(ranks):
             "rank 1 has compression=FP16Compressor, rank 0 has compression=NoneCompressor",
         ),
         ("op", [hvd.Average, hvd.Sum], "rank 1 has op=Sum, rank 0 has op=Average"),
+        ("op", [hvd.Adasum, hvd.Average], "rank 1 has op=Average, rank 0 has op=Adasum"),
         ("sparse_as_dense", [False, True], "rank 1 has sparse_as_dense=True, rank 0"),
         ("gradient_predivide_factor", [1.0, 2.0], r"rank 1 has gradient_predivide_factor=2\.0"),
     ],
 )
 def test_optimizers_that_are_told_unlike_are_an_error_on_all_ranks(ranks, word, of_rank, told):
+    def step(net, opt):
+        loss_of(net, *shares()[0]).backward()
+        opt.step()
+
     def work():
         hvd.init()
         net, opt = make(**{word: of_rank[hvd.rank()]})
         for _ in range(2):
             with pytest.raises(hvd.HorovodInternalError, match=told):
-                loss_of(net, *shares()[0]).backward()
+                step(net, opt)
             opt.zero_grad()
 
     ranks(2, work)
