@@ -18,7 +18,7 @@ from ringsync.torch.compression import Compression
 from ringsync.torch.gradients import fits_arena
 from ringsync.torch.process_sets import group_of
 from ringsync.torch.single_exchange import SingleExchange, mixed_forms
-from ringsync.torch.terms import Terms, check_equal_terms, next_name
+from ringsync.torch.terms import ExchangeTerms, check_equal_terms, next_name
 
 
 class Exchange:
@@ -29,7 +29,7 @@ class Exchange:
     _is_checked: bool  # ranks have compared what they exchange
 
     def __init__(
-        self, parameters: Sequence[torch.Tensor], names: Sequence[str], terms: Terms
+        self, parameters: Sequence[torch.Tensor], names: Sequence[str], terms: ExchangeTerms
     ) -> None:
         """Lay out the gradients' memory.
 

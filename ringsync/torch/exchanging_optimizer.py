@@ -18,7 +18,7 @@ from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.exchange import Exchange
 from ringsync.torch.frozen_parameters import FrozenParameters
 from ringsync.torch.optimizer_arguments import checked_passes
-from ringsync.torch.terms import Terms
+from ringsync.torch.terms import ExchangeTerms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 _TOO_MANY_PASSES = (
@@ -38,7 +38,7 @@ class ExchangingOptimizer(WrappedOptimizer):
     _should_synchronize: bool
 
     def attach(
-        self, names: dict[torch.Tensor, str], terms: Terms, backward_passes_per_step: int
+        self, names: dict[torch.Tensor, str], terms: ExchangeTerms, backward_passes_per_step: int
     ) -> None:
         """Watch the parameters. Once.
 

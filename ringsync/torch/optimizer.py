@@ -27,7 +27,7 @@ from ringsync.torch.optimizer_arguments import (
     checked_passes,
 )
 from ringsync.torch.process_sets import ProcessSet, global_process_set
-from ringsync.torch.terms import Terms
+from ringsync.torch.terms import ExchangeTerms
 from ringsync.torch.wrapped_optimizer import release_from_others
 
 
@@ -104,7 +104,7 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
     for group in wrapped.param_groups:
         for parameter in group["params"]:
             release_from_others(parameter)
-    terms = Terms(op, compression, factor, sparse_as_dense, process_set)
+    terms = ExchangeTerms(op, compression, factor, sparse_as_dense, process_set)
     wrapped.attach(names, terms, passes)
     result: torch.optim.Optimizer = wrapped
     return result

@@ -16,7 +16,7 @@ from ringsync.torch.process_sets import ProcessSet, group_of
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ExchangeTerms:
     """How gradients are exchanged.
 
     Attributes:
@@ -48,7 +48,7 @@ def next_name(process_set: ProcessSet) -> str:
 
 
 def check_equal_terms(
-    terms: Terms, name: str, parameters: Sequence[torch.Tensor], names: Sequence[str]
+    terms: ExchangeTerms, name: str, parameters: Sequence[torch.Tensor], names: Sequence[str]
 ) -> None:
     """Compare terms and parameters over the ranks that exchange; unlike ones would wait forever.
 

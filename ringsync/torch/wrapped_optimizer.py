@@ -8,7 +8,7 @@ from typing import Any, NoReturn, SupportsIndex
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ringsync.torch.terms import Terms
+from ringsync.torch.terms import ExchangeTerms
 
 # Who exchanges a parameter's gradient; of the whole process, as parameters are, for what is written
 # on them is copied and pickled with them. Both are held weakly, or nothing would ever go.
@@ -19,10 +19,10 @@ class WrappedOptimizer(torch.optim.Optimizer):
     """The part that all wrapped optimizers share; their own class comes behind this one."""
 
     _parameter_names: dict[torch.Tensor, str]  # Horovod's name, on which scripts rely
-    _terms: Terms
+    _terms: ExchangeTerms
 
     def attach(
-        self, names: dict[torch.Tensor, str], terms: Terms, backward_passes_per_step: int
+        self, names: dict[torch.Tensor, str], terms: ExchangeTerms, backward_passes_per_step: int
     ) -> None:
         """Begin. Once.
 
