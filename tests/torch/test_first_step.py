@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import ringsync.torch as hvd
+from ringsync.parallel import reducer
 
 from .wrapped import make, values_of
 
@@ -78,3 +79,26 @@ def test_parameters_of_another_dtype_are_named(ranks):
             net(x).sum().backward()
 
     ranks(2, work)
+
+
+def test_gradients_travel_during_backward_from_the_second_step_on(ranks):
+    def work():
+        hvd.init()
+        heads, opt = make(net=nn.ModuleList([nn.Linear(2, 1) for _ in range(4)]))
+        sent = []
+        submit = reducer.allreduce_async_
+
+        def watched(array, **how):
+            sent.append(how["name"])
+            return submit(array, **how)
+
+        reducer.allreduce_async_ = watched
+        early = []
+        for _ in range(3):
+            sent.clear()
+            heads[3](torch.ones(1, 2)).sum().backward()  # the others are not reached
+            early.append(len(sent) > 0)
+            opt.step()
+        return early
+
+    assert ranks(2, work) == [[False, True, True]] * 2
