@@ -114,7 +114,7 @@ def test_what_has_no_values_is_told(ranks):
         (None, "None"),
         (float("inf"), "inf"),
         (float("nan"), "nan"),
-        pytest.param(10**400, "10+", id="10**400"),
+        pytest.param(10**400, r"10{10,}\.\.\.", id="10**400"),
         (1j, "1j"),
         (torch.ones(2), r"tensor\(\[1\., 1\.\]\)"),
     ],
