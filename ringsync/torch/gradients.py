@@ -50,6 +50,7 @@ class Gradients:
         self._parameters = parameters
         self._names = names
         self._orders = [_memory_order(parameter) for parameter in parameters]
+        self._is_reordered = [order != sorted(order) for order in self._orders]
         self._views: list[torch.Tensor] = []
         self._arrays: list[Array] = []
         self._converted: set[int] = set()
@@ -107,11 +108,16 @@ class Gradients:
             none, or a sparse one, which does not travel here.
         """
         gradient = self._parameters[index].grad
-        if gradient is None or gradient.layout is not torch.strided:
-            return None
         if gradient is self._views[index]:
             return self._arrays[index]
-        array: Array = gradient.detach().permute(*self._orders[index]).numpy()
+        if gradient is None or gradient.layout is not torch.strided:
+            return None
+        # Asked in every hook: what is not needed would take 2 us more.
+        if gradient.requires_grad:
+            gradient = gradient.detach()
+        if self._is_reordered[index]:
+            gradient = gradient.permute(*self._orders[index])
+        array: Array = gradient.numpy()
         return array
 
     def adopt(self, index: int, gradient: Array | None) -> None:
@@ -122,9 +128,9 @@ class Gradients:
             gradient: Its place in the arena; None: nobody has a gradient.
         """
         parameter = self._parameters[index]
-        if parameter.grad is not None and parameter.grad.layout is not torch.strided:
-            return
-        parameter.grad = None if gradient is None else self._views[index]
+        present = parameter.grad
+        if present is None or present.layout is torch.strided:
+            parameter.grad = None if gradient is None else self._views[index]
 
     def is_elsewhere(self, index: int) -> bool:
         """Tell whether a gradient is one that does not travel here.
