@@ -172,9 +172,11 @@ class Exchange:
         return [index for index in new if not arena.is_zero(self._place[index])]
 
     def _make_dense(self, index: int) -> None:
+        if not self._terms.sparse_as_dense:
+            return
         parameter = self._parameters[index]
         gradient = parameter.grad
-        if gradient is not None and gradient.is_sparse and self._terms.sparse_as_dense:
+        if gradient is not None and gradient.is_sparse:
             self._sparse_dims[index] = gradient.sparse_dim()
             parameter.grad = gradient.to_dense()
             if index in self._place and self._arena is not None:

@@ -6,7 +6,6 @@ Hooks tell when a gradient is final; what is exchanged, and how, is the exchange
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from ringsync.torch.basics import size
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.exchange import Exchange
 from ringsync.torch.frozen_parameters import FrozenParameters
+from ringsync.torch.hooks import weak_hook
 from ringsync.torch.optimizer_arguments import checked_passes
 from ringsync.torch.terms import ExchangeTerms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
@@ -77,8 +77,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._exchange = self._exchange_of(watched)
         self._requires_update = set(watched)
         for index, parameter in enumerate(watched):
-            final = functools.partial(self._exchange.final, index)
-            hook = functools.partial(self._accumulated, self._exchange, index, final)
+            hook = weak_hook(self._accumulated, index)
             self._hooks.append(parameter.register_post_accumulate_grad_hook(hook))
 
     def _exchange_of(self, parameters: list[torch.Tensor]) -> Exchange:
@@ -98,13 +97,10 @@ class ExchangingOptimizer(WrappedOptimizer):
                 exchange.reset()
         self._handles.clear()
 
-    def _accumulated(
-        self,
-        exchange: Exchange,
-        index: int,
-        final: Callable[[], None],
-        parameter: torch.Tensor,
-    ) -> None:
+    def _accumulated(self, index: int, parameter: torch.Tensor) -> None:
+        exchange = self._exchange
+        if exchange is None:  # another optimizer has taken the parameters over, in this backward
+            return
         if self._failure is not None or (
             self._is_exchanged and (self._synchronized or exchange.is_dropped(index))
         ):
@@ -115,7 +111,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         if self._allreduce_delay[parameter]:
             return
         self._handles[parameter] = None
-        self._attempt(final)
+        self._attempt(exchange.final, index)
         if not self._is_told_of_end:
             self._is_told_of_end = True
             torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)
@@ -134,9 +130,9 @@ class ExchangingOptimizer(WrappedOptimizer):
             raise AssertionError(_TOO_MANY_PASSES)
         self._begin_step()
 
-    def _attempt(self, exchange_some: Callable[[], None]) -> None:
+    def _attempt(self, exchange_some: Callable[..., None], *what: int) -> None:
         try:
-            exchange_some()
+            exchange_some(*what)
         except Exception as error:
             # Gradients are unspecified from here on, until they are dropped or computed anew.
             self._failure = error

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ringsync.torch.exchange import Exchange
+from ringsync.torch.hooks import weak_hook
 
 
 class FrozenParameters:
@@ -68,7 +69,7 @@ class FrozenParameters:
             self._left[parameter] = parameter.grad
             if parameter not in self._hooks:
                 hooked: Any = parameter  # torch does not type what follows
-                hook = hooked.register_post_accumulate_grad_hook(self._accumulated)
+                hook = hooked.register_post_accumulate_grad_hook(weak_hook(self._accumulated))
                 self._hooks[parameter] = hook
 
     def reset(self) -> None:

@@ -1,0 +1,59 @@
+"""What a script drops is freed, whatever hooks there were on its parameters."""
+
+import gc
+import sys
+import weakref
+
+import cloudpickle
+import pytest
+import torch
+from torch import nn
+
+import ringsync.torch as hvd
+
+from .wrapped import loss_of, make, shares
+
+# The ranks have no module of this name: what they need of it travels with the functions.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.mark.parametrize("moment", ["after a step", "after backward", "in flight"])
+def test_a_network_and_its_optimizer_are_freed_where_both_are_dropped(ranks, moment):
+    def work():
+        hvd.init()
+        net, opt = make(net=nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3), nn.Linear(3, 3)))
+        net[0].requires_grad_(False)
+        (x, y), _ = shares()
+        for step in range(3):
+            opt.zero_grad()
+            net[0].requires_grad_(step > 0)
+            loss_of(net, x, y).backward()
+            opt.step()
+        if moment == "after backward":
+            loss_of(net, x, y).backward()
+        elif moment == "in flight":  # only the last layer's gradients are final
+            net[2](torch.ones(1, 3)).sum().backward()
+        left = [weakref.ref(one) for one in (net, opt, *net.parameters())]
+        del net, opt
+        gc.collect()
+        assert [one() for one in left] == [None] * len(left)
+        hvd.barrier()
+
+    ranks(2, work)
+
+
+def test_a_backward_after_the_optimizer_is_gone_is_this_ranks_alone(ranks):
+    def work():
+        hvd.init()
+        net, opt = make()
+        (x, y), _ = shares()
+        loss_of(net, x, y).backward()
+        opt.step()
+        del opt
+        gc.collect()
+        net.zero_grad()
+        net(torch.full((1, 4), 1.0 + hvd.rank())).sum().backward()
+        assert net[2].bias.grad.tolist() == [1.0] * 3
+        hvd.barrier()
+
+    ranks(2, work)
