@@ -20,6 +20,7 @@ STUCK_IN_C = """
 STUCK_IN_A_THREAD = """
     import threading
     def wait_in_a_thread():
+        threading.main_thread().join()  # it is over, and waits for this thread
         print("stuck", flush=True)
         threading.Event().wait()
     threading.Thread(target=wait_in_a_thread).start()
