@@ -21,7 +21,7 @@ from bench.table import Cell, Column, format_table
 from bench.world import run_ranks
 
 OWN = "ringsync"
-# What each contender must find installed, by this interpreter: all train in one process.
+# What each contender must find installed, by this interpreter, which starts all ranks.
 _PACKAGES = {
     "none": ("torch",),
     "ddp": ("torch",),
@@ -118,9 +118,7 @@ def _measure_model(
     print(
         "# a step takes as long as on its slowest rank; exposed is the step less the plain one of"
     )
-    print(
-        "# the same round, its median and quartiles; gradients are dropped by zero_grad() or kept"
-    )
+    print("# the same turn, its median and quartiles; gradients are dropped by zero_grad() or kept")
     print("# by zero_grad(set_to_none=False)")
     print(f"# {outcome.load.describe()}")
     print(format_table(_COLUMNS, [_row(one) for one in series]))

@@ -103,9 +103,9 @@ def _compare(
     ranks = range(len(told)) if group is None else group.ranks
     expected, reference = told[0]
     for rank, (found, table) in zip(ranks, told, strict=True):
-        if word := next((word for word in expected if found[word] != expected[word]), None):
+        if word := next((word for word in expected if found.get(word) != expected[word]), None):
             raise MismatchError(
-                f"[{name}] rank {rank} has {word}={found[word]}, rank {ranks[0]} has "
+                f"[{name}] rank {rank} has {word}={found.get(word)}, rank {ranks[0]} has "
                 f"{word}={expected[word]}. Make the DistributedOptimizer alike on all ranks."
             )
         if difference := _find_difference(table, reference, rank, ranks[0]):

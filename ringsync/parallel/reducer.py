@@ -67,6 +67,7 @@ class GradientReducer:
         group: ProcessGroup | None = None,
         is_weighted: bool = False,
         is_strict: bool = True,
+        is_checked: bool = False,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -80,6 +81,7 @@ class GradientReducer:
             is_weighted: Nothing is exchanged before `finish`, which weighs the gradients; `op` is
                 Average.
             is_strict: Parameters of unlike values at the first step are an error, not a warning.
+            is_checked: Ranks have compared their parameters already.
 
         Raises:
             RingsyncError: There is no room.
@@ -100,7 +102,7 @@ class GradientReducer:
         self._bucket_of = {
             index: k for k, bucket in enumerate(self._arena.buckets) for index in bucket.members
         }
-        self._is_checked = False
+        self._is_checked = is_checked
         self._stats = ExchangeStats()
         self._idle_since_ns = 0
         self._began_ns = 0

@@ -21,6 +21,19 @@ from ringsync.torch.tensors import as_array, as_tensor
 _LEAST_SQUARE = math.sqrt(sys.float_info.min)
 
 
+def check_power_of_2(ranks: int) -> None:
+    """Check how many ranks are to take part.
+
+    Args:
+        ranks: Their number.
+
+    Raises:
+        NotImplementedError: It is no power of 2.
+    """
+    if ranks & (ranks - 1):
+        raise NotImplementedError("Running Adasum with non-power of 2 ranks is not supported yet.")
+
+
 def adasum_call(
     place: str,
     tensors: list[torch.Tensor],
@@ -50,9 +63,7 @@ def adasum_call(
     Cost: (n-1) * the tensors' bytes sent per rank, and n-1 passes over them on each.
     Source: Maleki et al., "Scaling Distributed Training with Adaptive Summation", MLSys 2021.
     """
-    ranks = len(ranks_of(place, group))
-    if ranks & (ranks - 1):
-        raise NotImplementedError("Running Adasum with non-power of 2 ranks is not supported yet.")
+    check_power_of_2(len(ranks_of(place, group)))
     wrong = [tensor.dtype for tensor in tensors if not tensor.is_floating_point()]
     if wrong:
         raise ValueError(f"Adasum adds up tensors of floats; one of {wrong[0]} was given.")

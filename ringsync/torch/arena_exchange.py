@@ -26,6 +26,7 @@ class ArenaExchange:
         bucket_bytes: int,
         name: str,
         group: ProcessGroup | None,
+        is_checked: bool,
     ) -> None:
         """Lay out the memory.
 
@@ -36,6 +37,7 @@ class ArenaExchange:
             bucket_bytes: Most bytes in a bucket of more than one gradient.
             name: Of this set of parameters, equal on all ranks.
             group: Whose ranks exchange; None: all.
+            is_checked: Ranks have compared the parameters already.
         """
         self._gradients = Gradients(parameters, names)
         self._reducer = GradientReducer(
@@ -46,6 +48,7 @@ class ArenaExchange:
             name=name,
             group=group,
             is_strict=False,
+            is_checked=is_checked,
         )
         self._gradients.place(self._reducer.views)
         self._is_begun = False
@@ -99,9 +102,11 @@ class ArenaExchange:
     def reset(self) -> None:
         """Begin a new step."""
         self._is_begun = False
-        with told_to_horovod():
-            self._reducer.reset()
-        self._gradients.reset()
+        try:
+            with told_to_horovod():
+                self._reducer.reset()
+        finally:
+            self._gradients.reset()
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.

@@ -7,6 +7,8 @@ import math
 import warnings
 from typing import SupportsFloat, SupportsIndex
 
+import numpy as np
+
 from ringsync.collectives import ReduceOp
 from ringsync.collectives.call import Terms
 from ringsync.collectives.reduction import reduction
@@ -82,7 +84,8 @@ def checked_number(place: str, word: str, value: object) -> float:
         ValueError: It is no finite number.
     """
     # Text and bytes can be read as numbers, and have no value as one.
-    if isinstance(value, SupportsFloat | SupportsIndex):
+    is_other = isinstance(value, str | bytes | np.complexfloating)  # NumPy's have a __float__
+    if isinstance(value, SupportsFloat | SupportsIndex) and not is_other:
         with contextlib.suppress(TypeError, ValueError, OverflowError, RuntimeError):
             number = float(value)  # not of several, and not of an int beyond every float
             if math.isfinite(number):

@@ -14,6 +14,7 @@ from ringsync.errors import ConfigError, RingsyncError
 from ringsync.torch import handles
 from ringsync.torch.errors import asked
 from ringsync.torch.process_sets import ProcessSet, forget_process_sets, register_all
+from ringsync.words import in_line
 
 
 def init(comm: object = None, process_sets: Sequence[ProcessSet] | str | None = None) -> None:
@@ -35,8 +36,8 @@ def init(comm: object = None, process_sets: Sequence[ProcessSet] | str | None = 
     if isinstance(process_sets, str):
         if process_sets.lower() != "dynamic":
             raise ValueError(
-                f"[init] process_sets={process_sets!r}; sets, or 'dynamic', are expected. Pass a "
-                "list of ProcessSets."
+                f"[init] process_sets={in_line(process_sets)}; sets, or 'dynamic', are expected. "
+                "Pass a list of ProcessSets."
             )
         process_sets = ()
     if runtime.is_initialized():

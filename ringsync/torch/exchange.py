@@ -6,7 +6,6 @@ matter.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -48,6 +47,7 @@ class Exchange:
         can_lie_in_arena = terms.compression is Compression.none and terms.op in {Average, Sum}
         self._inside = [i for i, p in enumerate(parameters) if can_lie_in_arena and fits_arena(p)]
         self._sparse: list[int] = []  # have had a place in the arena, and travel by themselves now
+        self._is_checked = False
         self._lay_out()
         factor = terms.predivide_factor
         self._single = SingleExchange(
@@ -60,6 +60,7 @@ class Exchange:
         self._single_place: dict[int, int] = {}
         self._singles: list[int] = []
         self._sparse_dims: dict[int, int] = {}  # of this rank's gradients that travel dense
+        self._sparse_again: dict[int, torch.Tensor] = {}  # what those are after `finish`
         for index in range(len(parameters)):
             if index not in self._place:
                 self._add_single(index)
@@ -69,6 +70,9 @@ class Exchange:
 
         Args:
             index: Of the gradient.
+
+        Raises:
+            HorovodInternalError: A bucket, or the gradient, cannot be started.
         """
         # Ranks compare what they were told in `finish`: in backward one may wait in it while others
         # wait for it in a collective of a layer that it does not use.
@@ -115,11 +119,23 @@ class Exchange:
         Raises:
             HorovodInternalError: What an error had interrupted cannot be ended.
         """
-        with contextlib.ExitStack() as all_of_it:  # whatever fails; last in, first out
-            all_of_it.callback(self._leave_out_sparse)
-            all_of_it.callback(self._single.reset)
+        try:
+            self.end()
+        finally:
+            self._leave_out_sparse()
+
+    def end(self) -> None:
+        """End what is in flight, and forget the step.
+
+        Raises:
+            HorovodInternalError: It cannot be ended.
+        """
+        self._sparse_again.clear()
+        try:
             if self._arena is not None:
-                all_of_it.callback(self._arena.reset)
+                self._arena.reset()
+        finally:
+            self._single.reset()
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.
@@ -130,15 +146,16 @@ class Exchange:
         Returns:
             True if it is another tensor, or none.
         """
+        if index in self._sparse_again:
+            return self._parameters[index].grad is not self._sparse_again[index]
         if index in self._single_place:
             return self._single.is_dropped(self._single_place[index])
         return self._arena is None or self._arena.is_dropped(self._place[index])
 
     def _lay_out(self) -> None:
-        """Give what lies inside its place in an arena, and have ranks compare parameters anew."""
-        self._is_checked = False
+        """Give what lies inside its place in an arena."""
         self._place = {index: k for k, index in enumerate(self._inside)}
-        self._arena = None  # an earlier one makes room first
+        self._arena = None  # an earlier one makes room first, once its gradients are dropped
         if self._inside:
             left_out = f".without{len(self._sparse)}" if self._sparse else ""
             self._arena = ArenaExchange(
@@ -148,6 +165,7 @@ class Exchange:
                 bucket_bytes=max(1, int(self._runtime.settings.bucket_mib * 2**20)),
                 name=f"{self._name}{left_out}",
                 group=group_of("DistributedOptimizer", self._terms.process_set),
+                is_checked=self._is_checked,
             )
 
     def _leave_out_sparse(self) -> None:
@@ -193,7 +211,8 @@ class Exchange:
             gradient = self._parameters[index].grad
             if gradient is not None:
                 # Others' number of dimensions is 1 but for gradients that no layer of torch makes.
-                self._parameters[index].grad = gradient.to_sparse(self._sparse_dims.get(index, 1))
+                sparse = gradient.to_sparse(self._sparse_dims.get(index, 1))
+                self._parameters[index].grad = self._sparse_again[index] = sparse
 
     def _add_single(self, index: int) -> None:
         self._single_place[index] = self._single.add(self._parameters[index], self._names[index])

@@ -84,7 +84,9 @@ class ExchangingOptimizer(WrappedOptimizer):
         return Exchange(parameters, [self._parameter_names[p] for p in parameters], self._terms)
 
     def _set_frozen(self, parameters: list[torch.Tensor]) -> None:
-        self._frozen = FrozenParameters(parameters, self._exchange_of, self._went_on)
+        # Weakly, for an optimizer that is dropped is to be over at once, on all ranks alike: when
+        # Python's collector would come by is another moment on each.
+        self._frozen = FrozenParameters(parameters, weak_hook(self._went_on))
 
     def release(self) -> None:
         """Let go of all parameters, because another optimizer exchanges the gradients of some."""
@@ -94,7 +96,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         if exchange is not None and exchange.is_of_this_world():
             # Peers may still read what is in flight; and whatever fails is not this one's any more.
             with contextlib.suppress(HorovodInternalError):
-                exchange.reset()
+                exchange.end()
         self._handles.clear()
 
     def _accumulated(self, index: int, parameter: torch.Tensor) -> None:
@@ -122,7 +124,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         if all(p in self._handles for p in self._requires_update if p.requires_grad):
             self._finish()
             if self._frozen.is_reached():
-                self._attempt(self._frozen.exchange)
+                self._attempt(self._frozen.exchange, self._exchange_of)
 
     def _went_on(self, is_dropped: bool) -> None:
         """A backward has reached what was frozen once more, and maybe nothing else."""
@@ -130,7 +132,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             raise AssertionError(_TOO_MANY_PASSES)
         self._begin_step()
 
-    def _attempt(self, exchange_some: Callable[..., None], *what: int) -> None:
+    def _attempt(self, exchange_some: Callable[..., None], *what: object) -> None:
         try:
             exchange_some(*what)
         except Exception as error:
@@ -182,7 +184,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._check_not_released()
         self._finish()
         if not self._synchronized:
-            self._attempt(self._frozen.exchange)
+            self._attempt(self._frozen.exchange, self._exchange_of)
         self._synchronized = True
 
     @contextlib.contextmanager

@@ -20,19 +20,16 @@ class FrozenParameters:
     def __init__(
         self,
         parameters: Sequence[torch.Tensor],
-        exchange_of: Callable[[list[torch.Tensor]], Exchange],
         went_on: Callable[[bool], None],
     ) -> None:
         """Keep them.
 
         Args:
             parameters: Frozen ones.
-            exchange_of: Makes an exchange of some.
             went_on: Told of a gradient that has changed after its exchange, and whether it is
                 another one.
         """
         self._parameters = parameters
-        self._exchange_of = exchange_of
         self._went_on = went_on
         self._hooks: dict[torch.Tensor, Any] = {}
         self._left: dict[torch.Tensor, torch.Tensor | None] = {}
@@ -47,15 +44,18 @@ class FrozenParameters:
         return bool(self._unfrozen())
 
     def is_reached(self) -> bool:
-        """Tell whether backward has reached all that need a gradient by now.
+        """Tell whether all that need a gradient by now have one, be it kept from another step.
 
         Returns:
             True if so, and if there are none.
         """
         return all(parameter.grad is not None for parameter in self._unfrozen())
 
-    def exchange(self) -> None:
+    def exchange(self, exchange_of: Callable[[list[torch.Tensor]], Exchange]) -> None:
         """Exchange the gradients of those that need one, once in a step.
+
+        Args:
+            exchange_of: Makes an exchange of some.
 
         Raises:
             HorovodInternalError: As for `Exchange.finish`.
@@ -63,7 +63,7 @@ class FrozenParameters:
         unfrozen = self._unfrozen()
         if self._is_exchanged or not unfrozen:
             return
-        self._exchange_of(unfrozen).finish()
+        exchange_of(unfrozen).finish()
         self._is_exchanged = True
         for parameter in unfrozen:
             self._left[parameter] = parameter.grad

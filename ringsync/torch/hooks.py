@@ -1,14 +1,13 @@
-"""Hooks of parameters that keep nobody."""
+"""Hooks that keep nobody."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from typing import Any
 
-import torch
 
-
-def weak_hook(method: Callable[..., None], *first: object) -> Callable[[torch.Tensor], None]:
+def weak_hook(method: Callable[..., None], *first: object) -> Callable[[Any], None]:
     """Make a hook of a method whose object it does not keep.
 
     Torch shows Python's collector no hooks of tensors: a parameter whose hook kept the optimizer,
@@ -16,16 +15,16 @@ def weak_hook(method: Callable[..., None], *first: object) -> Callable[[torch.Te
 
     Args:
         method: A bound one; what is called while its object lives.
-        first: What it takes before the parameter.
+        first: What it takes before what the hook is told.
 
     Returns:
         The hook.
     """
     told = weakref.WeakMethod(method)
 
-    def hook(parameter: torch.Tensor) -> None:
+    def hook(news: Any) -> None:
         found = told()
         if found is not None:
-            found(*first, parameter)
+            found(*first, news)
 
     return hook

@@ -69,7 +69,8 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
 
     Raises:
         ValueError: An argument cannot be used, or `init` was not called.
-        NotImplementedError: Some of the ranks are to take part in Adasum.
+        NotImplementedError: Some of the ranks are to take part in Adasum, or a number of them that
+            is no power of 2.
         RingsyncError: There is no room for the gradients; an earlier optimizer of the same
             parameters exchanges nothing any more.
 

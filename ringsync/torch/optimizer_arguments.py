@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import torch
 
+from ringsync.torch.adasum import check_power_of_2
 from ringsync.torch.asking import checked_number
+from ringsync.torch.basics import size
 from ringsync.torch.process_sets import ProcessSet, check_registered, global_process_set
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
-from ringsync.words import kind_of
+from ringsync.words import in_line, kind_of
 
 
 def check_optimizer(optimizer: object) -> None:
@@ -120,10 +123,10 @@ def checked_factor(factor: float) -> float:
         ValueError: It is no number, or one that nothing can be divided by.
     """
     value = checked_number("DistributedOptimizer", "gradient_predivide_factor", factor)
-    if value == 0:
+    if value == 0 or not math.isfinite(1 / value):
         raise ValueError(
-            f"[DistributedOptimizer] gradient_predivide_factor={factor!r} was given; a number "
-            "other than 0 is expected. Leave it out to divide after adding up."
+            f"[DistributedOptimizer] gradient_predivide_factor={in_line(factor)} was given; a "
+            "number that 1 can be divided by is expected. Leave it out to divide after adding up."
         )
     return value
 
@@ -144,8 +147,8 @@ def checked_passes(passes: int) -> int:
         value = operator.index(passes)
     except TypeError:
         raise ValueError(
-            f"[DistributedOptimizer] backward_passes_per_step={passes!r} is no whole number. Pass "
-            "how many backward passes come before a step()."
+            f"[DistributedOptimizer] backward_passes_per_step={in_line(passes)} is no whole "
+            "number. Pass how many backward passes come before a step()."
         ) from None
     if value <= 0:
         raise ValueError(f"backward_passes_per_step must be > 0, and is {value}")
@@ -164,8 +167,8 @@ def check_compression(compression: object) -> None:
     parts = (getattr(compression, part, None) for part in ("compress", "decompress"))
     if not all(map(callable, parts)):
         raise ValueError(
-            f"[DistributedOptimizer] compression={compression!r} cannot compress and decompress. "
-            "Pass, for example, compression=hvd.Compression.fp16."
+            f"[DistributedOptimizer] compression={in_line(compression)} cannot compress and "
+            "decompress. Pass, for example, compression=hvd.Compression.fp16."
         )
 
 
@@ -178,8 +181,11 @@ def check_process_set(process_set: ProcessSet, *, is_adasum: bool) -> None:
 
     Raises:
         ValueError: It is no process set, or is not registered.
-        NotImplementedError: It is not that of all ranks, which Adasum needs.
+        NotImplementedError: It is not that of all ranks, which Adasum needs, or their number is no
+            power of 2.
     """
     check_registered("DistributedOptimizer", process_set)
     if is_adasum and process_set is not global_process_set:
         raise NotImplementedError("Adasum does not support non-global process sets yet.")
+    if is_adasum:
+        check_power_of_2(size())

@@ -34,8 +34,8 @@ class ProcessSet:
         is_usable = ranks is not None and all(type(rank) is int for rank in ranks)
         if ranks is None or not is_usable or len(set(ranks)) < len(ranks):
             raise ValueError(
-                f"[ProcessSet] {ranks_or_comm!r} was given; distinct ranks are expected. Pass, for "
-                "example, [0, 1]."
+                f"[ProcessSet] {in_line(ranks_or_comm)} was given; distinct ranks are expected. "
+                "Pass, for example, [0, 1]."
             )
         self.process_set_id: int | None = None
         self._ranks = sorted(ranks)

@@ -177,7 +177,7 @@ class SingleExchange:
         )
         # A sum, for ranks that have joined take part in no maximum.
         presence = allreduce_async_(
-            told, name=f"{self._name}.presence", op=Sum, process_set=self._process_set
+            told, name=f"{self._name}: presence", op=Sum, process_set=self._process_set
         )
         owners, sparse_owners, converters = synchronize(presence).tolist()
         self._converted = [index for index, count in enumerate(converters) if count]

@@ -116,6 +116,8 @@ def test_what_has_no_values_is_told(ranks):
         (float("nan"), "nan"),
         pytest.param(10**400, r"10{10,}\.\.\.", id="10**400"),
         (1j, "1j"),
+        (np.str_("0.5"), r"np\.str_\('0\.5'\)"),
+        (np.complex64(1 + 2j), r"np\.complex64\(1\+2j\)"),
         (torch.ones(2), r"tensor\(\[1\., 1\.\]\)"),
     ],
 )
@@ -206,3 +208,13 @@ def test_every_collective_is_told_by_the_name_that_was_called(ranks):
                 call()
 
     ranks(2, work)
+
+
+def test_adasum_of_a_number_of_ranks_that_is_no_power_of_2_is_refused_before_any_step(ranks):
+    def work():
+        hvd.init()
+        plain = torch.optim.SGD([torch.zeros(2, requires_grad=True)], lr=0.1)
+        with pytest.raises(NotImplementedError, match="non-power of 2 ranks"):
+            hvd.DistributedOptimizer(plain, op=hvd.Adasum)
+
+    ranks(3, work)

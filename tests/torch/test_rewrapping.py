@@ -106,10 +106,11 @@ def test_an_optimizer_that_holds_a_parameter_frozen_is_taken_over_at_once(ranks)
     ranks(2, work)
 
 
-def test_knowing_who_exchanges_a_parameter_keeps_nothing_alive_and_is_not_pickled(ranks):
+@pytest.mark.parametrize("op", [hvd.Average, hvd.Adasum])
+def test_knowing_who_exchanges_a_parameter_keeps_nothing_alive_and_is_not_pickled(ranks, op):
     def work():
         hvd.init()
-        net, opt = make(op=hvd.Adasum)  # torch never frees what the hooks of others hold
+        net, opt = make(op=op)
         train(net, opt, 1)
         same = pickle.loads(pickle.dumps(net))
         assert torch.equal(values_of(net), values_of(same))

@@ -85,3 +85,22 @@ def test_an_optimizer_of_sparse_gradients_steps_on_ranks_that_had_none(ranks, ho
         assert torch.equal(same[0], same[1])
 
     ranks(2, work)
+
+
+@pytest.mark.parametrize("how", HOWS, ids=str)
+def test_a_pass_too_many_is_an_error_and_a_dropped_gradient_a_new_step(ranks, how):
+    def work():
+        hvd.init()
+        net, opt = embedding(**how)
+        for _ in range(2):
+            net(torch.tensor([hvd.rank(), 3])).sum().backward()
+            with pytest.raises(AssertionError, match="more than backward_passes_per_step times"):
+                net(torch.tensor([hvd.rank(), 3])).sum().backward()
+            net.weight.grad = None
+            net(torch.tensor([hvd.rank(), 3])).sum().backward()
+            dense = net.weight.grad.to_dense()
+            torch.testing.assert_close(dense, expected([0, 1], how.get("op", hvd.Average)))
+            opt.step()
+            opt.zero_grad()
+
+    ranks(2, work)

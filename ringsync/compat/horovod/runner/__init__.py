@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ringsync.errors import ConfigError
 from ringsync.jobs import run as run_job
+from ringsync.words import in_line
 
 __all__ = ["run"]
 
@@ -101,8 +102,8 @@ def _check(name: str, value: object) -> None:
     if name in _UNSUPPORTED:
         if value not in (None, False):
             raise ConfigError(
-                f"[horovod] run: {name}={value!r} cannot be honoured: {_UNSUPPORTED[name]}. Leave "
-                "it out."
+                f"[horovod] run: {name}={in_line(value)} cannot be honoured: {_UNSUPPORTED[name]}. "
+                "Leave it out."
             )
     elif name not in _NEEDLESS:
         raise TypeError(f"run() got an unexpected keyword argument {name!r}")
@@ -114,11 +115,11 @@ def _check_hosts(hosts: str | None, size: int) -> None:
     this = _THIS_HOST.fullmatch(hosts)
     if this is None:
         raise ConfigError(
-            f"[horovod] run: hosts={hosts!r}; {_ONE_HOST}. Leave it out, or write "
+            f"[horovod] run: hosts={in_line(hosts)}; {_ONE_HOST}. Leave it out, or write "
             f"hosts='localhost:{size}'."
         )
     if this[1] and int(this[1]) < size:
         raise ConfigError(
-            f"[horovod] run: {size} ranks are more than the {this[1]} slots of hosts={hosts!r}. "
-            "Give more slots, or leave hosts out."
+            f"[horovod] run: {size} ranks are more than the {this[1]} slots of "
+            f"hosts={in_line(hosts)}. Give more slots, or leave hosts out."
         )

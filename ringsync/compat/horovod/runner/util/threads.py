@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ringsync.words import in_line
+
 
 def in_thread(
     target: Callable[..., Any],
@@ -32,7 +34,7 @@ def in_thread(
     """
     if isinstance(args, str | bytes) or not isinstance(args, Sequence):
         raise ValueError(  # noqa: TRY004 - as in Horovod
-            f"[horovod] in_thread: args={args!r} is no tuple. Write args=(x,)."
+            f"[horovod] in_thread: args={in_line(args)} is no tuple. Write args=(x,)."
         )
 
     def run_untold() -> None:
