@@ -93,6 +93,8 @@ class Endings:
 
 def _is_stall(error: BaseException) -> bool:
     """Tell whether a job stood still, whoever's patience ended first."""
+    if error.__cause__ is not None and _is_stall(error.__cause__):  # as HorovodInternalError
+        return True
     return isinstance(error, TimedOutError) or (
         isinstance(error, PeerLostError) and error.cause.startswith(GAVE_UP)
     )

@@ -4,6 +4,7 @@ import contextlib
 import faulthandler
 import fcntl
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ _held: set[int] = set()
 
 
 def pytest_configure(config):
+    # A shell without job control starts what it leaves in the background with both ignored, and
+    # whatever tests start would ignore them as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # While a test runs, descriptor 2 is captured, and a killed run never shows what was captured.
     config.stash[_TERMINAL] = os.dup(2)
 

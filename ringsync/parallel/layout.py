@@ -151,6 +151,6 @@ def _find_unlike_values(table: _Table, reference: _Table, rank: int, first: int)
         if digest != expected:
             return (
                 f"'{spec.name}': its values at the first step differ between rank {rank} and rank "
-                f"{first}. Call broadcast_parameters(model, root={first}) before training."
+                f"{first}. Pass those of rank {first} to broadcast_parameters before training."
             )
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from ringsync.collectives import ReduceOp
 from ringsync.group import ProcessGroup
 from ringsync.parallel.reducer import GradientReducer
+from ringsync.timeline import mark
 from ringsync.torch.errors import told_to_horovod
 from ringsync.torch.gradients import Gradients
 
@@ -52,6 +54,7 @@ class ArenaExchange:
         )
         self._gradients.place(self._reducer.views)
         self._is_begun = False
+        self._began_ns = 0
 
     def convert(self, index: int) -> None:
         """Take note that a gradient was sparse, and has been made dense for this step.
@@ -70,12 +73,15 @@ class ArenaExchange:
         with told_to_horovod():
             if not self._is_begun:
                 self._is_begun = True
+                self._began_ns = time.monotonic_ns()
                 self._reducer.began()
             self._reducer.final(index)
 
     def finish(self) -> None:
         """Start the rest, and wait."""
         with told_to_horovod():
+            if self._is_begun:
+                mark("backward", self._began_ns)  # from its first gradient on
             self._reducer.finish()
 
     @property

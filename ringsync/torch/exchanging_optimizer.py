@@ -6,12 +6,14 @@ Hooks tell when a gradient is final; what is exchanged, and how, is the exchange
 from __future__ import annotations
 
 import contextlib
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
+from ringsync.timeline import mark
 from ringsync.torch.basics import size
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.exchange import Exchange
@@ -219,7 +221,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         """
         self._check_not_released()
         if not self._should_synchronize:
-            loss = super().step(closure, **how)
+            loss = super().step(closure, **how) if closure else self._update(**how)
         elif closure is None:
             if self._synchronized:
                 warnings.warn(
@@ -228,11 +230,18 @@ class ExchangingOptimizer(WrappedOptimizer):
                     stacklevel=2,
                 )
             self.synchronize()
-            loss = super().step(**how)
+            loss = self._update(**how)
         else:
             loss = super().step(self._exchanging(closure), **how)
         self._begin_step()
         self._watch_unfrozen()
+        return loss
+
+    def _update(self, **how: Any) -> Any:
+        start_ns = time.monotonic_ns()
+        loss = super().step(**how)
+        if self._exchange is not None:
+            mark("step", start_ns)
         return loss
 
     def _watch_unfrozen(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from ringsync.arrays import Array
+from ringsync.errors import ConfigError
 from ringsync.parallel.layout import TensorSpec
 
 _NAMES = {
@@ -51,8 +52,11 @@ class Gradients:
         self._names = names
         self._orders = [_memory_order(parameter) for parameter in parameters]
         self._is_reordered = [order != sorted(order) for order in self._orders]
+        self._dtypes = [parameter.dtype for parameter in parameters]
+        self._shapes = [parameter.shape for parameter in parameters]
         self._views: list[torch.Tensor] = []
         self._arrays: list[Array] = []
+        self._addresses: list[int] = []
         self._converted: set[int] = set()
 
     def place(self, views: Sequence[Array]) -> None:
@@ -62,12 +66,8 @@ class Gradients:
             views: Memory of each gradient, by index.
         """
         self._arrays = list(views)
-        self._views = [
-            torch.from_numpy(view).permute(*_inverse(order))
-            if view.ndim
-            else torch.from_numpy(view)
-            for view, order in zip(views, self._orders, strict=True)
-        ]
+        self._views = [self._make_view(index) for index in range(len(views))]
+        self._addresses = [view.data_ptr() for view in self._views]
 
     def specs(self) -> Sequence[TensorSpec]:
         """Describe the parameters as their memory lies; where order matters, it is named.
@@ -93,7 +93,7 @@ class Gradients:
             Views of their memory, in order.
         """
         return [
-            parameter.detach().permute(*order).numpy()
+            parameter.detach().permute(order).numpy()
             for parameter, order in zip(self._parameters, self._orders, strict=True)
         ]
 
@@ -108,15 +108,22 @@ class Gradients:
             none, or a sparse one, which does not travel here.
         """
         gradient = self._parameters[index].grad
-        if gradient is self._views[index]:
+        if self._is_in_place(index, gradient):
             return self._arrays[index]
         if gradient is None or gradient.layout is not torch.strided:
             return None
+        if gradient.dtype is not self._dtypes[index] or gradient.shape != self._shapes[index]:
+            raise ConfigError(
+                f"[DistributedOptimizer] '{self._names[index]}': its gradient is {gradient.dtype} "
+                f"of shape {tuple(gradient.shape)}, and it was {self._dtypes[index]} of shape "
+                f"{tuple(self._shapes[index])} when it was wrapped. Wrap an optimizer after its "
+                "network is converted."
+            )
         # Asked in every hook: what is not needed would take 2 us more.
         if gradient.requires_grad:
             gradient = gradient.detach()
         if self._is_reordered[index]:
-            gradient = gradient.permute(*self._orders[index])
+            gradient = gradient.permute(self._orders[index])
         array: Array = gradient.numpy()
         return array
 
@@ -129,8 +136,11 @@ class Gradients:
         """
         parameter = self._parameters[index]
         present = parameter.grad
-        if present is None or present.layout is torch.strided:
-            parameter.grad = None if gradient is None else self._views[index]
+        if present is not None and present.layout is not torch.strided:
+            return
+        if gradient is not None and self._views[index].data_ptr() != self._addresses[index]:
+            self._views[index] = self._make_view(index)  # a script has set the other one's data
+        parameter.grad = None if gradient is None else self._views[index]
 
     def is_elsewhere(self, index: int) -> bool:
         """Tell whether a gradient is one that does not travel here.
@@ -176,7 +186,16 @@ class Gradients:
         Returns:
             False once it was dropped, or autograd has made another.
         """
-        return self._parameters[index].grad is self._views[index]
+        return self._is_in_place(index, self._parameters[index].grad)
+
+    def _is_in_place(self, index: int, gradient: torch.Tensor | None) -> bool:
+        # `gradient.data = ...`, `set_` and conversions of a network leave the tensor what it is and
+        # give it other memory.
+        view = self._views[index]
+        return gradient is view and view.data_ptr() == self._addresses[index]
+
+    def _make_view(self, index: int) -> torch.Tensor:
+        return torch.from_numpy(self._arrays[index]).permute(_inverse(self._orders[index]))
 
 
 def _memory_order(parameter: torch.Tensor) -> list[int]:
@@ -190,4 +209,4 @@ def _inverse(order: Sequence[int]) -> list[int]:
 
 
 def _is_dense(parameter: torch.Tensor) -> bool:
-    return parameter.permute(*_memory_order(parameter)).is_contiguous()
+    return parameter.permute(_memory_order(parameter)).is_contiguous()

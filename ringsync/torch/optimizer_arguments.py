@@ -16,6 +16,8 @@ from ringsync.torch.process_sets import ProcessSet, check_registered, global_pro
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 from ringsync.words import in_line, kind_of
 
+_PAIR = 2  # a name and its parameter
+
 
 def check_optimizer(optimizer: object) -> None:
     """Check what is to be wrapped.
@@ -61,8 +63,8 @@ def checked_names(
     }
     if named_parameters is None:
         return places
-    named = list(named_parameters)
-    if not all(isinstance(item, tuple) for item in named):
+    named = list(named_parameters) if isinstance(named_parameters, Iterable) else [named_parameters]
+    if not all(isinstance(item, tuple) and len(item) == _PAIR for item in named):
         raise ValueError(
             "named_parameters should be a sequence of tuples (name, parameter), usually produced "
             "by model.named_parameters()."
@@ -95,11 +97,13 @@ def checked_groups(groups: int | Sequence[Sequence[torch.Tensor]] | None) -> Non
     """
     if groups is None:
         return
+    is_number = isinstance(groups, int) and groups >= 0
+    is_nested = isinstance(groups, Sequence) and all(
+        isinstance(group, Iterable) and not isinstance(group, torch.Tensor) for group in groups
+    )
+    if not is_number and not is_nested:
+        raise ValueError("groups should be a non-negative integer or a list of list of tensors.")
     if not isinstance(groups, Sequence):
-        if not isinstance(groups, int) or groups < 0:
-            raise ValueError(
-                "groups should be a non-negative integer or a list of list of tensors."
-            )
         return
     seen: set[int] = set()
     for parameter in (parameter for group in groups for parameter in group):

@@ -17,6 +17,7 @@ from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.objects import allgather_object
 from ringsync.torch.parameters import broadcast_parameters
 from ringsync.torch.tensors import check_tensor
+from ringsync.words import kind_of
 
 Path = tuple[Any, ...]
 
@@ -55,13 +56,18 @@ def broadcast_optimizer_state(
         model: Not needed, sparse gradients or not; accepted because Horovod asks for it.
 
     Raises:
-        ValueError: The optimizer is an LBFGS, its parameters are not the same on all ranks, there
+        ValueError: The optimizer is none, or an LBFGS, its parameters differ between ranks, there
             is no rank `root_rank`, or the state cannot be pickled.
         HorovodInternalError: Ranks named different roots or made other calls, or one died.
 
     Cost: (n-1) * the state's bytes sent by `root_rank`.
     """
     del model
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(  # noqa: TRY004  as of all arguments
+            f"[broadcast_optimizer_state] {kind_of(optimizer)} is no optimizer of torch's. Pass "
+            "the one that is to step, wrapped or not."
+        )
     if isinstance(optimizer, torch.optim.LBFGS):
         raise ValueError("cannot broadcast torch.optim.LBFGS state")  # noqa: TRY004  Horovod's
     with told_to_horovod():

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from ringsync.parallel.layout import TensorSpec, check_equal_layout
 from ringsync.torch.broadcasting import broadcast_async_
-from ringsync.torch.errors import HorovodInternalError
+from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.handles import synchronize
 
 
@@ -27,11 +28,22 @@ def broadcast_parameters(
             names is in flight.
         HorovodInternalError: Ranks hold different tensors or named different roots, or one died.
 
-    Cost: (n-1) * the tensors' bytes sent by `root_rank`.
+    Cost: (n-1) * the tensors' bytes sent by `root_rank`, and some 100 bytes a tensor before.
     """
+    tensors = _named(params)
+    specs = [
+        TensorSpec(
+            name or f"number {number}",
+            tuple(tensor.shape),
+            str(tensor.dtype).removeprefix("torch."),
+        )
+        for number, (name, tensor) in enumerate(tensors)
+    ]
+    with told_to_horovod():
+        check_equal_layout(specs, "broadcast_parameters")  # one more would wait for ever
     handles: list[int] = []
     try:
-        for name, tensor in _named(params):
+        for name, tensor in tensors:
             handles.append(broadcast_async_(tensor, root_rank, name))  # kept, should one fail
     finally:
         _wait_all(handles)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from ringsync import position, runtime
 from ringsync.group import ProcessGroup, new_group
 from ringsync.torch.errors import NOT_INITIALIZED, HorovodInternalError, asked, told_to_horovod
-from ringsync.words import in_line
+from ringsync.words import in_line, kind_of
 
 
 class ProcessSet:
@@ -160,8 +160,13 @@ def remove_process_set(process_set: ProcessSet) -> bool:
         False if it is the global one or not registered.
 
     Raises:
-        ValueError: A call of this rank is in flight in it.
+        ValueError: It is no process set, or a call of this rank is in flight in it.
     """
+    if not isinstance(process_set, ProcessSet):
+        raise ValueError(  # noqa: TRY004  as of all arguments
+            f"[remove_process_set] {kind_of(process_set)} is no process set. Pass what "
+            "add_process_set() returned."
+        )
     if process_set._group is None:
         return False
     with told_to_horovod():

@@ -41,6 +41,28 @@ def test_a_stopped_rank_is_named_and_ends_the_others_with_code_75(jobs):
     assert "ranks {2} take no part. See what they are doing, or raise RINGSYNC_STALL" in told
 
 
+@pytest.mark.alone
+def test_an_error_that_was_raised_from_a_stall_exits_with_75_as_well(jobs):
+    job = jobs.start(
+        2,
+        """
+        rs.init()
+        if RANK == 1:
+            await_word("go on")
+        else:
+            try:
+                rs.allreduce(np.ones(4), name="w")
+            except rs.errors.StallError as error:
+                raise RuntimeError("as a library may say it") from error
+        """,
+        RINGSYNC_STALL_WARN_S="0",
+        RINGSYNC_STALL_ABORT_S="1",
+    )
+    job.started[0].wait(20)
+    job.tell("go on")
+    assert job.end()[0].code == 75
+
+
 @pytest.mark.parametrize(
     "work",
     ["await_word('go on')", "sum(range(10**9))  # holds the interpreter all the time"],

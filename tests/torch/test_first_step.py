@@ -1,5 +1,6 @@
 """What ranks compare before they exchange their first gradients, and when they wait for it."""
 
+import json
 import sys
 
 import cloudpickle
@@ -10,7 +11,7 @@ from torch import nn
 import ringsync.torch as hvd
 from ringsync.parallel import reducer
 
-from .wrapped import make, values_of
+from .wrapped import loss_of, make, shares, values_of
 
 # The ranks have no module of this name: what they need of it travels with the functions.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -102,3 +103,24 @@ def test_gradients_travel_during_backward_from_the_second_step_on(ranks):
         return early
 
     assert ranks(2, work) == [[False, True, True]] * 2
+
+
+def test_a_timeline_shows_forward_backward_and_step(ranks, tmp_path):
+    def work():
+        hvd.init()
+        net, opt = make()
+        hvd.start_timeline(tmp_path)
+        (x, y), _ = shares()
+        for _ in range(3):
+            opt.zero_grad()
+            loss_of(net, x, y).backward()
+            opt.step()
+        hvd.stop_timeline()
+
+    ranks(2, work)
+    for rank in range(2):
+        events = json.loads((tmp_path / f"rank.{rank:02d}.json").read_text())["events"]
+        names = [event["name"] for event in events if event["lane"] == "train"]
+        assert names.count("step") == 3
+        assert names.count("backward") == names.count("forward") == 2  # nothing overlaps the first
+        assert {"submit", "wait"} <= set(names)

@@ -218,3 +218,25 @@ def test_adasum_of_a_number_of_ranks_that_is_no_power_of_2_is_refused_before_any
             hvd.DistributedOptimizer(plain, op=hvd.Adasum)
 
     ranks(3, work)
+
+
+def test_what_is_no_set_no_optimizer_and_no_names_is_told_as_such():
+    parameter = torch.nn.Parameter(torch.ones(2))
+    plain = torch.optim.SGD([parameter], lr=0.1)
+    wrap = hvd.DistributedOptimizer
+    for call, words in (
+        (lambda: hvd.remove_process_set(None), r"\[remove_process_set\] None is no process set"),
+        (
+            lambda: hvd.broadcast_optimizer_state(None, 0),
+            r"\[broadcast_optimizer_state\] None is no",
+        ),
+        (lambda: wrap(plain, named_parameters=3), "should be a sequence of tuples"),
+        (
+            lambda: wrap(plain, named_parameters=[("w", parameter, 1)]),
+            "should be a sequence of tuples",
+        ),
+        (lambda: wrap(plain, groups=[parameter]), "a list of list of tensors"),
+        (lambda: wrap(plain, groups=[1]), "a list of list of tensors"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
