@@ -131,7 +131,7 @@ class _Output:
 
     def _tell(self, error: Exception) -> None:
         why = str(error).rstrip(".")
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):  # there is nowhere left to say it
             sys.stderr.write(
                 f"[run] what the ranks print cannot be written to stdout: {why}. The ranks go on, "
                 "and it is left out from here. Give sys.stdout a reader, or room.\n"

@@ -116,10 +116,10 @@ def children_of(pid: int | None = None) -> frozenset[int]:
         return frozenset()
     found: set[int] = set()
     tasks = f"/proc/{'self' if pid is None else pid}/task"
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the process is gone
         for task in os.listdir(tasks):
             with (
-                contextlib.suppress(FileNotFoundError, ProcessLookupError),
+                contextlib.suppress(FileNotFoundError, ProcessLookupError),  # the thread is gone
                 open(f"{tasks}/{task}/children") as file,
             ):
                 found.update(map(int, file.read().split()))
@@ -152,7 +152,7 @@ def descendants() -> frozenset[int]:
 
 def group_of(pid: int) -> int | None:
     """Name the process group of a process; None if it is gone."""
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError):  # it is gone: None
         return os.getpgid(pid)
     return None
 
@@ -173,7 +173,7 @@ def send_signal_to_groups(groups: Iterable[int], number: int) -> None:
         number: The signal.
     """
     for group in groups:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or another user's
             os.killpg(group, number)
 
 
@@ -241,7 +241,7 @@ def _children_by_search(parent: int) -> frozenset[int]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             with (
-                contextlib.suppress(FileNotFoundError, ProcessLookupError),
+                contextlib.suppress(FileNotFoundError, ProcessLookupError),  # it is no child now
                 open(f"/proc/{name}/stat") as file,
             ):
                 # The name of the program, in brackets, may hold anything; state and parent follow.

@@ -56,7 +56,7 @@ class Benches:
         wanted = f"{MARK}={self.mark}".encode()
         found: list[object] = list(self.temporary.iterdir())
         for directory in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it has ended, or is another user's
                 if wanted in (directory / "environ").read_bytes().split(b"\0"):
                     found.append(int(directory.name))
         return found
@@ -70,6 +70,6 @@ def benches() -> Iterator[Benches]:
     yield started
     for left in started.leftovers():
         if isinstance(left, int):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.kill(left, signal.SIGKILL)
     shutil.rmtree(temporary)

@@ -103,7 +103,7 @@ class Running:
         deadline = time.monotonic() + limit_s
         while members := self.members():
             for pid in members:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError):  # it has ended
                     descriptor = os.pidfd_open(pid)
                     left_ms = max(0.0, 1000 * (deadline - time.monotonic()))
                     poll = select.poll()
@@ -141,7 +141,7 @@ class Launcher:
                 out, err = process.communicate(timeout=limit_s)
             except subprocess.TimeoutExpired:
                 obstacles = {pid: ask_for_stacks(pid) for pid in marked(mark)}
-                with contextlib.suppress(subprocess.TimeoutExpired):
+                with contextlib.suppress(subprocess.TimeoutExpired):  # stacks are all we want
                     process.communicate(timeout=STACKS_S)
                 process.kill()
                 raise AssertionError(
@@ -192,7 +192,7 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch
     yield started
     for running in started.running:
         for pid in running.members():
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.kill(pid, signal.SIGKILL)
         running.process.wait(timeout=DEADLINE_S)
         for pipe in (running.process.stdout, running.process.stderr):

@@ -84,7 +84,7 @@ class Forked:
         """What it said on stderr."""
         if self._process is None:
             return ""
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):  # it has ended
             os.killpg(self._process.pid, signal.SIGKILL)
         with contextlib.suppress(BrokenPipeError):  # of a job that it has not taken
             self._process.communicate()

@@ -116,7 +116,7 @@ class Job:
         """Wait for all ranks, at most until the deadline; the code of one that hangs is None."""
         until = time.monotonic() + limit_s
         for process in self.started:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(subprocess.TimeoutExpired):  # its code is None
                 process.wait(max(0.05, until - time.monotonic()))
         return [
             Ended(process.poll(), *(self.text(kind, index) for kind in ("out", "err")))
@@ -215,7 +215,7 @@ class Jobs:
 
     def close(self) -> None:
         for pid in self.members():
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.kill(pid, signal.SIGKILL)
         for job in self._jobs:
             job.close()

@@ -176,7 +176,7 @@ def test_a_second_rank_0_is_told_of_the_other_job_and_does_it_no_harm(place):
 def test_a_place_that_earlier_jobs_keep_removing_is_made_again(place):
     def come_and_go():
         for _ in range(20_000):
-            with contextlib.suppress(FileExistsError):
+            with contextlib.suppress(FileExistsError):  # a rank was first
                 place.mkdir(mode=0o700)
             with contextlib.suppress(OSError):  # gone, or with a socket in it
                 place.rmdir()

@@ -38,7 +38,7 @@ def in_thread(
         )
 
     def run_untold() -> None:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # what `silent` asks for
             target(*args)
 
     thread = threading.Thread(
