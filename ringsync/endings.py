@@ -93,10 +93,15 @@ class Endings:
 
 def _is_stall(error: BaseException) -> bool:
     """Tell whether a job stood still, whoever's patience ended first."""
-    if error.__cause__ is not None and _is_stall(error.__cause__):  # as HorovodInternalError
-        return True
-    return isinstance(error, TimedOutError) or (
-        isinstance(error, PeerLostError) and error.cause.startswith(GAVE_UP)
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:  # `raise e from e` is its own
+        chain.append(cause)
+        cause = cause.__cause__  # of HorovodInternalError
+    return any(
+        isinstance(one, TimedOutError)
+        or (isinstance(one, PeerLostError) and one.cause.startswith(GAVE_UP))
+        for one in chain
     )
 
 

@@ -16,10 +16,13 @@ def in_line(value: object) -> str:
         value: As a caller gave it.
 
     Returns:
-        For example, "array([[1], [1]])"; what is longer than 200 characters ends in "...".
+        For example, "array([[1], [1]])"; what is longer than 200 characters ends in "...". Of a
+        value whose `repr` raises, its kind.
     """
-    text = _joined(repr(value))
-    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 3] + "..."
+    try:
+        return _shortened(_joined(repr(value)))
+    except Exception:  # Python's own of an int beyond 4300 digits, or whatever the class raises
+        return kind_of(value)
 
 
 def error_in_line(error: BaseException) -> str:
@@ -31,7 +34,11 @@ def error_in_line(error: BaseException) -> str:
     Returns:
         For example, "TypeError: cannot pickle 'module' object".
     """
-    return f"{type(error).__name__}: {_joined(str(error))}".rstrip(".")
+    try:
+        text = _joined(str(error))
+    except Exception:  # its own `__str__`
+        return type(error).__name__
+    return f"{type(error).__name__}: {text}".rstrip(".")
 
 
 def kind_of(value: object) -> str:
@@ -49,6 +56,10 @@ def kind_of(value: object) -> str:
         return f"the class {value.__name__}"
     name = type(value).__name__
     return f"{'an' if name.startswith((*'AEIOaeio', 'nd')) else 'a'} {name}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 3] + "..."
 
 
 def _joined(text: str) -> str:

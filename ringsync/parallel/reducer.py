@@ -66,7 +66,6 @@ class GradientReducer:
         name: str,
         group: ProcessGroup | None = None,
         is_weighted: bool = False,
-        is_strict: bool = True,
         is_checked: bool = False,
     ) -> None:
         """Lay out the gradients' memory.
@@ -80,8 +79,7 @@ class GradientReducer:
             group: Whose ranks exchange them, this one among them; None: all.
             is_weighted: Nothing is exchanged before `finish`, which weighs the gradients; `op` is
                 Average.
-            is_strict: Parameters of unlike values at the first step are an error, not a warning.
-            is_checked: Ranks have compared their parameters already.
+            is_checked: The parameters are compared elsewhere.
 
         Raises:
             RingsyncError: There is no room.
@@ -90,7 +88,6 @@ class GradientReducer:
         # An average of gradients that bring their share along is their sum.
         self._op = ReduceOp.Sum if is_weighted else op
         self._is_weighted = is_weighted
-        self._is_strict = is_strict
         self._elsewhere: list[int] = []
         self._converted: list[int] = []
         self._share = 1.0
@@ -195,15 +192,19 @@ class GradientReducer:
     def reset(self) -> None:
         """Begin a new step: gradients are the optimizer's business until the next backward.
 
-        An exchange that an error has interrupted is first brought to its end, because peers may
-        still be reading this rank's gradients, or waiting for them.
+        An exchange that an error has interrupted is first brought to its end, with zeros for what
+        has not been sent, because peers may still be reading this rank's gradients, or waiting for
+        them.
 
         Raises:
             RingsyncError: The interrupted exchange cannot be ended; a rank died, for example.
         """
         try:
             if self._handles and not self._is_exchanged:
-                self._exchange_rest(time.monotonic_ns())
+                for bucket in self._arena.buckets[len(self._handles) :]:
+                    bucket.memory.fill(0)  # what could not be taken once is not asked for again
+                    self._start(bucket)
+                self._wait()
         finally:
             self._passes = 0
             self._handles = []
@@ -228,12 +229,14 @@ class GradientReducer:
                 self._name,
                 self._group,
                 self._is_weighted,
-                self._is_strict,
             )
             self._is_checked = True
 
     def _submit(self, bucket: Bucket) -> None:
         self._gather(bucket)
+        self._start(bucket)
+
+    def _start(self, bucket: Bucket) -> None:
         start_ns = time.monotonic_ns()
         self._handles.append(
             allreduce_async_(bucket.memory, op=self._op, name=bucket.name, group=self._group)
@@ -268,12 +271,15 @@ class GradientReducer:
     def _exchange_rest(self, compute_end_ns: int) -> None:
         for bucket in self._arena.buckets[len(self._handles) :]:
             self._submit(bucket)
+        self._wait()
+        self._stats.add_step([h.times() for h in self._handles], compute_end_ns)
+
+    def _wait(self) -> None:
         start_ns = time.monotonic_ns()
         self._is_exchanged = True
         wait_all(self._handles)
         self._take_presence()
         mark("wait", start_ns)
-        self._stats.add_step([h.times() for h in self._handles], compute_end_ns)
 
     def _take_presence(self) -> None:
         """Learn what any rank has told of its gradients; drop what no rank has here."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from ringsync.arrays import Array
 from ringsync.collectives import ReduceOp
 from ringsync.group import ProcessGroup
 from ringsync.parallel.reducer import GradientReducer
-from ringsync.timeline import mark
 from ringsync.torch.errors import told_to_horovod
 from ringsync.torch.gradients import Gradients
 
@@ -28,7 +27,6 @@ class ArenaExchange:
         bucket_bytes: int,
         name: str,
         group: ProcessGroup | None,
-        is_checked: bool,
     ) -> None:
         """Lay out the memory.
 
@@ -39,7 +37,6 @@ class ArenaExchange:
             bucket_bytes: Most bytes in a bucket of more than one gradient.
             name: Of this set of parameters, equal on all ranks.
             group: Whose ranks exchange; None: all.
-            is_checked: Ranks have compared the parameters already.
         """
         self._gradients = Gradients(parameters, names)
         self._reducer = GradientReducer(
@@ -49,12 +46,9 @@ class ArenaExchange:
             accumulate_steps=1,
             name=name,
             group=group,
-            is_strict=False,
-            is_checked=is_checked,
+            is_checked=True,  # by the exchange, all parameters together
         )
         self._gradients.place(self._reducer.views)
-        self._is_begun = False
-        self._began_ns = 0
 
     def convert(self, index: int) -> None:
         """Take note that a gradient was sparse, and has been made dense for this step.
@@ -71,18 +65,24 @@ class ArenaExchange:
             index: Of the gradient.
         """
         with told_to_horovod():
-            if not self._is_begun:
-                self._is_begun = True
-                self._began_ns = time.monotonic_ns()
-                self._reducer.began()
             self._reducer.final(index)
 
     def finish(self) -> None:
         """Start the rest, and wait."""
         with told_to_horovod():
-            if self._is_begun:
-                mark("backward", self._began_ns)  # from its first gradient on
             self._reducer.finish()
+            self._gradients.settle()
+
+    def values(self) -> Sequence[Array]:
+        """Give the parameters' values.
+
+        Returns:
+            Views of their memory, in order.
+
+        Raises:
+            ConfigError: One has another dtype or shape by now.
+        """
+        return self._gradients.values()
 
     @property
     def elsewhere(self) -> list[int]:
@@ -107,7 +107,6 @@ class ArenaExchange:
 
     def reset(self) -> None:
         """Begin a new step."""
-        self._is_begun = False
         try:
             with told_to_horovod():
                 self._reducer.reset()
@@ -123,4 +122,4 @@ class ArenaExchange:
         Returns:
             True if it is another tensor, or none.
         """
-        return not self._gradients.is_in_arena(index)
+        return self._gradients.is_dropped(index)

@@ -83,8 +83,10 @@ def checked_number(place: str, word: str, value: object) -> float:
     Raises:
         ValueError: It is no finite number.
     """
-    # Text and bytes can be read as numbers, and have no value as one.
-    is_other = isinstance(value, str | bytes | np.complexfloating)  # NumPy's have a __float__
+    # Text and bytes can be read as numbers, and have no value as one; NumPy's have a __float__.
+    is_other = isinstance(value, str | bytes | np.complexfloating) or (
+        isinstance(value, np.ndarray) and value.dtype.kind not in "biuf"
+    )
     if isinstance(value, SupportsFloat | SupportsIndex) and not is_other:
         with contextlib.suppress(TypeError, ValueError, OverflowError, RuntimeError):
             number = float(value)  # not of several, and not of an int beyond every float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
@@ -48,6 +49,21 @@ class HorovodVersionMismatchError(ImportError):
         self.name = name
         self.version = version
         self.installed_version = installed_version
+
+
+def without_frames(error: Exception) -> Exception:
+    """Copy an exception for another time, without what it went through.
+
+    Args:
+        error: The exception; whatever it keeps alive is freed with it.
+
+    Returns:
+        One that says the same, of the same class and causes.
+    """
+    copied = copy.copy(error)
+    if isinstance(error.__cause__, Exception):
+        copied.__cause__ = without_frames(error.__cause__)
+    return copied
 
 
 class _Told:

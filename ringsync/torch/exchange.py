@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ringsync.arrays import Array
 from ringsync.runtime import current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
 from ringsync.torch.asking import Average, Sum
@@ -17,7 +18,7 @@ from ringsync.torch.compression import Compression
 from ringsync.torch.gradients import fits_arena
 from ringsync.torch.process_sets import group_of
 from ringsync.torch.single_exchange import SingleExchange, mixed_forms
-from ringsync.torch.terms import ExchangeTerms, check_equal_terms, next_name
+from ringsync.torch.terms import ExchangeTerms, TermsCheck, next_name
 
 
 class Exchange:
@@ -25,7 +26,6 @@ class Exchange:
 
     _arena: ArenaExchange | None
     _place: dict[int, int]  # in the arena
-    _is_checked: bool  # ranks have compared what they exchange
 
     def __init__(
         self, parameters: Sequence[torch.Tensor], names: Sequence[str], terms: ExchangeTerms
@@ -47,7 +47,7 @@ class Exchange:
         can_lie_in_arena = terms.compression is Compression.none and terms.op in {Average, Sum}
         self._inside = [i for i, p in enumerate(parameters) if can_lie_in_arena and fits_arena(p)]
         self._sparse: list[int] = []  # have had a place in the arena, and travel by themselves now
-        self._is_checked = False
+        self._check = TermsCheck(terms, name, parameters, names)
         self._lay_out()
         factor = terms.predivide_factor
         self._single = SingleExchange(
@@ -74,10 +74,9 @@ class Exchange:
         Raises:
             HorovodInternalError: A bucket, or the gradient, cannot be started.
         """
-        # Ranks compare what they were told in `finish`: in backward one may wait in it while others
-        # wait for it in a collective of a layer that it does not use.
-        if not self._is_checked:
+        if self._check.is_unlike:
             return
+        self._check.begin(self._values)
         self._make_dense(index)
         if index in self._single_place:
             self._single.final(self._single_place[index])
@@ -91,9 +90,8 @@ class Exchange:
             HorovodInternalError: Ranks disagree, one died, or time was up; or a gradient is sparse
                 and cannot be exchanged so.
         """
-        if not self._is_checked:
-            check_equal_terms(self._terms, self._name, self._parameters, self._names)
-            self._is_checked = True
+        self._check.begin(self._values)
+        self._check.finish()
         for index in range(len(self._parameters)):
             self._make_dense(index)
         mixed: list[int] = []
@@ -131,6 +129,8 @@ class Exchange:
             HorovodInternalError: It cannot be ended.
         """
         self._sparse_again.clear()
+        if self._check.is_unlike:
+            return  # what is in flight may have no counterpart, and is nobody's any more
         try:
             if self._arena is not None:
                 self._arena.reset()
@@ -165,8 +165,15 @@ class Exchange:
                 bucket_bytes=max(1, int(self._runtime.settings.bucket_mib * 2**20)),
                 name=f"{self._name}{left_out}",
                 group=group_of("DistributedOptimizer", self._terms.process_set),
-                is_checked=self._is_checked,
             )
+
+    def _values(self) -> list[Array | None]:
+        """Those of parameters whose gradients lie in the arena."""
+        values: list[Array | None] = [None] * len(self._parameters)
+        if self._arena is not None:
+            for index, value in zip(self._inside, self._arena.values(), strict=True):
+                values[index] = value
+        return values
 
     def _leave_out_sparse(self) -> None:
         """Embeddings are large, and would travel as zeros; all ranks know of the same ones."""

@@ -15,7 +15,7 @@ import torch
 
 from ringsync.timeline import mark
 from ringsync.torch.basics import size
-from ringsync.torch.errors import HorovodInternalError
+from ringsync.torch.errors import HorovodInternalError, without_frames
 from ringsync.torch.exchange import Exchange
 from ringsync.torch.frozen_parameters import FrozenParameters
 from ringsync.torch.hooks import weak_hook
@@ -55,6 +55,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._is_told_of_end = False
         self._failure: Exception | None = None
         self._hooks: list[Any] = []
+        self._idle_since_ns = self._began_ns = self._update_ns = time.monotonic_ns()
         self._set_frozen([])
         super().attach(names, terms, backward_passes_per_step)
 
@@ -69,10 +70,10 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._allreduce_delay = dict.fromkeys(parameters, self.backward_passes_per_step)
         self._requires_update = set()
         self._set_frozen([])
-        if self._is_released or size() == 1:
+        if self._is_released:
             return
         self._take_over()
-        if not self.process_set.included():
+        if size() == 1 or not self.process_set.included():
             return
         watched = [p for p in parameters if p.requires_grad]
         self._set_frozen([p for p in parameters if not p.requires_grad])
@@ -92,6 +93,8 @@ class ExchangingOptimizer(WrappedOptimizer):
 
     def release(self) -> None:
         """Let go of all parameters, because another optimizer exchanges the gradients of some."""
+        if self._is_released:
+            return
         super().release()
         exchange = self._exchange
         self._watch()
@@ -115,6 +118,8 @@ class ExchangingOptimizer(WrappedOptimizer):
         if self._allreduce_delay[parameter]:
             return
         self._handles[parameter] = None
+        if not self._is_told_of_end:
+            self._began_ns = time.monotonic_ns()
         self._attempt(exchange.final, index)
         if not self._is_told_of_end:
             self._is_told_of_end = True
@@ -122,11 +127,14 @@ class ExchangingOptimizer(WrappedOptimizer):
 
     def _backward_ended(self) -> None:
         self._is_told_of_end = False
+        mark("forward", self._idle_since_ns, self._began_ns)
+        mark("backward", self._began_ns)
         # Else another backward may bring the rest, or step() does without.
         if all(p in self._handles for p in self._requires_update if p.requires_grad):
             self._finish()
             if self._frozen.is_reached():
                 self._attempt(self._frozen.exchange, self._exchange_of)
+        self._idle_since_ns = time.monotonic_ns()
 
     def _went_on(self, is_dropped: bool) -> None:
         """A backward has reached what was frozen once more, and maybe nothing else."""
@@ -138,13 +146,14 @@ class ExchangingOptimizer(WrappedOptimizer):
         try:
             exchange_some(*what)
         except Exception as error:
-            # Gradients are unspecified from here on, until they are dropped or computed anew.
-            self._failure = error
+            # Gradients are unspecified from here on, until they are dropped or computed anew. What
+            # the error went through would keep this optimizer, and its hooks.
+            self._failure = without_frames(error)
             raise
 
     def _finish(self) -> None:
         if self._failure is not None:
-            raise self._failure
+            raise without_frames(self._failure)
         if self._exchange is not None and not self._is_exchanged:
             self._attempt(self._exchange.finish)
             self._is_exchanged = True
@@ -152,6 +161,7 @@ class ExchangingOptimizer(WrappedOptimizer):
 
     def _begin_step(self) -> None:
         self._handles.clear()
+        self._idle_since_ns = time.monotonic_ns()
         self._synchronized = self._is_exchanged = self._is_told_of_end = False
         self._frozen.reset()
         self._allreduce_delay = dict.fromkeys(self._allreduce_delay, self.backward_passes_per_step)
@@ -221,7 +231,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         """
         self._check_not_released()
         if not self._should_synchronize:
-            loss = super().step(closure, **how) if closure else self._update(**how)
+            loss = self._update(closure, **how)
         elif closure is None:
             if self._synchronized:
                 warnings.warn(
@@ -230,18 +240,18 @@ class ExchangingOptimizer(WrappedOptimizer):
                     stacklevel=2,
                 )
             self.synchronize()
-            loss = self._update(**how)
+            loss = self._update(None, **how)
         else:
-            loss = super().step(self._exchanging(closure), **how)
+            loss = self._update(self._exchanging(closure), **how)
         self._begin_step()
         self._watch_unfrozen()
         return loss
 
-    def _update(self, **how: Any) -> Any:
-        start_ns = time.monotonic_ns()
-        loss = super().step(**how)
-        if self._exchange is not None:
-            mark("step", start_ns)
+    def _update(self, closure: Callable[[], Any] | None, **how: Any) -> Any:
+        self._update_ns = time.monotonic_ns()
+        loss = super().step(**how) if closure is None else super().step(closure, **how)
+        if self._exchange is not None and self._exchange.is_of_this_world():
+            mark("step", self._update_ns)
         return loss
 
     def _watch_unfrozen(self) -> None:
@@ -253,6 +263,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             with torch.enable_grad():
                 loss = closure()
             self.synchronize()
+            self._update_ns = time.monotonic_ns()  # what follows the last one is the update
             return loss
 
         return compute

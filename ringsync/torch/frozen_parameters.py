@@ -5,11 +5,13 @@ What is unfrozen is exchanged by itself for a step; the optimizer watches it fro
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
+from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.exchange import Exchange
 from ringsync.torch.hooks import weak_hook
 
@@ -63,7 +65,13 @@ class FrozenParameters:
         unfrozen = self._unfrozen()
         if self._is_exchanged or not unfrozen:
             return
-        exchange_of(unfrozen).finish()
+        exchange = exchange_of(unfrozen)
+        try:
+            exchange.finish()
+        except Exception:
+            with contextlib.suppress(HorovodInternalError):  # the first failure is told
+                exchange.end()
+            raise
         self._is_exchanged = True
         for parameter in unfrozen:
             self._left[parameter] = parameter.grad

@@ -56,7 +56,7 @@ class Gradients:
         self._shapes = [parameter.shape for parameter in parameters]
         self._views: list[torch.Tensor] = []
         self._arrays: list[Array] = []
-        self._addresses: list[int] = []
+        self._places: list[tuple[int, tuple[int, ...]]] = []  # address and strides of each view
         self._converted: set[int] = set()
 
     def place(self, views: Sequence[Array]) -> None:
@@ -67,7 +67,7 @@ class Gradients:
         """
         self._arrays = list(views)
         self._views = [self._make_view(index) for index in range(len(views))]
-        self._addresses = [view.data_ptr() for view in self._views]
+        self._places = [_place_of(view) for view in self._views]
 
     def specs(self) -> Sequence[TensorSpec]:
         """Describe the parameters as their memory lies; where order matters, it is named.
@@ -79,10 +79,10 @@ class Gradients:
             TensorSpec(
                 name if parameter.is_contiguous() else f"{name} with dimensions in order {order}",
                 tuple(parameter.shape[i] for i in order),
-                _NAMES[parameter.dtype],
+                _NAMES[dtype],
             )
-            for parameter, name, order in zip(
-                self._parameters, self._names, self._orders, strict=True
+            for parameter, name, order, dtype in zip(
+                self._parameters, self._names, self._orders, self._dtypes, strict=True
             )
         ]
 
@@ -91,7 +91,12 @@ class Gradients:
 
         Returns:
             Views of their memory, in order.
+
+        Raises:
+            ConfigError: One has another dtype or shape by now.
         """
+        for index, parameter in enumerate(self._parameters):
+            self._check_unconverted(index, parameter, "it")
         return [
             parameter.detach().permute(order).numpy()
             for parameter, order in zip(self._parameters, self._orders, strict=True)
@@ -112,13 +117,7 @@ class Gradients:
             return self._arrays[index]
         if gradient is None or gradient.layout is not torch.strided:
             return None
-        if gradient.dtype is not self._dtypes[index] or gradient.shape != self._shapes[index]:
-            raise ConfigError(
-                f"[DistributedOptimizer] '{self._names[index]}': its gradient is {gradient.dtype} "
-                f"of shape {tuple(gradient.shape)}, and it was {self._dtypes[index]} of shape "
-                f"{tuple(self._shapes[index])} when it was wrapped. Wrap an optimizer after its "
-                "network is converted."
-            )
+        self._check_unconverted(index, gradient, "its gradient")
         # Asked in every hook: what is not needed would take 2 us more.
         if gradient.requires_grad:
             gradient = gradient.detach()
@@ -138,7 +137,7 @@ class Gradients:
         present = parameter.grad
         if present is not None and present.layout is not torch.strided:
             return
-        if gradient is not None and self._views[index].data_ptr() != self._addresses[index]:
+        if gradient is not None and _place_of(self._views[index]) != self._places[index]:
             self._views[index] = self._make_view(index)  # a script has set the other one's data
         parameter.grad = None if gradient is None else self._views[index]
 
@@ -177,25 +176,46 @@ class Gradients:
         """Begin a new step."""
         self._converted.clear()
 
-    def is_in_arena(self, index: int) -> bool:
-        """Tell whether a gradient still is what the last exchange left there.
+    def is_dropped(self, index: int) -> bool:
+        """Tell whether a gradient is another tensor than the last exchange left there, or none.
 
         Args:
             index: Which parameter.
 
         Returns:
-            False once it was dropped, or autograd has made another.
+            True once it was dropped; of what has other memory by now, False.
         """
-        return self._is_in_place(index, self._parameters[index].grad)
+        return self._parameters[index].grad is not self._views[index]
+
+    def settle(self) -> None:
+        """Give parameters what was exchanged where a script has replaced it meanwhile."""
+        for index, parameter in enumerate(self._parameters):
+            gradient = parameter.grad
+            if gradient is not None and not self._is_in_place(index, gradient):
+                self.adopt(index, self._arrays[index])
 
     def _is_in_place(self, index: int, gradient: torch.Tensor | None) -> bool:
         # `gradient.data = ...`, `set_` and conversions of a network leave the tensor what it is and
         # give it other memory.
         view = self._views[index]
-        return gradient is view and view.data_ptr() == self._addresses[index]
+        return gradient is view and _place_of(view) == self._places[index]
+
+    def _check_unconverted(self, index: int, tensor: torch.Tensor, whose: str) -> None:
+        if tensor.dtype is self._dtypes[index] and tensor.shape == self._shapes[index]:
+            return
+        raise ConfigError(
+            f"[DistributedOptimizer] '{self._names[index]}': {whose} is {tensor.dtype} of shape "
+            f"{tuple(tensor.shape)}, and it was {self._dtypes[index]} of shape "
+            f"{tuple(self._shapes[index])} when it was wrapped. Wrap an optimizer after its "
+            "network is converted."
+        )
 
     def _make_view(self, index: int) -> torch.Tensor:
         return torch.from_numpy(self._arrays[index]).permute(_inverse(self._orders[index]))
+
+
+def _place_of(tensor: torch.Tensor) -> tuple[int, tuple[int, ...]]:
+    return tensor.data_ptr(), tensor.stride()
 
 
 def _memory_order(parameter: torch.Tensor) -> list[int]:

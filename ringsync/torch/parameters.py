@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from ringsync.collectives.call import check_root
 from ringsync.parallel.layout import TensorSpec, check_equal_layout
 from ringsync.torch.broadcasting import broadcast_async_
 from ringsync.torch.errors import HorovodInternalError, told_to_horovod
@@ -23,24 +24,19 @@ def broadcast_parameters(
             of such items; the same on every rank. What is no tensor is skipped.
         root_rank: The rank whose values all get.
 
+    Calls follow one another, in one order on all ranks: two threads do not make them at once.
+
     Raises:
-        ValueError: `params` is none of these, there is no such rank, or a broadcast of one of the
-            names is in flight.
+        ValueError: `params` is none of these, there is no such rank, or another call, or a
+            broadcast of one of the names, is in flight.
         HorovodInternalError: Ranks hold different tensors or named different roots, or one died.
 
     Cost: (n-1) * the tensors' bytes sent by `root_rank`, and some 100 bytes a tensor before.
     """
     tensors = _named(params)
-    specs = [
-        TensorSpec(
-            name or f"number {number}",
-            tuple(tensor.shape),
-            str(tensor.dtype).removeprefix("torch."),
-        )
-        for number, (name, tensor) in enumerate(tensors)
-    ]
     with told_to_horovod():
-        check_equal_layout(specs, "broadcast_parameters")  # one more would wait for ever
+        check_root("broadcast_parameters", root_rank, None)
+        check_equal_layout(_specs(tensors), "broadcast_parameters")  # one more would wait for ever
     handles: list[int] = []
     try:
         for name, tensor in tensors:
@@ -57,6 +53,17 @@ def _named(params: object) -> list[tuple[str | None, torch.Tensor]]:
     else:
         raise ValueError(f"invalid params of type: {type(params)}")  # noqa: TRY004  Horovod's class
     return [(name, tensor) for name, tensor in items if isinstance(tensor, torch.Tensor)]
+
+
+def _specs(tensors: Sequence[tuple[str | None, torch.Tensor]]) -> list[TensorSpec]:
+    """First those of a name, which meet by it in any order; then the others as they come."""
+    named = sorted(((n, t) for n, t in tensors if n is not None), key=lambda one: one[0])
+    unnamed = [tensor for name, tensor in tensors if name is None]
+    titled = [*named, *((f"number {i}", tensor) for i, tensor in enumerate(unnamed))]
+    return [
+        TensorSpec(title, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for title, tensor in titled
+    ]
 
 
 def _wait_all(handles: Iterable[int]) -> None:

@@ -11,7 +11,7 @@ from ringsync import position
 from ringsync.collectives import ReduceOp
 from ringsync.group import ranks_of
 from ringsync.kinds import Collective
-from ringsync.torch.asking import Average, Sum, key_of, numbered
+from ringsync.torch.asking import Average, Sum, checked_reduce_op, key_of, numbered
 from ringsync.torch.compression import Compression, Compressor
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.gathering import grouped_allgather
@@ -158,7 +158,7 @@ def _calls(asked: Reduction, tensors: Sequence[torch.Tensor]) -> list[Call]:
 
 def _call(asked: Reduction, tensor: torch.Tensor, name: str | None) -> Call:
     group = group_of("Reducescatter", asked.process_set)
-    if asked.op not in {Average, Sum}:
+    if checked_reduce_op(asked.place, asked.op) not in {Average, Sum}:
         raise HorovodInternalError("Reducescatter currently only supports AVERAGE and SUM.")
     if check_tensor(tensor).dim() == 0:
         raise ValueError("Reducescatter does not support scalar inputs")

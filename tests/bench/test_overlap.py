@@ -50,7 +50,7 @@ def test_nothing_is_compared_with_a_peer_that_exposes_nothing():
 def test_overlap_lets_all_contenders_train_in_turn(benches, tmp_path):
     pytest.importorskip("torch", reason="all contenders train with torch")
     file = tmp_path / "overlap.json"
-    words = ("--np", "2", "--peers", "ddp,ddp-views", "--shapes", "small", "--steps", "2")
+    words = ("--np", "2", "--peers", "ddp", "--shapes", "small", "--steps", "2")
     # Some of torch's imports make a place for what it compiles; nothing is compiled here.
     done = benches.run(
         "bench.overlap", *words, "--json", str(file), TORCHINDUCTOR_CACHE_DIR=str(tmp_path)
@@ -59,7 +59,7 @@ def test_overlap_lets_all_contenders_train_in_turn(benches, tmp_path):
     # Nothing but the launcher's note on threads: no rank has found parameters to differ.
     assert all(line.startswith("[ringsyncrun]") for line in done.stderr.splitlines()), done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if not line.startswith("#")]
-    contenders = ("plain", "ringsync", "ddp", "ddp-views")
+    contenders = ("plain", "ringsync", "ddp")
     kinds = [(fate, who) for fate in ("dropped", "kept") for who in contenders]
     assert [(row[0], row[1], row[-1]) for row in rows] == [(*kind, "2") for kind in kinds]
     assert "# the wrapper at size 1: 0 hooks, 1 zero_grad, 1 step in a step, " in done.stdout

@@ -19,6 +19,13 @@ class Wrapped:
         return "one,\r\n  two"
 
 
+class Broken(Exception):  # noqa: N818 - what it is called is in the message
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+    __str__ = __repr__
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -27,6 +34,9 @@ class Wrapped:
         (Wrapped(), "one, two"),
         ("x" * 198, "'" + "x" * 198 + "'"),
         ("x" * 199, "'" + "x" * 196 + "..."),
+        # Python writes none of more than 4300 digits.
+        pytest.param(10**5000, "an int", id="10**5000"),
+        pytest.param(Broken(), "a Broken", id="Broken"),
     ],
 )
 def test_a_value_is_its_repr_in_one_line_of_200_characters(value, text):
@@ -36,6 +46,7 @@ def test_a_value_is_its_repr_in_one_line_of_200_characters(value, text):
 def test_an_exception_is_its_kind_and_its_message_in_one_line():
     assert error_in_line(ValueError("a  b.")) == "ValueError: a  b"
     assert error_in_line(ValueError("a\n b\n")) == "ValueError: a b"
+    assert error_in_line(Broken()) == "Broken"
 
 
 def wrap(**options):

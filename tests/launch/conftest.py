@@ -183,6 +183,14 @@ class Launcher:
         return running, master
 
 
+@pytest.fixture(autouse=True)
+def _hang_ups_arrive() -> Iterator[None]:
+    """Under nohup whatever tests start would ignore them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
     # pytest's own directories have paths too long for sockets, so jobs would not be made in them.

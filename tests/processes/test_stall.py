@@ -63,6 +63,12 @@ def test_an_error_that_was_raised_from_a_stall_exits_with_75_as_well(jobs):
     assert job.end()[0].code == 75
 
 
+def test_an_error_that_is_its_own_cause_is_told_as_itself(jobs):
+    (ended,) = jobs.run(1, "rs.init()\nerror = ValueError('mine')\nraise error from error")
+    assert ended.code == 1
+    assert ended.err.rstrip().endswith("ValueError: mine")
+
+
 @pytest.mark.parametrize(
     "work",
     ["await_word('go on')", "sum(range(10**9))  # holds the interpreter all the time"],

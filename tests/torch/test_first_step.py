@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import cloudpickle
 import pytest
@@ -82,7 +83,7 @@ def test_parameters_of_another_dtype_are_named(ranks):
     ranks(2, work)
 
 
-def test_gradients_travel_during_backward_from_the_second_step_on(ranks):
+def test_gradients_travel_during_backward_from_the_first_step_on(ranks):
     def work():
         hvd.init()
         heads, opt = make(net=nn.ModuleList([nn.Linear(2, 1) for _ in range(4)]))
@@ -102,19 +103,47 @@ def test_gradients_travel_during_backward_from_the_second_step_on(ranks):
             opt.step()
         return early
 
-    assert ranks(2, work) == [[False, True, True]] * 2
+    assert ranks(2, work) == [[True] * 3] * 2
 
 
-def test_a_timeline_shows_forward_backward_and_step(ranks, tmp_path):
+def test_two_optimizers_whose_layers_ranks_use_unlike_need_not_take_turns(ranks):
     def work():
         hvd.init()
-        net, opt = make()
-        hvd.start_timeline(tmp_path)
-        (x, y), _ = shares()
+        torch.manual_seed(0)
+        first, second = nn.ModuleList([nn.Linear(2, 2) for _ in range(2)]), nn.Linear(2, 2)
+        _, opt = make(net=first)
+        _, other = make(net=second)
         for _ in range(3):
             opt.zero_grad()
-            loss_of(net, x, y).backward()
+            other.zero_grad()
+            body = second(torch.ones(1, 2))
+            heads = first if hvd.rank() == 0 else first[:1]
+            sum(head(body) for head in heads).sum().backward()
             opt.step()
+            other.step()
+        same = hvd.allgather(torch.stack([values_of(second), values_of(first)[:6]])[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize("form", ["none", "fp16"])
+@pytest.mark.parametrize("has_closure", [False, True])
+def test_a_timeline_shows_forward_backward_and_step(ranks, tmp_path, form, has_closure):
+    def work():
+        hvd.init()
+        net, opt = make(compression=getattr(hvd.Compression, form))
+        hvd.start_timeline(tmp_path)
+        (x, y), _ = shares()
+
+        def compute():
+            opt.zero_grad()
+            loss_of(net, x, y).backward()
+
+        for _ in range(3):
+            if not has_closure:
+                compute()
+            opt.step(*([compute] if has_closure else []))
         hvd.stop_timeline()
 
     ranks(2, work)
@@ -122,5 +151,23 @@ def test_a_timeline_shows_forward_backward_and_step(ranks, tmp_path):
         events = json.loads((tmp_path / f"rank.{rank:02d}.json").read_text())["events"]
         names = [event["name"] for event in events if event["lane"] == "train"]
         assert names.count("step") == 3
-        assert names.count("backward") == names.count("forward") == 2  # nothing overlaps the first
-        assert {"submit", "wait"} <= set(names)
+        assert names.count("backward") == names.count("forward") == 3
+        if form == "none":
+            assert {"submit", "wait"} <= set(names)
+
+
+def test_a_timeline_s_backward_ends_where_the_pass_does(ranks, tmp_path):
+    def work():
+        hvd.init()
+        heads, opt = make(net=nn.ModuleList([nn.Linear(2, 1) for _ in range(2)]))
+        hvd.start_timeline(tmp_path)
+        heads[1](torch.ones(1, 2)).sum().backward()  # the other one is not reached
+        after_ns = time.monotonic_ns()
+        opt.step()
+        hvd.stop_timeline()
+        return after_ns
+
+    for rank, after_ns in enumerate(ranks(2, work)):
+        written = json.loads((tmp_path / f"rank.{rank:02d}.json").read_text())
+        (backward,) = [event for event in written["events"] if event["name"] == "backward"]
+        assert backward["end_ns"] <= after_ns

@@ -43,6 +43,22 @@ def test_a_network_and_its_optimizer_are_freed_where_both_are_dropped(ranks, mom
     ranks(2, work)
 
 
+def test_they_are_freed_after_an_exchange_has_failed_as_well(ranks):
+    def work():
+        hvd.init()
+        net, opt = make(net=nn.Linear(2, 1 + hvd.rank()))
+        with pytest.raises(hvd.HorovodInternalError, match="weight"):
+            net(torch.ones(1, 2)).sum().backward()
+        left = [weakref.ref(one) for one in (net, opt, *net.parameters())]
+        gc.collect()
+        gc.disable()
+        del net, opt
+        assert [one() for one in left] == [None] * len(left)
+        hvd.barrier()
+
+    ranks(2, work)
+
+
 def test_a_backward_after_the_optimizer_is_gone_is_this_ranks_alone(ranks):
     def work():
         hvd.init()

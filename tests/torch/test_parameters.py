@@ -83,12 +83,36 @@ def test_different_parameters_are_told_on_every_rank_and_nothing_stays_in_flight
 def test_the_first_tensor_that_differs_between_ranks_is_named(ranks):
     def work():
         hvd.init()
-        for unlike in (
-            torch.nn.Linear(2, 3 + hvd.rank()),
-            torch.nn.Linear(2, 3, bias=hvd.rank() == 0),
+        for unlike, words in (
+            (torch.nn.Linear(2, 3 + hvd.rank()), r"rank 1 holds 'bias' \(4,\) float32"),
+            (torch.nn.Linear(2, 3, bias=hvd.rank() == 0), "rank 1 holds 'weight'"),
         ):
-            with pytest.raises(hvd.HorovodInternalError, match=r"\[broadcast_parameters\].*rank 1"):
+            with pytest.raises(
+                hvd.HorovodInternalError, match=rf"^\[broadcast_parameters\] {words}"
+            ):
                 hvd.broadcast_parameters(unlike.state_dict(), root_rank=0)
         hvd.broadcast_parameters(torch.nn.Linear(2, 3).state_dict(), root_rank=0)
+
+    ranks(2, work)
+
+
+def test_tensors_of_a_name_may_come_in_another_order_on_each_rank(ranks):
+    def work():
+        hvd.init()
+        given = [("b", torch.full((3,), float(hvd.rank()))), ("a", torch.full((2,), 1.0))]
+        hvd.broadcast_parameters(given[:: 1 - 2 * hvd.rank()], root_rank=1)
+        return given[0][1].tolist()
+
+    assert ranks(2, work) == [[1.0] * 3] * 2
+
+
+def test_a_root_that_is_none_is_this_ranks_own_error(ranks):
+    def work():
+        hvd.init()
+        tensors = {"a": torch.zeros(2)}
+        if hvd.rank() == 1:
+            with pytest.raises(ValueError, match=r"\[broadcast_parameters\] root=2 is no rank"):
+                hvd.broadcast_parameters(tensors, root_rank=2)
+        hvd.broadcast_parameters(tensors, root_rank=0)
 
     ranks(2, work)

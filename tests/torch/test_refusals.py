@@ -83,6 +83,8 @@ def test_an_op_that_is_none_is_told_with_the_call_and_those_that_there_are(ranks
             ("allreduce", lambda: hvd.allreduce(x, op=op)),
             ("allreduce", lambda: hvd.allreduce_async_(x, op=op)),
             ("grouped_allreduce", lambda: hvd.grouped_allreduce_([x], op=op)),
+            ("reducescatter", lambda: hvd.reducescatter(x, op=op)),
+            ("grouped_reducescatter", lambda: hvd.grouped_reducescatter([x], op=op)),
             (
                 "DistributedOptimizer",
                 lambda: hvd.DistributedOptimizer(torch.optim.SGD([x], lr=0.1), op=op),

@@ -210,6 +210,31 @@ def test_optimizers_of_other_parameters_go_on(ranks):
     ranks(2, work)
 
 
+def test_in_a_world_of_one_the_earlier_optimizer_is_over_as_well(ranks):
+    def work():
+        hvd.init()
+        net, opt = make()
+        later = hvd.DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.1))
+        later.step()
+        with pytest.raises(RuntimeError, match="given to another DistributedOptimizer later"):
+            opt.step()
+
+    ranks(1, work)
+
+
+def test_a_step_after_shutdown_takes_the_gradients_that_there_are(ranks):
+    def work():
+        hvd.init()
+        net, opt = make(net=nn.Linear(2, 1, bias=False))
+        net(torch.ones(1, 2)).sum().backward()
+        before = net.weight.detach().clone()
+        hvd.shutdown()
+        opt.step()
+        assert not torch.equal(net.weight, before)
+
+    ranks(2, work)
+
+
 def test_parameters_can_be_wrapped_again_in_a_new_world(ranks):
     def work():
         hvd.init()
