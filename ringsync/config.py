@@ -38,6 +38,9 @@ _ALIASES = (
 # letter leaves the shortest of them nearer.
 _NEAR_ALIAS = 0.87
 
+# The GNU C library's own.
+_HEAP = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_")
+
 # Those that are not what is taken anyway; the native core's others are, wherever they apply.
 _ALGORITHMS = ("direct", "ring", "halving_doubling", "tree")
 
@@ -58,6 +61,7 @@ class Settings:
             cost model.
         timeline: Directory to record a timeline in; "" for none.
         has_thread_count: The user chose how many threads NumPy's libraries use.
+        has_heap_choice: The user chose what the C library does with freed memory.
         misspelt: Variables that are set and nearly have a name that is read, each with that name.
     """
 
@@ -69,6 +73,7 @@ class Settings:
     algorithm: str = ""
     timeline: str = ""
     has_thread_count: bool = False
+    has_heap_choice: bool = False
     misspelt: tuple[tuple[str, str], ...] = ()
 
 
@@ -132,6 +137,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         has_thread_count=any(
             variables.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         ),
+        has_heap_choice=any(variables.get(name) for name in _HEAP)
+        or "glibc.malloc." in variables.get("GLIBC_TUNABLES", ""),
         misspelt=_misspelt(variables),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from ringsync.arrays import Array
+from ringsync.heap import keep_freed_memory
 from ringsync.runtime import current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
 from ringsync.torch.asking import Average, Sum
@@ -157,6 +158,7 @@ class Exchange:
         self._place = {index: k for k, index in enumerate(self._inside)}
         self._arena = None  # an earlier one makes room first, once its gradients are dropped
         if self._inside:
+            keep_freed_memory(self._runtime.settings)
             left_out = f".without{len(self._sparse)}" if self._sparse else ""
             self._arena = ArenaExchange(
                 [self._parameters[i] for i in self._inside],

@@ -153,3 +153,16 @@ def test_horovod_s_timeline_is_one_unless_it_waits_for_the_script():
     assert read_settings(path).timeline == "theirs"
     assert read_settings(path | {"RINGSYNC_TIMELINE": "ours"}).timeline == "ours"
     assert read_settings(dynamic).timeline == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MALLOC_TRIM_THRESHOLD_", "131072"),
+        ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072"),
+    ],
+)
+def test_what_the_user_decides_on_freed_memory_counts(name, value):
+    assert read_settings({name: value}).has_heap_choice
+    assert not read_settings({name: ""}).has_heap_choice
+    assert not read_settings({"GLIBC_TUNABLES": "glibc.rtld.nns=1"}).has_heap_choice

@@ -1,6 +1,8 @@
 """Gradients of every kind through the wrapped optimizer, and who takes part in a step."""
 
 import gc
+import os
+import resource
 import sys
 import weakref
 
@@ -276,3 +278,27 @@ def test_passes_that_are_set_later_are_checked_as_well(ranks, op):
         assert opt.backward_passes_per_step == 2
 
     ranks(2, work)
+
+
+@pytest.mark.parametrize("is_chosen", [False, True])
+def test_a_step_takes_few_pages_anew_although_gradients_are_dropped_unless_the_user_decides(
+    ranks, is_chosen
+):
+    def work():
+        if is_chosen:  # as the library stands anyway, but now somebody has said so
+            os.environ["MALLOC_TRIM_THRESHOLD_"] = "131072"
+        hvd.init()
+        net, opt = make(net=nn.Sequential(*[nn.Linear(1024, 1024, bias=False) for _ in range(8)]))
+        x = torch.ones(1, 1024)
+        faults = []
+        for _ in range(6):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            opt.zero_grad()
+            net(x).sum().backward()
+            opt.step()
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        return faults[3:]
+
+    pages = 1024 * 1024 * 4 // resource.getpagesize()  # of a gradient
+    for faults in ranks(2, work):
+        assert (max(faults) > pages // 2) if is_chosen else (min(faults) < pages // 10)
