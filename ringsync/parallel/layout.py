@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,9 @@ from ringsync.collectives import allgather_async
 from ringsync.collectives.call import told_as
 from ringsync.errors import MismatchError
 from ringsync.group import ProcessGroup
-from ringsync.objects import allgather_object
 from ringsync.runtime import current
 
-_DIGEST_BYTES = 16  # no two that differ will ever have the same
+_DIGEST_BYTES = 16  # no two values that differ will ever have the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,7 @@ class TensorSpec:
     dtype: str
 
 
-_Table = list[tuple[TensorSpec, bytes]]  # and the digest of each one's values
-_Told = tuple[dict[str, object], _Table]
+_Table = list[tuple[TensorSpec, str]]  # and the digest of each one's values
 
 
 def check_equal_start(
@@ -65,41 +64,39 @@ def check_equal_start(
 
     Cost: One pass over the values (about 1 GB/s), some 100 bytes sent per parameter; once.
     """
-    words: dict[str, object] = {"weighted": is_weighted}
-    _compare((words, _table(specs, values)), name, group)
+    comparison = StartComparison(specs, values, name, group, {"weighted": is_weighted})
+    if difference := comparison.finish():
+        raise MismatchError(difference)
 
 
 def check_equal_layout(
-    specs: Sequence[TensorSpec],
-    name: str,
-    group: ProcessGroup | None = None,
-    words: Mapping[str, object] | None = None,
+    specs: Sequence[TensorSpec], name: str, group: ProcessGroup | None = None
 ) -> None:
-    """Compare names, shapes and dtypes of parameters over all ranks, but not their values.
+    """Compare names, shapes and dtypes of tensors over all ranks, but not their values.
 
     Args:
-        specs: This rank's parameters, in an order that is equal on all ranks.
-        name: Name of the set of parameters, equal on all ranks.
+        specs: This rank's tensors, in an order that is equal on all ranks.
+        name: Of the comparison, equal on all ranks.
         group: Whose ranks hold them; None: all.
-        words: What else a DistributedOptimizer was told, by the word for it; compared first.
 
     Raises:
-        MismatchError: The first word, or the first parameter, that differs is named, on every rank
-            alike.
+        MismatchError: The first tensor that differs is named, on every rank alike.
         PeerLostError: A rank died.
         TimedOutError: A rank did not take part.
 
-    Cost: Some 100 bytes sent per parameter.
+    Cost: Some 100 bytes sent per tensor.
     """
-    _compare((dict(words or {}), _table(specs)), name, group)
+    StartComparison(specs, [None] * len(specs), name, group, {}).finish()
 
 
 class StartComparison:
-    """Compares while gradients are computed what `check_equal_start` compares before.
+    """Compares over ranks what they have and were told, while gradients are computed.
 
-    Ranks send 16 bytes under a name of their own, and nobody waits before `are_alike`: in backward
-    one may wait for the others in a layer, or in an exchange, that they come to before this one.
-    Only where those bytes differ do ranks tell each other what they hold.
+    Ranks send it under a name of its own, and nobody waits before `finish`: in backward one may
+    wait for the others in a layer, or in an exchange, that they come to before this one.
+
+    Attributes:
+        is_unlike: `finish` has found that ranks differ in more than values.
     """
 
     def __init__(
@@ -113,82 +110,94 @@ class StartComparison:
         """Send this rank's.
 
         Args:
-            specs: As for `check_equal_layout`.
-            values: The parameters' values, so far as they are compared.
-            name: As for `check_equal_layout`.
-            group: Likewise.
-            words: Likewise.
+            specs: This rank's parameters, in an order that is equal on all ranks.
+            values: Their values, so far as they are compared.
+            name: Name of the set of parameters, equal on all ranks.
+            group: Whose ranks hold them; None: all.
+            words: What else a DistributedOptimizer was told, by the word for it; compared first.
 
         Raises:
             RingsyncError: Nothing can be sent.
         """
-        self._own = (dict(words), _table(specs, values))
+        self.is_unlike = False
         self._name = name
-        self._group = group
-        digest = hashlib.blake2b(repr(self._own).encode(), digest_size=_DIGEST_BYTES).digest()
+        self._ranks = range(current().world.size) if group is None else group.ranks
+        table = [
+            (spec.name, spec.shape, spec.dtype, "" if value is None else _digest(value))
+            for spec, value in zip(specs, values, strict=True)
+        ]
+        # A line each, which tells where the next rank's begins.
+        line = json.dumps([dict(words), table]).encode() + b"\n"
         with told_as(name):
             self._handle = allgather_async(
-                np.frombuffer(digest, np.uint8), name=f"{name}.digest", group=group
+                np.frombuffer(line, np.uint8), name=f"{name}.start", group=group
             )
 
-    def are_alike(self) -> bool:
+    def finish(self) -> str:
         """Wait for the others'.
 
         Returns:
-            False, on every rank, if ranks differ in anything.
+            On every rank alike, a sentence on the first parameter whose values alone differ; "" if
+            there is none.
 
         Raises:
-            MismatchError: A rank has joined.
+            MismatchError: The first word, or the first parameter, that differs is named, on every
+                rank alike; or a rank has joined.
             PeerLostError: A rank died.
             TimedOutError: A rank did not take part.
         """
         with told_as(self._name):
-            told = self._handle.result().reshape(-1, _DIGEST_BYTES)
-        return bool((told == told[0]).all())
+            lines = self._handle.result().tobytes().splitlines()
+        if len(set(lines)) == 1:
+            return ""
+        told = [(words, _table(rows)) for words, rows in map(json.loads, lines)]
+        first, (expected, reference) = self._ranks[0], told[0]
+        for rank, (found, table) in zip(self._ranks, told, strict=True):
+            difference = _find_unlike_words(found, expected, rank, first)
+            difference = difference or _find_difference(table, reference, rank, first)
+            if difference:
+                self.is_unlike = True
+                raise MismatchError(f"[{self._name}] {difference}")
+        values = (
+            _find_unlike_values(table, reference, rank, first)
+            for rank, (_, table) in zip(self._ranks, told, strict=True)
+        )
+        difference = next(filter(None, values), "")
+        return difference and f"[{self._name}] {difference}"
 
-    def tell(self) -> None:
-        """Say wherein they differ, on every rank; of values alone the first rank warns.
 
-        Raises:
-            MismatchError: As for `check_equal_layout`.
-            PeerLostError: A rank died.
-            TimedOutError: A rank did not take part.
-        """
-        _compare(self._own, self._name, self._group, is_strict=False)
+def warn_once(difference: str, group: ProcessGroup | None) -> None:
+    """Have the first rank warn of values that differ.
 
-
-def _table(specs: Sequence[TensorSpec], values: Sequence[Array | None] | None = None) -> _Table:
-    digests = [b"" if value is None else _digest(value) for value in values or [None] * len(specs)]
-    return list(zip(specs, digests, strict=True))
+    Args:
+        difference: What `StartComparison.finish` returned.
+        group: Whose ranks were compared; None: all.
+    """
+    first = 0 if group is None else group.ranks[0]
+    if difference and current().world.rank == first:
+        warnings.warn(difference, stacklevel=2)
 
 
-def _compare(own: _Told, name: str, group: ProcessGroup | None, is_strict: bool = True) -> None:
-    with told_as(name):
-        told = allgather_object(own, name=f"{name}.start", group=group)
-    ranks = range(len(told)) if group is None else group.ranks
-    expected, reference = told[0]
-    for rank, (found, table) in zip(ranks, told, strict=True):
-        words = dict.fromkeys([*expected, *found])
-        if word := next((w for w in words if found.get(w) != expected.get(w)), None):
-            raise MismatchError(
-                f"[{name}] rank {rank} has {word}={found.get(word)}, rank {ranks[0]} has "
+def _table(rows: Sequence[tuple[str, Sequence[int], str, str]]) -> _Table:
+    return [(TensorSpec(name, tuple(shape), dtype), digest) for name, shape, dtype, digest in rows]
+
+
+def _digest(value: Array) -> str:
+    contiguous = np.ascontiguousarray(value)
+    return hashlib.blake2b(contiguous.data, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _find_unlike_words(
+    found: Mapping[str, object], expected: Mapping[str, object], rank: int, first: int
+) -> str:
+    """A sentence on the first word that differs; "" when there is none."""
+    for word in dict.fromkeys([*expected, *found]):
+        if found.get(word) != expected.get(word):
+            return (
+                f"rank {rank} has {word}={found.get(word)}, rank {first} has "
                 f"{word}={expected.get(word)}. Make the DistributedOptimizer alike on all ranks."
             )
-        if difference := _find_difference(table, reference, rank, ranks[0]):
-            raise MismatchError(f"[{name}] {difference}")
-    values = (
-        _find_unlike_values(table, reference, rank, ranks[0])
-        for rank, (_, table) in zip(ranks, told, strict=True)
-    )
-    if difference := next(filter(None, values), ""):
-        if is_strict:
-            raise MismatchError(f"[{name}] {difference}")
-        if current().world.rank == ranks[0]:
-            warnings.warn(f"[{name}] {difference}", stacklevel=2)
-
-
-def _digest(value: Array) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=_DIGEST_BYTES).digest()
+    return ""
 
 
 def _find_difference(table: _Table, reference: _Table, rank: int, first: int) -> str:

@@ -193,7 +193,7 @@ class GradientReducer:
         """Begin a new step: gradients are the optimizer's business until the next backward.
 
         An exchange that an error has interrupted is first brought to its end, with zeros for what
-        has not been sent, because peers may still be reading this rank's gradients, or waiting for
+        cannot be sent, because peers may still be reading this rank's gradients, or waiting for
         them.
 
         Raises:
@@ -202,7 +202,7 @@ class GradientReducer:
         try:
             if self._handles and not self._is_exchanged:
                 for bucket in self._arena.buckets[len(self._handles) :]:
-                    bucket.memory.fill(0)  # what could not be taken once is not asked for again
+                    self._gather(bucket, is_interrupted=True)
                     self._start(bucket)
                 self._wait()
         finally:
@@ -243,11 +243,19 @@ class GradientReducer:
         )
         mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
 
-    def _gather(self, bucket: Bucket) -> None:
+    def _gather(self, bucket: Bucket, is_interrupted: bool = False) -> None:
         """Have all gradients of a bucket in the arena, zero what is not there at all."""
         for position, index in enumerate(bucket.members):
             view = self._arena.views[index]
-            if self._share > 0 and self._bring(index):
+            try:
+                is_there = self._share > 0 and self._bring(index)
+            except ConfigError:  # has been told
+                if not is_interrupted:
+                    raise
+                bucket.presence[position] = 0
+                view.fill(0)
+                continue
+            if is_there:
                 bucket.presence[position] = CONVERTED if self._source.is_converted(index) else 1
                 if self._share != 1:
                     np.multiply(view, self._share, out=view)

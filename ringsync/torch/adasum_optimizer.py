@@ -11,7 +11,7 @@ import torch
 from ringsync.torch.asking import Adasum
 from ringsync.torch.grouping import grouped_allreduce_
 from ringsync.torch.optimizer_arguments import checked_passes
-from ringsync.torch.terms import TermsCheck, next_name
+from ringsync.torch.terms import Held, TermsCheck, next_name, spec_of
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 
@@ -19,7 +19,7 @@ class AdasumOptimizer(WrappedOptimizer):
     """Steps by this rank's gradients, and adds up over the ranks how far parameters have moved."""
 
     _name: str  # of the parameters, as of an exchange of gradients
-    _check: TermsCheck | None
+    _check: TermsCheck
 
     def set_backward_passes_per_step(self, passes: int) -> None:
         """Choose how many backward passes come before a step; their gradients add up.
@@ -63,10 +63,7 @@ class AdasumOptimizer(WrappedOptimizer):
         """
         self._check_not_released()
         parameters = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
-        if self._check is None:
-            names = [self._parameter_names[parameter] for parameter in parameters]
-            self._check = TermsCheck(self._terms, self._name, parameters, names)
-        self._check.begin(lambda: [None] * len(parameters))  # of no values
+        self._check.begin(lambda: self._held(parameters))
         self._check.finish()
         before = [parameter.detach().clone() for parameter in parameters]
         loss = super().step(closure, **how)
@@ -86,4 +83,9 @@ class AdasumOptimizer(WrappedOptimizer):
     def _watch(self) -> None:
         self._take_over()
         self._name = next_name(self.process_set)
-        self._check = None
+        self._check = TermsCheck(self._terms, self._name)
+
+    def _held(self, parameters: list[torch.Tensor]) -> Held:
+        """What ranks have to hold alike; of values each has its own."""
+        specs = [spec_of(parameter, self._parameter_names[parameter]) for parameter in parameters]
+        return specs, [None] * len(specs)

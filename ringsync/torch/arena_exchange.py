@@ -10,6 +10,7 @@ import torch
 from ringsync.arrays import Array
 from ringsync.collectives import ReduceOp
 from ringsync.group import ProcessGroup
+from ringsync.parallel.layout import TensorSpec
 from ringsync.parallel.reducer import GradientReducer
 from ringsync.torch.errors import told_to_horovod
 from ringsync.torch.gradients import Gradients
@@ -72,6 +73,14 @@ class ArenaExchange:
         with told_to_horovod():
             self._reducer.finish()
             self._gradients.settle()
+
+    def specs(self) -> Sequence[TensorSpec]:
+        """Describe the parameters as their memory lies.
+
+        Returns:
+            One each, in order.
+        """
+        return self._gradients.specs()
 
     def values(self) -> Sequence[Array]:
         """Give the parameters' values.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import copy
+import itertools
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
 from ringsync.errors import ConfigError, DuplicateNameError, NotInitializedError, RingsyncError
+from ringsync.words import error_in_line
 
 _T = TypeVar("_T")
 
@@ -51,19 +52,34 @@ class HorovodVersionMismatchError(ImportError):
         self.installed_version = installed_version
 
 
-def without_frames(error: Exception) -> Exception:
+def without_frames(error: BaseException) -> BaseException:
     """Copy an exception for another time, without what it went through.
 
     Args:
-        error: The exception; whatever it keeps alive is freed with it.
+        error: The exception; whatever its frames hold is freed with it.
 
     Returns:
-        One that says the same, of the same class and causes.
+        One of the same class that says the same, with the same causes.
     """
-    copied = copy.copy(error)
-    if isinstance(error.__cause__, Exception):
-        copied.__cause__ = without_frames(error.__cause__)
-    return copied
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and not any(cause is one for one in chain):
+        chain.append(cause)
+        cause = cause.__cause__
+    copies = [_copied(one) for one in chain]
+    for copy, following in itertools.pairwise(copies):
+        copy.__cause__ = following
+    return copies[0]
+
+
+def _copied(error: BaseException) -> BaseException:
+    try:
+        # Past `__init__`, which may ask for other things than were handed to its base.
+        copy: BaseException = type(error).__new__(type(error), *error.args)
+        copy.__dict__.update(error.__dict__)
+    except Exception:  # of a class that makes its instances otherwise
+        return HorovodInternalError(error_in_line(error))
+    return copy
 
 
 class _Told:

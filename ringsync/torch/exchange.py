@@ -12,14 +12,15 @@ import torch
 
 from ringsync.arrays import Array
 from ringsync.heap import keep_freed_memory
+from ringsync.parallel.layout import warn_once
 from ringsync.runtime import current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
 from ringsync.torch.asking import Average, Sum
 from ringsync.torch.compression import Compression
-from ringsync.torch.gradients import fits_arena
+from ringsync.torch.gradients import fits_arena, has_gaps
 from ringsync.torch.process_sets import group_of
 from ringsync.torch.single_exchange import SingleExchange, mixed_forms
-from ringsync.torch.terms import ExchangeTerms, TermsCheck, next_name
+from ringsync.torch.terms import ExchangeTerms, Held, TermsCheck, next_name, spec_of
 
 
 class Exchange:
@@ -45,10 +46,10 @@ class Exchange:
         self._parameters = parameters
         self._names = names
         self._terms = terms
-        can_lie_in_arena = terms.compression is Compression.none and terms.op in {Average, Sum}
-        self._inside = [i for i, p in enumerate(parameters) if can_lie_in_arena and fits_arena(p)]
+        self._has_arena = terms.compression is Compression.none and terms.op in {Average, Sum}
+        self._inside = [i for i, p in enumerate(parameters) if self._has_arena and fits_arena(p)]
         self._sparse: list[int] = []  # have had a place in the arena, and travel by themselves now
-        self._check = TermsCheck(terms, name, parameters, names)
+        self._check = TermsCheck(terms, name)
         self._lay_out()
         factor = terms.predivide_factor
         self._single = SingleExchange(
@@ -77,7 +78,7 @@ class Exchange:
         """
         if self._check.is_unlike:
             return
-        self._check.begin(self._values)
+        self._check.begin(self._held)
         self._make_dense(index)
         if index in self._single_place:
             self._single.final(self._single_place[index])
@@ -91,8 +92,8 @@ class Exchange:
             HorovodInternalError: Ranks disagree, one died, or time was up; or a gradient is sparse
                 and cannot be exchanged so.
         """
-        self._check.begin(self._values)
-        self._check.finish()
+        self._check.begin(self._held)
+        difference = self._check.finish()
         for index in range(len(self._parameters)):
             self._make_dense(index)
         mixed: list[int] = []
@@ -103,6 +104,7 @@ class Exchange:
         if mixed:
             raise mixed_forms(self._name, self._names[mixed[0]])
         self._make_sparse_again()
+        warn_once(difference, group_of("DistributedOptimizer", self._terms.process_set))
 
     def is_of_this_world(self) -> bool:
         """Tell whether the ranks that it was made for have not ended since.
@@ -169,13 +171,20 @@ class Exchange:
                 group=group_of("DistributedOptimizer", self._terms.process_set),
             )
 
-    def _values(self) -> list[Array | None]:
-        """Those of parameters whose gradients lie in the arena."""
-        values: list[Array | None] = [None] * len(self._parameters)
+    def _held(self) -> Held:
+        """What ranks have to hold alike; in the arena it is summed as memory lies."""
+        specs = [
+            spec_of(
+                p, f"{name} with gaps in its memory" if self._has_arena and has_gaps(p) else name
+            )
+            for p, name in zip(self._parameters, self._names, strict=True)
+        ]
+        values: list[Array | None] = [None] * len(specs)
         if self._arena is not None:
-            for index, value in zip(self._inside, self._arena.values(), strict=True):
-                values[index] = value
-        return values
+            held = zip(self._arena.specs(), self._arena.values(), strict=True)
+            for index, one in zip(self._inside, held, strict=True):
+                specs[index], values[index] = one
+        return specs, values
 
     def _leave_out_sparse(self) -> None:
         """Embeddings are large, and would travel as zeros; all ranks know of the same ones."""

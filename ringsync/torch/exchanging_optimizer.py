@@ -53,7 +53,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._synchronized = False
         self._should_synchronize = True
         self._is_told_of_end = False
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._hooks: list[Any] = []
         self._idle_since_ns = self._began_ns = self._update_ns = time.monotonic_ns()
         self._set_frozen([])
@@ -127,8 +127,9 @@ class ExchangingOptimizer(WrappedOptimizer):
 
     def _backward_ended(self) -> None:
         self._is_told_of_end = False
-        mark("forward", self._idle_since_ns, self._began_ns)
-        mark("backward", self._began_ns)
+        if self._exchange is not None and self._exchange.is_of_this_world():
+            mark("forward", self._idle_since_ns, self._began_ns)
+            mark("backward", self._began_ns)
         # Else another backward may bring the rest, or step() does without.
         if all(p in self._handles for p in self._requires_update if p.requires_grad):
             self._finish()

@@ -38,6 +38,19 @@ def fits_arena(parameter: torch.Tensor) -> bool:
     )
 
 
+def has_gaps(parameter: torch.Tensor) -> bool:
+    """Tell whether a parameter's gradient would be in an arena, had it no gaps.
+
+    Args:
+        parameter: Any.
+
+    Returns:
+        True for memory between whose elements there is other memory.
+    """
+    is_plain = parameter.layout is torch.strided and parameter.dtype in _NAMES
+    return is_plain and not _is_dense(parameter)
+
+
 class Gradients:
     """Parameters as a `GradientSource`."""
 

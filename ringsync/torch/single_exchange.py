@@ -108,6 +108,9 @@ class SingleExchange:
                 every rank alike, a gradient that is sparse on some ranks only, or is reduced by an
                 op that takes no sparse ones.
         """
+        self._exchange(is_interrupted=False)
+
+    def _exchange(self, is_interrupted: bool) -> None:
         if not self._parameters:
             return
         try:
@@ -121,7 +124,12 @@ class SingleExchange:
                 gradient = parameter.grad
                 if index in unusable and gradient is not None and gradient.is_sparse:
                     gradient = gradient.to_dense()  # others may have started it so
-                self._begin(index, gradient)
+                try:
+                    self._begin(index, gradient)
+                except Exception:  # of a compressor, say; it has been told
+                    if not is_interrupted:
+                        raise
+                    self._start(index, torch.zeros_like(parameter, requires_grad=False), None)
         results = self._wait_all()
         if unusable:
             raise next(iter(unusable.values()))
@@ -142,7 +150,7 @@ class SingleExchange:
         """
         try:
             if self._begun:
-                self.finish()
+                self._exchange(is_interrupted=True)
         finally:
             self._begun.clear()
             self._own_converted.clear()
@@ -211,7 +219,10 @@ class SingleExchange:
             wait = sparse_allreduce_async(gradient, name, self._op, self._process_set)
             self._begun[index] = wait, None
             return
-        wire, context = self._compression.compress(gradient)
+        self._start(index, *self._compression.compress(gradient))
+
+    def _start(self, index: int, wire: torch.Tensor, context: Any) -> None:
+        name = f"{self._name}.{self._names[index]}"
         before, after = self._scales
         handle = allreduce_async_(
             wire.detach(),

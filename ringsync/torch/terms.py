@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from ringsync.arrays import Array
 from ringsync.collectives import ReduceOp
-from ringsync.errors import MismatchError
 from ringsync.parallel.layout import StartComparison, TensorSpec
 from ringsync.runtime import current
 from ringsync.torch.compression import Compressor
@@ -49,31 +48,38 @@ def next_name(process_set: ProcessSet) -> str:
     return f"gradients.{current().next_number(f'gradients of {group}')}"
 
 
+# What ranks hold: parameters as they travel, and their values or None.
+Held = tuple[list[TensorSpec], list[Array | None]]
+
+
+def spec_of(parameter: torch.Tensor, name: str) -> TensorSpec:
+    """Describe a parameter whose gradient travels by itself.
+
+    Args:
+        parameter: Any.
+        name: Its name.
+
+    Returns:
+        Its description.
+    """
+    return TensorSpec(name, tuple(parameter.shape), str(parameter.dtype).removeprefix("torch."))
+
+
 class TermsCheck:
     """Compares terms and parameters over the ranks that exchange: unlike ones would wait forever.
 
     It takes as many calls of `begin` and `finish` as there are; the comparison is made once.
     """
 
-    def __init__(
-        self,
-        terms: ExchangeTerms,
-        name: str,
-        parameters: Sequence[torch.Tensor],
-        names: Sequence[str],
-    ) -> None:
+    def __init__(self, terms: ExchangeTerms, name: str) -> None:
         """Keep what is compared.
 
         Args:
             terms: This rank's.
             name: Of the set of parameters, equal on all ranks.
-            parameters: Those that are exchanged.
-            names: Theirs.
         """
         self._terms = terms
         self._name = name
-        self._parameters = parameters
-        self._names = names
         self._comparison: StartComparison | None = None
         self._is_done = False
         self._unlike = ""
@@ -83,16 +89,17 @@ class TermsCheck:
         """Whether ranks have found that they differ; all know it, and nothing is exchanged."""
         return bool(self._unlike)
 
-    def begin(self, values: Callable[[], Sequence[Array | None]]) -> None:
-        """Send what this rank has been told; nobody waits.
+    def begin(self, held: Callable[[], Held]) -> None:
+        """Send what this rank has been told and holds; nobody waits.
 
         Args:
-            values: Gives the parameters' values, so far as they are compared.
+            held: Gives the parameters as they travel, and the values of those of which values
+                are compared, else None.
 
         Raises:
             HorovodInternalError: Nothing can be sent.
 
-        Cost: Once, a pass over the values (about 1 GB/s), and 16 bytes sent.
+        Cost: Once, a pass over the values (about 1 GB/s), and some 100 bytes sent per parameter.
         """
         if self._is_done or self._unlike or self._comparison is not None:
             return
@@ -105,31 +112,32 @@ class TermsCheck:
             "gradient_predivide_factor": self._terms.predivide_factor,
             "sparse_as_dense": bool(self._terms.sparse_as_dense),
         }
-        specs = [
-            TensorSpec(name, tuple(parameter.shape), str(parameter.dtype).removeprefix("torch."))
-            for parameter, name in zip(self._parameters, self._names, strict=True)
-        ]
+        specs, values = held()
         group = group_of("DistributedOptimizer", self._terms.process_set)
         with told_to_horovod():
-            self._comparison = StartComparison(specs, values(), self._name, group, words)
+            self._comparison = StartComparison(specs, values, self._name, group, words)
 
-    def finish(self) -> None:
+    def finish(self) -> str:
         """Wait for the others'.
 
+        Returns:
+            Once, on every rank alike, a sentence on values that differ; else "".
+
         Raises:
-            HorovodInternalError: Ranks differ, on every rank alike, and whenever this is called; or
-                a rank died, has joined, or did not take part.
+            HorovodInternalError: Ranks differ otherwise, on every rank alike, and whenever this is
+                called; or a rank died, has joined, or did not take part.
         """
         if self._unlike:
             raise HorovodInternalError(self._unlike)
-        comparison, self._comparison = self._comparison, None
-        if comparison is None:
-            return
-        with told_to_horovod():
-            if not comparison.are_alike():
-                try:
-                    comparison.tell()
-                except MismatchError as error:
-                    self._unlike = str(error)
-                    raise
-        self._is_done = True
+        if self._comparison is None:
+            return ""
+        try:
+            with told_to_horovod():
+                difference = self._comparison.finish()
+        except HorovodInternalError as error:
+            if self._comparison.is_unlike:
+                self._unlike = str(error)
+            self._comparison = None
+            raise
+        self._comparison, self._is_done = None, True
+        return difference

@@ -58,7 +58,7 @@ def test_a_time_is_up_also_while_another_group_never_rests():
     with world(3) as ranks:
         first, second, _ = ranks.ranks
         late = listen(first, 2, timeout_s=0.3)
-        until_s = time.monotonic() + 2
+        until_s = time.monotonic() + 20
         while not late.done():
             assert time.monotonic() < until_s
             for handle in [listen(first, 1), second.submit(SEND, np.ones(4), root=1, peer=0)]:

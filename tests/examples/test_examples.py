@@ -77,15 +77,15 @@ def test_the_documented_example_of_uneven_work_ends_with_one_model_on_all_ranks(
 
 @needs_torch
 def test_the_torch_network_learns_the_digits_and_two_runs_alike_give_the_same_numbers():
-    def reports():
-        output = run(EXAMPLES / "torch_cnn.py", size=2)
+    def reports(*options):
+        output = run(EXAMPLES / "torch_cnn.py", *options, size=2)
         assert not re.search(r"^\[1\]", output, re.MULTILINE)
         return re.findall(r"loss ([\d.]+), test accuracy ([\d.]+)%", output)
 
     first = reports()
     assert len(first) == 8
     assert float(first[-1][1]) >= 95.0
-    assert reports() == first
+    assert reports("--epochs", 2) == first[:2]
 
 
 @needs_torch

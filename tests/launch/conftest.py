@@ -188,7 +188,8 @@ def _hang_ups_arrive() -> Iterator[None]:
     """Under nohup whatever tests start would ignore them."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    if before is not None:  # else it is not Python's
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

@@ -280,13 +280,10 @@ def test_passes_that_are_set_later_are_checked_as_well(ranks, op):
     ranks(2, work)
 
 
-@pytest.mark.parametrize("is_chosen", [False, True])
-def test_a_step_takes_few_pages_anew_although_gradients_are_dropped_unless_the_user_decides(
-    ranks, is_chosen
-):
+def test_a_step_takes_few_pages_anew_although_gradients_are_dropped(ranks):
     def work():
-        if is_chosen:  # as the library stands anyway, but now somebody has said so
-            os.environ["MALLOC_TRIM_THRESHOLD_"] = "131072"
+        for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_"))]:
+            del os.environ[name]
         hvd.init()
         net, opt = make(net=nn.Sequential(*[nn.Linear(1024, 1024, bias=False) for _ in range(8)]))
         x = torch.ones(1, 1024)
@@ -297,8 +294,7 @@ def test_a_step_takes_few_pages_anew_although_gradients_are_dropped_unless_the_u
             net(x).sum().backward()
             opt.step()
             faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-        return faults[3:]
+        return min(faults[3:])
 
     pages = 1024 * 1024 * 4 // resource.getpagesize()  # of a gradient
-    for faults in ranks(2, work):
-        assert (max(faults) > pages // 2) if is_chosen else (min(faults) < pages // 10)
+    assert all(faults < pages // 10 for faults in ranks(2, work))

@@ -117,3 +117,56 @@ def test_an_exception_in_backward_is_told_with_a_way_to_go_on(ranks):
         assert torch.equal(same[0], same[1])
 
     ranks(2, work)
+
+
+class Refusal(Exception):  # noqa: N818 - whatever a compressor raises
+    """Cannot be made of its own `args`."""
+
+    def __init__(self, what, why):
+        super().__init__(f"{what}: {why}")
+
+
+class Failing(hvd.Compression.none):
+    """Refuses matrices, at first."""
+
+    is_failing = True
+
+    @classmethod
+    def compress(cls, tensor):
+        if cls.is_failing and tensor.dim() == 2:
+            error = Refusal("weight", "too large")
+            raise error from error  # its own cause
+        return tensor, None
+
+
+def test_what_a_compressor_raises_is_told_as_it_is_and_training_can_go_on(ranks):
+    def work():
+        hvd.init()
+        net, opt = make(net=nn.Linear(2, 1), compression=Failing)
+        x = torch.full((1, 2), 1.0 + hvd.rank())
+        for call in (lambda: net(x).sum().backward(), opt.synchronize, opt.step):
+            with pytest.raises(Refusal, match="weight: too large"):
+                call()
+        opt.zero_grad()
+        Failing.is_failing = False
+        for _ in range(2):
+            opt.zero_grad()
+            net(x).sum().backward()
+            opt.step()
+        assert net.weight.grad.tolist() == [[1.5, 1.5]]
+
+    ranks(2, work)
+
+
+def test_gradients_of_a_step_that_is_cut_short_are_not_lost(ranks):
+    def work():
+        hvd.init()
+        heads, opt = make(net=nn.ModuleList([nn.Linear(40, 40, bias=False) for _ in range(6)]))
+        x = torch.full((1, 40), 1.0 + hvd.rank())
+        sum(heads[k](x) for k in (3, 4, 5)).sum().backward()  # a bucket, and some of another
+        opt.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+        before = heads[3].weight.detach().clone()
+        opt.step()
+        assert not torch.equal(heads[3].weight, before)
+
+    ranks(2, work)

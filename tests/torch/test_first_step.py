@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import warnings
 
 import cloudpickle
 import pytest
@@ -106,13 +107,67 @@ def test_gradients_travel_during_backward_from_the_first_step_on(ranks):
     assert ranks(2, work) == [[True] * 3] * 2
 
 
-def test_two_optimizers_whose_layers_ranks_use_unlike_need_not_take_turns(ranks):
+def _lay_channels_last(net):
+    net.to(memory_format=torch.channels_last)
+
+
+def _leave_gaps(net):
+    net.weight = nn.Parameter(torch.zeros(2, 3, 2, 4)[..., ::2])
+
+
+@pytest.mark.parametrize(
+    ("lay_otherwise", "words"),
+    [
+        (_lay_channels_last, r"'weight with dimensions in order \[0, 2, 3, 1\]'"),
+        (_leave_gaps, r"rank 1 holds 'weight with gaps in its memory' \(2, 3, 2, 2\)"),
+    ],
+)
+def test_the_first_parameter_whose_memory_lies_otherwise_is_named(ranks, lay_otherwise, words):
     def work():
         hvd.init()
-        torch.manual_seed(0)
+        net = nn.Conv2d(3, 2, 2)
+        if hvd.rank() == 1:
+            lay_otherwise(net)
+        net, _opt = make(net=net)
+        with pytest.raises(hvd.HorovodInternalError, match=words):
+            net(torch.ones(1, 3, 4, 4)).sum().backward()
+
+    ranks(2, work)
+
+
+def test_a_warning_of_unlike_values_is_given_once_and_ends_no_exchange(ranks):
+    def work():
+        hvd.init()
+        torch.manual_seed(hvd.rank())
+        net = nn.Linear(2, 1)
+        opt = hvd.DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.1))
+        told = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for step in range(2):
+                try:
+                    net(torch.full((1, 2), 1.0 + hvd.rank())).sum().backward()
+                except UserWarning as error:
+                    told.append((step, str(error)))
+                assert net.weight.grad.tolist() == [[1.5, 1.5]]
+                opt.zero_grad()
+        return told
+
+    first, second = ranks(2, work)
+    assert [step for step, _ in first] == [0]
+    assert "differ between rank 1 and rank 0" in first[0][1]
+    assert second == []
+
+
+@pytest.mark.parametrize("is_alike", [True, False])
+def test_two_optimizers_whose_layers_ranks_use_unlike_need_not_take_turns(ranks, is_alike):
+    def work():
+        hvd.init()
+        torch.manual_seed(0 if is_alike else hvd.rank())
         first, second = nn.ModuleList([nn.Linear(2, 2) for _ in range(2)]), nn.Linear(2, 2)
         _, opt = make(net=first)
         _, other = make(net=second)
+        before = values_of(second)
         for _ in range(3):
             opt.zero_grad()
             other.zero_grad()
@@ -121,8 +176,9 @@ def test_two_optimizers_whose_layers_ranks_use_unlike_need_not_take_turns(ranks)
             sum(head(body) for head in heads).sum().backward()
             opt.step()
             other.step()
-        same = hvd.allgather(torch.stack([values_of(second), values_of(first)[:6]])[None])
-        assert torch.equal(same[0], same[1])
+        moves = hvd.allgather((values_of(second) - before)[None])
+        assert moves.count_nonzero() > 0
+        assert torch.equal(moves[0], moves[1]) or not is_alike
 
     ranks(2, work)
 
