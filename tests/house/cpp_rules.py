@@ -21,11 +21,12 @@ FLOORS = {
     "bindings": 6,
 }
 # Outside the stack, and included by nobody: the small kernels of the learning library, and the two
-# plug-ins, which know the core through one header of plain C.
+# plug-ins, which share headers that need nothing of the core; the simulated device rounds as the
+# core does.
 ASIDE = {
     "kernels": re.compile(r"native/(base|device)/"),
     "cuda": re.compile(r"native/device/plugin\w*\.h$"),
-    "hostsim": re.compile(r"native/device/plugin\w*\.h$"),
+    "hostsim": re.compile(r"native/device/(plugin\w*|narrow_floats)\.h$"),
 }
 # Where the interpreter may be known at all; everything else must run on threads that never hold it.
 KNOWS_PYTHON = ("bindings", "kernels")
