@@ -1,0 +1,111 @@
+// The table of the CUDA plug-in, and what it says of devices and errors.
+
+#include <cuda_runtime.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "cuda/kernels.h"
+#include "cuda/memory.h"
+#include "cuda/streams.h"
+#include "device/plugin_abi.h"
+#include "device/plugin_calls.h"
+
+namespace ringsync::cuda {
+namespace {
+
+RsStatus describe(RsStatus status, char* text, uint64_t text_bytes) {
+  if (text == nullptr || text_bytes == 0) return kRsBadArgument;
+  if (const char* words = plugin::words_of(status); words != nullptr) {
+    std::snprintf(text, text_bytes, "%s.", words);
+    return kRsOk;
+  }
+  const auto error = static_cast<cudaError_t>(status);
+  const char* advice = error == cudaErrorMemoryAllocation
+                           ? "Use smaller buckets, or free memory of the device"
+                           : "Read CUDA's documentation of this error";
+  std::snprintf(text, text_bytes, "CUDA error %d, %s: %s. %s.", status, cudaGetErrorName(error),
+                cudaGetErrorString(error), advice);
+  return kRsOk;
+}
+
+RsStatus count_devices(int32_t* count) {
+  if (count == nullptr) return kRsBadArgument;
+  *count = 0;
+  int driver_version = 0;
+  cudaDriverGetVersion(&driver_version);
+  if (driver_version == 0) return kRsNoDriver;
+  int found = 0;
+  const cudaError_t error = cudaGetDeviceCount(&found);
+  if (error != cudaSuccess) cudaGetLastError();
+  if (error == cudaErrorInsufficientDriver) return kRsDriverTooOld;
+  if (error == cudaErrorNoDevice || (error == cudaSuccess && found == 0)) return kRsNoDevice;
+  if (error == cudaSuccess) *count = found;
+  return error;
+}
+
+RsStatus look_at_device(int32_t device, RsDeviceFacts* facts) {
+  if (facts == nullptr) return kRsBadArgument;
+  cudaDeviceProp properties;
+  if (const cudaError_t error = cudaGetDeviceProperties(&properties, device);
+      error != cudaSuccess) {
+    return error;
+  }
+  *facts = {};
+  static_assert(sizeof(properties.name) == sizeof(facts->name));
+  std::memcpy(facts->name, properties.name, sizeof(facts->name));
+  facts->memory_bytes = properties.totalGlobalMem;
+  facts->multiprocessors = properties.multiProcessorCount;
+  facts->compute_major = properties.major;
+  facts->compute_minor = properties.minor;
+  int value = 0;
+  if (cudaRuntimeGetVersion(&value) == cudaSuccess) facts->library_version = value;
+  if (cudaDriverGetVersion(&value) == cudaSuccess) facts->driver_version = value;
+  // CUDA answers for events; memory goes with them.
+  if (cudaDeviceGetAttribute(&value, cudaDevAttrIpcEventSupport, device) == cudaSuccess) {
+    facts->can_export_memory = value;
+  }
+  return kRsOk;
+}
+
+RsStatus use_device(int32_t device) { return cudaSetDevice(device); }
+
+constexpr RsDeviceApi kApi{
+    .abi = kRsAbi,
+    .table_bytes = sizeof(RsDeviceApi),
+    .kind = "cuda",
+    .describe = describe,
+    .count_devices = count_devices,
+    .look_at_device = look_at_device,
+    .use_device = use_device,
+    .allocate = allocate,
+    .release = release,
+    .allocate_pinned = allocate_pinned,
+    .release_pinned = release_pinned,
+    .copy = copy,
+    .fill = fill,
+    .create_stream = create_stream,
+    .destroy_stream = destroy_stream,
+    .synchronize_stream = synchronize_stream,
+    .create_event = create_event,
+    .destroy_event = destroy_event,
+    .record_event = record_event,
+    .wait_event = wait_event,
+    .query_event = query_event,
+    .elapsed_ms = elapsed_ms,
+    .export_memory = export_memory,
+    .open_memory = open_memory,
+    .close_memory = close_memory,
+    .signal = signal,
+    .wait_flag = wait_flag,
+    .pack = pack,
+    .unpack = unpack,
+    .sum_peers = sum_peers,
+};
+
+}  // namespace
+}  // namespace ringsync::cuda
+
+extern "C" [[gnu::visibility("default")]] const RsDeviceApi* rs_device_api() {
+  return &ringsync::cuda::kApi;
+}

@@ -1,0 +1,60 @@
+# The CUDA plug-in, built wherever there is a compiler for it; whether there is a driver is seen at run
+# time. Sets nothing that others use.
+
+if(RINGSYNC_CUDA STREQUAL "OFF")
+  return()
+endif()
+
+# Also where it is installed and not on PATH.
+if(NOT CMAKE_CUDA_COMPILER)
+  find_program(RINGSYNC_NVCC nvcc
+    HINTS ENV CUDACXX ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
+  if(DEFINED ENV{CUDACXX})
+    set(CMAKE_CUDA_COMPILER "$ENV{CUDACXX}")
+  elseif(RINGSYNC_NVCC)
+    set(CMAKE_CUDA_COMPILER "${RINGSYNC_NVCC}")
+  endif()
+endif()
+# Machine code for what trains today, and PTX for what comes. An editable install serves one machine
+# and is made anew with every change: it gets the code of that machine's GPU alone, or sm_90's, in a
+# third of the time.
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES "80-real;90-real;100-real;100-virtual")
+  if(SKBUILD_STATE STREQUAL "editable")
+    set(CMAKE_CUDA_ARCHITECTURES "90-real")
+    find_program(RINGSYNC_NVIDIA_SMI nvidia-smi)
+    if(RINGSYNC_NVIDIA_SMI)
+      execute_process(COMMAND "${RINGSYNC_NVIDIA_SMI}" --query-gpu=compute_cap --format=csv,noheader
+        OUTPUT_VARIABLE RINGSYNC_GPU ERROR_QUIET)
+      if(RINGSYNC_GPU MATCHES "^([0-9]+)\\.([0-9])")
+        set(CMAKE_CUDA_ARCHITECTURES "${CMAKE_MATCH_1}${CMAKE_MATCH_2}-real")
+      endif()
+    endif()
+  endif()
+endif()
+
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  if(RINGSYNC_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "RINGSYNC_CUDA=ON, and no nvcc that works was found. Put it on PATH, or set CUDACXX.")
+  endif()
+  message(STATUS "No nvcc: the CUDA plug-in is not built, the CPU part is")
+  return()
+endif()
+enable_language(CUDA)
+find_package(CUDAToolkit REQUIRED)
+
+ringsync_plugin(cuda SOURCES cuda/api.cc cuda/driver.cc cuda/memory.cc cuda/moves.cu cuda/streams.cc
+                cuda/sums.cu)
+# Values must not depend on how a compiler fuses them, as in the core.
+target_compile_options(ringsync_cuda PRIVATE
+  "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-fmad=false;-Xcompiler=-Wall,-Wextra>")
+if(RINGSYNC_WERROR)
+  target_compile_options(ringsync_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
+endif()
+set_target_properties(ringsync_cuda PROPERTIES
+  CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF CUDA_VISIBILITY_PRESET hidden
+  CUDA_RUNTIME_LIBRARY Static)
+target_include_directories(ringsync_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(ringsync_cuda PRIVATE CUDA::cudart_static)

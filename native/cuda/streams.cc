@@ -1,0 +1,80 @@
+#include "cuda/streams.h"
+
+#include <cuda.h>
+#include <cuda_runtime.h>
+
+#include "cuda/driver.h"
+
+namespace ringsync::cuda {
+namespace {
+
+cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
+cudaEvent_t event_of(void* event) { return static_cast<cudaEvent_t>(event); }
+
+/// The driver's errors have the numbers of the run time's, but for some that it never returns here.
+RsStatus status_of(CUresult result) { return static_cast<RsStatus>(result); }
+
+}  // namespace
+
+RsStatus create_stream(int32_t is_urgent, void** stream) {
+  if (stream == nullptr) return kRsBadArgument;
+  int least = 0;
+  int greatest = 0;
+  if (const cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+      error != cudaSuccess) {
+    return error;
+  }
+  cudaStream_t made = nullptr;
+  const cudaError_t error =
+      cudaStreamCreateWithPriority(&made, cudaStreamNonBlocking, is_urgent != 0 ? greatest : least);
+  *stream = made;
+  return error;
+}
+
+RsStatus destroy_stream(void* stream) { return cudaStreamDestroy(stream_of(stream)); }
+
+RsStatus synchronize_stream(void* stream) { return cudaStreamSynchronize(stream_of(stream)); }
+
+RsStatus create_event(int32_t is_timed, void** event) {
+  if (event == nullptr) return kRsBadArgument;
+  cudaEvent_t made = nullptr;
+  // An event without times costs a stream less to pass.
+  const cudaError_t error =
+      cudaEventCreateWithFlags(&made, is_timed != 0 ? cudaEventDefault : cudaEventDisableTiming);
+  *event = made;
+  return error;
+}
+
+RsStatus destroy_event(void* event) { return cudaEventDestroy(event_of(event)); }
+
+RsStatus record_event(void* event, void* stream) {
+  return cudaEventRecord(event_of(event), stream_of(stream));
+}
+
+RsStatus wait_event(void* stream, void* event) {
+  return cudaStreamWaitEvent(stream_of(stream), event_of(event), 0);
+}
+
+RsStatus query_event(void* event, int32_t* is_reached) {
+  if (is_reached == nullptr) return kRsBadArgument;
+  const cudaError_t error = cudaEventQuery(event_of(event));
+  *is_reached = error == cudaSuccess ? 1 : 0;
+  if (error != cudaErrorNotReady) return error;
+  cudaGetLastError();  // the run time takes "not ready" for an error and would keep it
+  return kRsOk;
+}
+
+RsStatus elapsed_ms(void* start, void* end, float* milliseconds) {
+  if (milliseconds == nullptr) return kRsBadArgument;
+  return cudaEventElapsedTime(milliseconds, event_of(start), event_of(end));
+}
+
+RsStatus wait_flag(const uint32_t* flag, uint32_t value, void* stream) {
+  if (flag == nullptr) return kRsBadArgument;
+  if (driver().wait_value == nullptr) return kRsNoStreamWaits;
+  return status_of(driver().wait_value(static_cast<CUstream>(stream),
+                                       reinterpret_cast<CUdeviceptr>(flag), value,
+                                       CU_STREAM_WAIT_VALUE_GEQ));
+}
+
+}  // namespace ringsync::cuda

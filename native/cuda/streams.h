@@ -1,0 +1,20 @@
+#pragma once
+
+// The calls of the table that put work in order: streams, events, and waiting for a flag.
+
+#include "device/plugin_abi.h"
+
+namespace ringsync::cuda {
+
+RsStatus create_stream(int32_t is_urgent, void** stream);
+RsStatus destroy_stream(void* stream);
+RsStatus synchronize_stream(void* stream);
+RsStatus create_event(int32_t is_timed, void** event);
+RsStatus destroy_event(void* event);
+RsStatus record_event(void* event, void* stream);
+RsStatus wait_event(void* stream, void* event);
+RsStatus query_event(void* event, int32_t* is_reached);
+RsStatus elapsed_ms(void* start, void* end, float* milliseconds);
+RsStatus wait_flag(const uint32_t* flag, uint32_t value, void* stream);
+
+}  // namespace ringsync::cuda
