@@ -42,6 +42,7 @@ DOORS = {
     "ringsync._kernels": ("ringsync.autograd.ops", "ringsync.optim", "ringsync.ps"),
     "torch": (
         "ringsync.torch",
+        "bench.device",
         "bench.peers.gloo",
         "bench.peers.horovod",
         "bench.ranks.chain",
@@ -49,7 +50,7 @@ DOORS = {
         "bench.ranks.wrappers",
         "examples",
     ),
-    "cupy": ("ringsync.arrays",),
+    "cupy": ("ringsync.arrays", "bench.device"),
 }
 READS_ENVIRONMENT = (
     "ringsync.config",
