@@ -12,14 +12,17 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from types import CellType
 
 from ringsync._native import (
     Engine,
     algorithm_names,
+    count_devices,
     kernel_names,
     meet,
     memory_store,
+    plugin_path,
     transport_names,
 )
 from ringsync._native import assign_buckets as native_assign_buckets
@@ -244,6 +247,19 @@ def built_names() -> dict[str, list[str]]:
         "transports": transport_names(),
         "algorithms": algorithm_names(),
     }
+
+
+def find_gpus() -> tuple[int, str] | None:
+    """Ask the CUDA plug-in for devices; it is loaded for that, and the driver woken up.
+
+    Returns:
+        How many there are, and why there is none; None if the plug-in was not built.
+
+    Raises:
+        ConfigError: It cannot be loaded, or is of another version.
+    """
+    path = plugin_path("cuda")
+    return count_devices(path) if Path(path).exists() else None
 
 
 def _started() -> Runtime:

@@ -34,5 +34,6 @@ void bind_calls(nanobind::module_& module, nanobind::class_<BoundEngine>& engine
 void bind_shortcut(nanobind::module_& module);
 void bind_schedule(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);
+void bind_plugins(nanobind::module_& module);
 
 }  // namespace ringsync

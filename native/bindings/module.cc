@@ -47,4 +47,5 @@ NB_MODULE(_native, module) {
   ringsync::bind_shortcut(module);
   ringsync::bind_schedule(module);
   ringsync::bind_kernels(module);
+  ringsync::bind_plugins(module);
 }

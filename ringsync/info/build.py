@@ -9,9 +9,12 @@ import platform
 from importlib.util import find_spec
 from pathlib import Path
 
+from ringsync.errors import ConfigError
 from ringsync.info.finding import Finding
-from ringsync.runtime import built_names
+from ringsync.runtime import built_names, find_gpus
 from ringsync.version import __version__
+
+_CUDA = "CUDA plug-in"
 
 # Rooms of the plan, which some versions have and others have not.
 _ROOMS = {
@@ -36,6 +39,7 @@ def look_at_build() -> list[Finding]:
         Finding("kernels", True, f"{_listed(names['kernels'])} (the first one is used)"),
         Finding("transports", True, _listed(names["transports"])),
         Finding("algorithms", True, _listed(names["algorithms"])),
+        _cuda(),
         *(_room(room, purpose) for room, purpose in _ROOMS.items()),
     ]
 
@@ -65,6 +69,22 @@ def has_room(name: str) -> bool:
         True if there is one; it is not imported.
     """
     return find_spec(f"ringsync.{name}") is not None
+
+
+def _cuda() -> Finding:
+    try:
+        found = find_gpus()
+    except ConfigError as error:
+        detail, _, advice = str(error).rstrip(".").rpartition(". ")
+        return Finding(_CUDA, False, detail, f"{advice}.")
+    if found is None:
+        detail = "not built, because there was no nvcc, or none was wanted"
+        return Finding(_CUDA, False, detail, "docs/gpu.md says how to build it.")
+    count, reason = found
+    if count:
+        return Finding(_CUDA, True, f"built and loaded, {count} device{'s' * (count > 1)}")
+    detail, _, advice = reason.partition(". ")
+    return Finding(_CUDA, False, f"built, but {detail}", advice)
 
 
 def _room(name: str, purpose: str) -> Finding:

@@ -10,7 +10,8 @@ from importlib import metadata
 import pytest
 
 from ringsync import _native
-from ringsync.info import host, packages
+from ringsync.errors import ConfigError
+from ringsync.info import build, host, packages
 from ringsync.info.finding import Finding, format_findings
 from ringsync.info.report import describe_all, describe_build
 from ringsync.version import __version__
@@ -43,6 +44,32 @@ def test_the_version_and_every_part_of_the_core_are_named(facts):
         ("algorithms", _native.algorithm_names()),
     ):
         assert set(names) <= set(re.findall(r"\w+", built[part]["detail"]))
+
+
+@pytest.mark.parametrize(
+    ("found", "is_found", "detail", "advice"),
+    [
+        (None, False, "not built, ", "docs/gpu.md "),
+        ((0, "no NVIDIA driver is loaded. Install one."), False, "built, but no NVIDIA", "Install"),
+        ((2, ""), True, "built and loaded, 2 devices", ""),
+    ],
+)
+def test_one_line_says_what_becomes_of_cuda(monkeypatch, found, is_found, detail, advice):
+    monkeypatch.setattr(build, "find_gpus", lambda: found)
+    [line] = [each for each in build.look_at_build() if each.name == "CUDA plug-in"]
+    assert line.is_found is is_found
+    assert line.detail.startswith(detail)
+    assert line.advice.startswith(advice)
+
+
+def test_a_plugin_that_cannot_be_loaded_is_told_with_its_reason(monkeypatch):
+    def fail():
+        raise ConfigError("[plugin] x.so has version 7, the core 1. Install ringsync anew.")
+
+    monkeypatch.setattr(build, "find_gpus", fail)
+    [line] = [each for each in build.look_at_build() if each.name == "CUDA plug-in"]
+    wanted = ("[plugin] x.so has version 7, the core 1", "Install ringsync anew.")
+    assert (line.is_found, line.detail, line.advice) == (False, *wanted)
 
 
 def test_all_that_was_asked_for_is_looked_for(facts):
