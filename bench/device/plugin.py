@@ -34,9 +34,9 @@ from bench.device.abi import (
 # Where to look for plug-ins first, in place of the installed package.
 PLACE = "RINGSYNC_PLUGINS"
 
-# For CUDA, which reads them once it is first used. Code that is loaded late, at a first launch, may
-# wait for streams that wait for a flag; of two streams that share a queue one holds up the other.
-_SETTINGS = {"CUDA_MODULE_LOADING": "EAGER", "CUDA_DEVICE_MAX_CONNECTIONS": "32"}
+# For CUDA, which reads it once it is first used: of two streams that share a queue, one that waits
+# for a flag holds up the other, which may be the one to write it.
+_QUEUES = ("CUDA_DEVICE_MAX_CONNECTIONS", "32")
 
 # Between two looks at an event; a step of the ring takes no less.
 _LOOK_S = 20e-6
@@ -98,8 +98,7 @@ class Plugin:
             OSError: It cannot be loaded.
             ValueError: It is of another version.
         """
-        for name, value in _SETTINGS.items():
-            os.environ.setdefault(name, value)
+        os.environ.setdefault(*_QUEUES)
         self._library = ctypes.CDLL(str(path))
         find = self._library.rs_device_api
         find.restype = ctypes.POINTER(Table)

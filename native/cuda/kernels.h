@@ -6,6 +6,12 @@
 
 namespace ringsync::cuda {
 
+/// Loads the code of every kernel of a file onto the device in use. Left to their first launch,
+/// that may wait for streams that wait for a flag, which a later launch on this very thread would
+/// write.
+RsStatus load_moves();
+RsStatus load_sums();
+
 RsStatus pack(const RsMove* move, void* stream);
 RsStatus unpack(const RsMove* move, void* stream);
 RsStatus sum_peers(const RsSum* sum, void* stream);

@@ -89,6 +89,22 @@ RsStatus launch_by_parameter(const RsMove& move, const MoveFrame<Scale>& whole, 
   return kRsOk;
 }
 
+template <typename From, typename To, typename Scale>
+RsStatus load(cudaFuncAttributes& attributes) {
+  const void* const kernels[] = {
+      reinterpret_cast<const void*>(move_by_parameter<From, To, Scale, kFewSegments>),
+      reinterpret_cast<const void*>(move_by_parameter<From, To, Scale, kRsMostSegments>),
+      reinterpret_cast<const void*>(move_by_table<From, To, Scale>),
+  };
+  for (const void* kernel : kernels) {
+    if (const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
+        error != cudaSuccess) {
+      return error;
+    }
+  }
+  return kRsOk;
+}
+
 RsStatus move(const RsMove* move, bool is_pack, void* stream) {
   if (move == nullptr) return kRsBadArgument;
   if (const RsStatus status = plugin::check(*move); status != kRsOk) return status;
@@ -105,6 +121,24 @@ RsStatus move(const RsMove* move, bool is_pack, void* stream) {
 }
 
 }  // namespace
+
+RsStatus load_moves() {
+  cudaFuncAttributes attributes;
+  for (const uint32_t tensor : plugin::kDtypes) {
+    for (const uint32_t fused : plugin::kDtypes) {
+      RsMove any{};
+      any.tensor_dtype = tensor;
+      any.fused_dtype = fused;
+      any.scale = 1.0;
+      const RsStatus status = plugin::with_types_of<Arithmetic>(
+          any, true, [&]<typename From, typename To>(auto scale) -> RsStatus {
+            return load<From, To, decltype(scale)>(attributes);
+          });
+      if (status != kRsOk && status != kRsBadTypes) return status;
+    }
+  }
+  return kRsOk;
+}
 
 RsStatus pack(const RsMove* bucket, void* stream) { return move(bucket, true, stream); }
 

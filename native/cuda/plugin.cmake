@@ -5,14 +5,13 @@ if(RINGSYNC_CUDA STREQUAL "OFF")
   return()
 endif()
 
-# Also where it is installed and not on PATH.
-if(NOT CMAKE_CUDA_COMPILER)
+# Also where it is installed and not on PATH. Through the environment: a compiler that a variable names
+# would be taken without being tried.
+if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   find_program(RINGSYNC_NVCC nvcc
-    HINTS ENV CUDACXX ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
-  if(DEFINED ENV{CUDACXX})
-    set(CMAKE_CUDA_COMPILER "$ENV{CUDACXX}")
-  elseif(RINGSYNC_NVCC)
-    set(CMAKE_CUDA_COMPILER "${RINGSYNC_NVCC}")
+    HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+  if(RINGSYNC_NVCC)
+    set(ENV{CUDACXX} "${RINGSYNC_NVCC}")
   endif()
 endif()
 # Machine code for what trains today, and PTX for what comes. An editable install serves one machine
@@ -39,10 +38,14 @@ if(NOT CMAKE_CUDA_COMPILER)
   if(RINGSYNC_CUDA STREQUAL "ON")
     message(FATAL_ERROR "RINGSYNC_CUDA=ON, and no nvcc that works was found. Put it on PATH, or set CUDACXX.")
   endif()
-  message(STATUS "No nvcc: the CUDA plug-in is not built, the CPU part is")
+  message(STATUS "No nvcc that works: the CUDA plug-in is not built, the CPU part is")
   return()
 endif()
 enable_language(CUDA)
+# CMake before 3.26 does not know that nvcc has C++20.
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+endif()
 find_package(CUDAToolkit REQUIRED)
 
 ringsync_plugin(cuda SOURCES cuda/api.cc cuda/driver.cc cuda/memory.cc cuda/moves.cu cuda/streams.cc

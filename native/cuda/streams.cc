@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include "cuda/driver.h"
+#include "cuda/kernels.h"
 
 namespace ringsync::cuda {
 namespace {
@@ -18,6 +19,9 @@ RsStatus status_of(CUresult result) { return static_cast<RsStatus>(result); }
 
 RsStatus create_stream(int32_t is_urgent, void** stream) {
   if (stream == nullptr) return kRsBadArgument;
+  // Before any stream of ours can wait.
+  if (const RsStatus status = load_moves(); status != kRsOk) return status;
+  if (const RsStatus status = load_sums(); status != kRsOk) return status;
   int least = 0;
   int greatest = 0;
   if (const cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);

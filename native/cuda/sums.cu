@@ -46,6 +46,21 @@ __global__ void __launch_bounds__(1) write_flags(const __grid_constant__ Flags f
 
 }  // namespace
 
+RsStatus load_sums() {
+  cudaFuncAttributes attributes;
+  for (const uint32_t dtype : plugin::kDtypes) {
+    RsSum any{};
+    any.dtype = dtype;
+    any.scale = 1.0;
+    const RsStatus status =
+        plugin::with_type_of<Arithmetic>(any, [&]<typename T>(auto scale) -> RsStatus {
+          return cudaFuncGetAttributes(&attributes, sum<T, decltype(scale)>);
+        });
+    if (status != kRsOk) return status;
+  }
+  return cudaFuncGetAttributes(&attributes, write_flags);
+}
+
 RsStatus sum_peers(const RsSum* call, void* stream) {
   if (call == nullptr) return kRsBadArgument;
   if (const RsStatus status = plugin::check(*call); status != kRsOk) return status;

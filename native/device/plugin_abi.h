@@ -139,7 +139,8 @@ struct RsDeviceApi {
   RsStatus (*copy)(void* to, const void* from, uint64_t bytes, void* stream);
   RsStatus (*fill)(void* memory, uint32_t byte, uint64_t bytes, void* stream);
 
-  /// Independent of the default stream; `is_urgent` puts it before others.
+  /// Independent of the default stream; `is_urgent` puts it before others. The first one may wait
+  /// for the device, which loads all kernels.
   RsStatus (*create_stream)(int32_t is_urgent, void** stream);
   /// What waits for a flag then may never end.
   RsStatus (*destroy_stream)(void* stream);

@@ -20,6 +20,10 @@ inline constexpr uint64_t kMostElements = uint64_t{1} << 31;
 inline constexpr uint32_t kMostThreads = 512;
 inline constexpr uint32_t kMostBlocks = 0x7fffffff;
 
+/// All that kernels know.
+inline constexpr uint32_t kDtypes[] = {kRsInt32,   kRsInt64,   kRsFloat32,
+                                       kRsFloat64, kRsFloat16, kRsBfloat16};
+
 /// How a launch is cut.
 struct Cut {
   uint32_t blocks;
