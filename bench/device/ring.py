@@ -7,6 +7,7 @@ ring between devices yet; this one proves the plug-ins' memory, flags and sums f
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ FLAGS_BYTES = 4096
 _FROM_PREVIOUS, _FROM_NEXT = 0, 128
 # Of this rank itself: not 0 once it has given up.
 _HAS_GIVEN_UP = 256
+# How often, and for how long each time, a rank that gives up lets its stream go on.
+_PATIENCE, _BETWEEN_S = 100, 0.02
 # Of a chunk's beginning, so that sums are made of vectors.
 _ALIGN_BYTES = 16
 
@@ -64,7 +67,8 @@ class RingRank:
         self._end = plugin.create_event()
         self._arenas = arenas
         # The previous rank waits for its next one's word, and the next one for its previous one's.
-        self._peers = [arenas.next + _FROM_PREVIOUS, arenas.previous + _FROM_NEXT]
+        peers = (arenas.next + _FROM_PREVIOUS, arenas.previous + _FROM_NEXT)
+        self._peers = (ctypes.c_void_p * len(peers))(*peers)
         self._value = 0
         self._sums: dict[tuple[int, Dtype], list[Callable[[int], None]]] = {}
 
@@ -112,14 +116,10 @@ class RingRank:
         try:
             self.plugin.wait_until(self._end, limit_s)
         except TimeoutError:
-            own = [self._arenas.own + _FROM_PREVIOUS, self._arenas.own + _FROM_NEXT]
-            given_up = self._arenas.own + _HAS_GIVEN_UP
             with contextlib.suppress(
                 PluginError
             ):  # of a dead peer's memory; the first error counts
-                self.plugin.call("fill", given_up, 1, 4, self._rescue)
-                self.plugin.signal(own, self._value, self._rescue)
-                self.plugin.call("synchronize_stream", self.stream)
+                self._let_go()
             raise
 
     def close(self) -> None:
@@ -127,6 +127,16 @@ class RingRank:
         for stream in (self.stream, self._rescue):
             self.plugin.call("destroy_stream", stream)
         self.plugin.call("destroy_event", self._end)
+
+    def _let_go(self) -> None:
+        """Silence this rank, and let its stream run out."""
+        own = [self._arenas.own + _FROM_PREVIOUS, self._arenas.own + _FROM_NEXT]
+        self.plugin.call("fill", self._arenas.own + _HAS_GIVEN_UP, 1, 4, self._rescue)
+        for _ in range(_PATIENCE):  # a peer that is behind may write its lower count over it
+            self.plugin.signal(own, self._value, self._rescue)
+            with contextlib.suppress(TimeoutError):
+                self.plugin.wait_until(self._end, _BETWEEN_S)
+                return
 
     def _prepare(self, count: int, dtype: Dtype) -> list[Callable[[int], None]]:
         made = []
@@ -160,7 +170,8 @@ class RingRank:
 
     def _signal(self, value: int) -> None:
         given_up = self._arenas.own + _HAS_GIVEN_UP
-        self.plugin.signal(self._peers, value, self.stream, unless=given_up)
+        words = (self._peers, len(self._peers), value & 0xFFFFFFFF)
+        self.plugin.call("signal", *words, given_up, self.stream)
 
     def _wait(self, word: int, value: int) -> None:
         self.plugin.wait_flag(self._arenas.own + word, value, self.stream)

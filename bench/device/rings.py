@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.device.abi import Dtype
 from bench.device.ceiling import Ceiling
 from bench.device.parts import Row
-from bench.device.ring import Neighbours, RingRank, make_arena
+from bench.device.ring import FLAGS_BYTES, Neighbours, RingRank, make_arena
 from bench.device.ring_processes import RankFailedError, RingProcesses
 from bench.device.timing import Stopwatch, Time
 
@@ -57,7 +57,7 @@ def _time_in_process(watch: Stopwatch, size: int, size_bytes: int) -> Time:
     plugin = watch.plugin
     arenas = [make_arena(plugin, size_bytes) for _ in range(size)]
     for arena in arenas:
-        plugin.call("fill", arena + 4096, 0, size_bytes, 0)
+        plugin.call("fill", arena + FLAGS_BYTES, 0, size_bytes, 0)
     plugin.call("synchronize_stream", 0)
     rings = [
         RingRank(

@@ -66,7 +66,7 @@ struct RsSegment {
 /// How a launch is cut; 0 is the plug-in's own choice. For measurements.
 struct RsShape {
   uint32_t block_threads;
-  /// Threads that take a span together; divides block_threads.
+  /// Threads that take a span together; all of a block where it does not divide block_threads.
   uint32_t team_threads;
   uint32_t span_bytes;
   uint32_t most_blocks;

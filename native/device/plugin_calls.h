@@ -59,7 +59,9 @@ inline RsStatus check(const RsSum& sum) {
 inline Cut cut(const RsShape& asked, const RsShape& usual, uint64_t count, uint32_t element_bytes) {
   const auto chosen = [](uint32_t one, uint32_t other) { return one != 0 ? one : other; };
   const uint32_t threads = std::min(chosen(asked.block_threads, usual.block_threads), kMostThreads);
-  const uint32_t lanes = std::min(chosen(asked.team_threads, usual.team_threads), threads);
+  const uint32_t wanted = chosen(asked.team_threads, usual.team_threads);
+  // Threads beside the last whole team would be a team of another block once more.
+  const uint32_t lanes = wanted < threads && threads % wanted == 0 ? wanted : threads;
   const uint32_t span_bytes = chosen(asked.span_bytes, usual.span_bytes);
   const uint32_t quanta = span_bytes / element_bytes / kSpanQuantum;
   const uint32_t span = std::max(1u, quanta) * kSpanQuantum;

@@ -71,7 +71,8 @@ def test_a_bucket_without_tensors_is_no_error(device):
 
 
 @pytest.mark.parametrize(
-    "shape", [(32, 32, 256, 1), (512, 512, 65536, 0), (256, 32, 8192, 3), (64, 16, 1, 0)]
+    "shape",
+    [(32, 32, 256, 1), (512, 512, 65536, 0), (256, 32, 8192, 3), (64, 16, 1, 0), (48, 32, 512, 0)],
 )
 def test_how_a_launch_is_cut_changes_no_value(device, shape):
     bucket = random_bucket(device, (Dtype.FLOAT32, Dtype.FLOAT16), 40, seed=3)
