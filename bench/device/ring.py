@@ -131,7 +131,7 @@ class RingRank:
     def _let_go(self) -> None:
         """Silence this rank, and let its stream run out."""
         own = [self._arenas.own + _FROM_PREVIOUS, self._arenas.own + _FROM_NEXT]
-        self.plugin.call("fill", self._arenas.own + _HAS_GIVEN_UP, 1, 4, self._rescue)
+        self.plugin.signal([self._arenas.own + _HAS_GIVEN_UP], 1, self._rescue)
         for _ in range(_PATIENCE):  # a peer that is behind may write its lower count over it
             self.plugin.signal(own, self._value, self._rescue)
             with contextlib.suppress(TimeoutError):
