@@ -66,8 +66,11 @@ for part in "${parts[@]}"; do
     step "$part" 75 python3 -m bench.gpu "$part" --out "$out" --copy "$build/libcopy.so"
 done
 if [[ -z "${SKIP_TESTS:-}" ]] && command -v compute-sanitizer >/dev/null; then
-    step memcheck 60 compute-sanitizer --tool memcheck --error-exitcode 9 "${tests[@]}" -x -m gpu \
-        "$root/tests/gpu/test_sums.py" "$root/tests/gpu/test_moves.py" -k "address or refused or empty"
+    for tool in memcheck racecheck initcheck; do
+        step "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "${tests[@]}" -x -m gpu \
+            "$root/tests/gpu/test_sums.py" "$root/tests/gpu/test_moves.py" \
+            -k "address or refused or empty"
+    done
 fi
 
 for part in "${parts[@]}"; do
