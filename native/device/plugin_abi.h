@@ -168,8 +168,8 @@ struct RsDeviceApi {
   RsStatus (*signal)(uint32_t* const* flags, uint32_t flag_count, uint32_t value,
                      const uint32_t* unless, void* stream);
   /// The stream goes on once the flag has reached `value`, counting in a circle of 2^32. The flag
-  /// lies in this process's own memory. There is no deadline: to give up, signal the word `unless` of
-  /// the signals that follow, then signal the flag, both from another stream.
+  /// lies in this process's own memory. There is no deadline: to give up, signal the word `unless`
+  /// of the signals that follow, then signal the flag, both from another stream.
   RsStatus (*wait_flag)(const uint32_t* flag, uint32_t value, void* stream);
 
   RsStatus (*pack)(const RsMove* move, void* stream);
