@@ -104,8 +104,8 @@ rs.join()
     require_ended(ended)
     calls = (
         "[allgather_object] 'w.size'",
-        "[broadcast_parameters] 'broadcast_parameters.start.size'",
-        "[gradients.0] 'gradients.0.start.size'",
+        "[broadcast_parameters] 'broadcast_parameters.start'",
+        "[gradients.0] 'gradients.0.start'",
     )
     for rank in (0, 2):
         for line, call in zip(ended[rank].said, calls, strict=True):
