@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ringsync.arrays import Array
-from ringsync.memory import empty
+from ringsync.memory import copy_past_caches, empty
 from ringsync.parallel.layout import TensorSpec
 from ringsync.runtime import assign_buckets
 
@@ -23,6 +23,9 @@ ELSEWHERE = math.nan
 
 # Fewer, and there would be nothing left to overlap with backward once the first is on its way.
 LEAST_BUCKETS = 3
+
+# Smaller gradients are still in the caches when the engine sums them.
+_STREAMED_BYTES = 256 * 1024
 
 # Views start on a cache line, so that vector loads of a gradient never straddle two.
 _ALIGNMENT_BYTES = 64
@@ -59,6 +62,20 @@ class Arena:
 
     views: list[Array]
     buckets: list[Bucket]
+
+
+def copy_into(view: Array, gradient: Array) -> None:
+    """Copy a gradient to its place in an arena.
+
+    Args:
+        view: Its place.
+        gradient: Of the same shape.
+    """
+    is_alike = gradient.flags.c_contiguous and gradient.dtype == view.dtype
+    if is_alike and view.nbytes >= _STREAMED_BYTES:
+        copy_past_caches(view, gradient)
+    else:
+        np.copyto(view, gradient)
 
 
 def make_arena(specs: Sequence[TensorSpec], limit_bytes: int, name: str) -> Arena:

@@ -20,15 +20,11 @@ from ringsync.collectives import ReduceOp, allreduce_async_
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
-from ringsync.memory import copy_past_caches
-from ringsync.parallel.arena import CONVERTED, ELSEWHERE, Arena, Bucket, make_arena
+from ringsync.parallel.arena import CONVERTED, ELSEWHERE, Arena, Bucket, copy_into, make_arena
 from ringsync.parallel.layout import TensorSpec, check_equal_start
 from ringsync.parallel.stats import ExchangeStats
 from ringsync.parallel.weights import exchange_share
 from ringsync.timeline import mark
-
-# Smaller gradients are still in the caches when the engine sums them.
-_STREAMED_BYTES = 256 * 1024
 
 
 class GradientSource(Protocol):
@@ -189,20 +185,28 @@ class GradientReducer:
             self._passes = self._accumulate_steps
             self._exchange_rest(time.monotonic_ns())
 
-    def reset(self) -> None:
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether some of a step has been submitted, and the rest has not."""
+        return bool(self._handles) and not self._is_exchanged
+
+    def reset(self, is_awaited: bool = False) -> None:
         """Begin a new step: gradients are the optimizer's business until the next backward.
 
         An exchange that an error has interrupted is first brought to its end, with zeros for what
         cannot be sent, because peers may still be reading this rank's gradients, or waiting for
         them.
 
+        Args:
+            is_awaited: Peers wait for an exchange, although nothing of it has been submitted.
+
         Raises:
             RingsyncError: The interrupted exchange cannot be ended; a rank died, for example.
         """
         try:
-            if self._handles and not self._is_exchanged:
+            if self.is_in_flight or (is_awaited and not self._is_exchanged):
                 for bucket in self._arena.buckets[len(self._handles) :]:
-                    self._gather(bucket, is_interrupted=True)
+                    self._gather_rest(bucket)
                     self._start(bucket)
                 self._wait()
         finally:
@@ -243,19 +247,22 @@ class GradientReducer:
         )
         mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
 
-    def _gather(self, bucket: Bucket, is_interrupted: bool = False) -> None:
+    def _gather_rest(self, bucket: Bucket) -> None:
+        """Have what there is of a bucket in the arena, after an error that has been told."""
+        for position, index in enumerate(bucket.members):
+            try:
+                is_there = self._bring(index)
+            except Exception:  # whatever the framework says of a gradient that it cannot give
+                is_there = False
+            bucket.presence[position] = is_there
+            if not is_there:
+                self._arena.views[index].fill(0)
+
+    def _gather(self, bucket: Bucket) -> None:
         """Have all gradients of a bucket in the arena, zero what is not there at all."""
         for position, index in enumerate(bucket.members):
             view = self._arena.views[index]
-            try:
-                is_there = self._share > 0 and self._bring(index)
-            except ConfigError:  # has been told
-                if not is_interrupted:
-                    raise
-                bucket.presence[position] = 0
-                view.fill(0)
-                continue
-            if is_there:
+            if self._share > 0 and self._bring(index):
                 bucket.presence[position] = CONVERTED if self._source.is_converted(index) else 1
                 if self._share != 1:
                     np.multiply(view, self._share, out=view)
@@ -271,7 +278,7 @@ class GradientReducer:
         if gradient is None or gradient is view:
             return gradient is not None
         start_ns = time.monotonic_ns()
-        _copy(view, gradient)
+        copy_into(view, gradient)
         self._source.adopt(index, view)
         mark("pack", start_ns, None, self._arena.buckets[self._bucket_of[index]].name, view.nbytes)
         return True
@@ -304,11 +311,3 @@ class GradientReducer:
                 self._source.adopt(index, None)
         self._elsewhere.sort()
         self._converted.sort()
-
-
-def _copy(view: Array, gradient: Array) -> None:
-    is_alike = gradient.flags.c_contiguous and gradient.dtype == view.dtype
-    if is_alike and view.nbytes >= _STREAMED_BYTES:
-        copy_past_caches(view, gradient)
-    else:
-        np.copyto(view, gradient)

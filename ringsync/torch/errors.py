@@ -77,9 +77,10 @@ def _copied(error: BaseException) -> BaseException:
         # Past `__init__`, which may ask for other things than were handed to its base.
         copy: BaseException = type(error).__new__(type(error), *error.args)
         copy.__dict__.update(error.__dict__)
+        is_alike = str(copy) == str(error)
     except Exception:  # of a class that makes its instances otherwise
-        return HorovodInternalError(error_in_line(error))
-    return copy
+        is_alike = False
+    return copy if is_alike else HorovodInternalError(error_in_line(error))
 
 
 class _Told:

@@ -50,6 +50,7 @@ class Exchange:
         self._inside = [i for i, p in enumerate(parameters) if self._has_arena and fits_arena(p)]
         self._sparse: list[int] = []  # have had a place in the arena, and travel by themselves now
         self._check = TermsCheck(terms, name)
+        self._difference = ""
         self._lay_out()
         factor = terms.predivide_factor
         self._single = SingleExchange(
@@ -93,7 +94,7 @@ class Exchange:
                 and cannot be exchanged so.
         """
         self._check.begin(self._held)
-        difference = self._check.finish()
+        self._difference = self._check.finish() or self._difference
         for index in range(len(self._parameters)):
             self._make_dense(index)
         mixed: list[int] = []
@@ -104,6 +105,10 @@ class Exchange:
         if mixed:
             raise mixed_forms(self._name, self._names[mixed[0]])
         self._make_sparse_again()
+
+    def warn(self) -> None:
+        """Have the first rank warn, once, of values that differed when training began."""
+        difference, self._difference = self._difference, ""
         warn_once(difference, group_of("DistributedOptimizer", self._terms.process_set))
 
     def is_of_this_world(self) -> bool:
@@ -134,11 +139,13 @@ class Exchange:
         self._sparse_again.clear()
         if self._check.is_unlike:
             return  # what is in flight may have no counterpart, and is nobody's any more
+        arena, single = self._arena, self._single
+        is_begun = single.is_in_flight or (arena is not None and arena.is_in_flight)
         try:
-            if self._arena is not None:
-                self._arena.reset()
+            if arena is not None:
+                arena.reset(is_begun)
         finally:
-            self._single.reset()
+            single.reset(is_begun)
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.
@@ -181,9 +188,10 @@ class Exchange:
         ]
         values: list[Array | None] = [None] * len(specs)
         if self._arena is not None:
-            held = zip(self._arena.specs(), self._arena.values(), strict=True)
-            for index, one in zip(self._inside, held, strict=True):
-                specs[index], values[index] = one
+            inside = self._arena.values()  # first, for it looks whether they are what they were
+            held = zip(self._inside, self._arena.specs(), inside, strict=True)
+            for index, spec, value in held:
+                specs[index], values[index] = spec, value
         return specs, values
 
     def _leave_out_sparse(self) -> None:

@@ -158,6 +158,8 @@ class ExchangingOptimizer(WrappedOptimizer):
         if self._exchange is not None and not self._is_exchanged:
             self._attempt(self._exchange.finish)
             self._is_exchanged = True
+            self._handles.clear()
+            self._exchange.warn()
         self._handles.clear()
 
     def _begin_step(self) -> None:

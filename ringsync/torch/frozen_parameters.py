@@ -73,6 +73,7 @@ class FrozenParameters:
                 exchange.end()
             raise
         self._is_exchanged = True
+        exchange.warn()
         for parameter in unfrozen:
             self._left[parameter] = parameter.grad
             if parameter not in self._hooks:

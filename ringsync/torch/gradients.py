@@ -233,6 +233,8 @@ def _place_of(tensor: torch.Tensor) -> tuple[int, tuple[int, ...]]:
 
 def _memory_order(parameter: torch.Tensor) -> list[int]:
     """Dimensions from the one of the longest stride on; of equal ones as they come."""
+    if parameter.is_contiguous():  # whatever strides dimensions of one element have
+        return list(range(parameter.dim()))
     strides = parameter.stride()
     return sorted(range(parameter.dim()), key=lambda i: (-strides[i], i))
 

@@ -129,7 +129,7 @@ class SingleExchange:
                 except Exception:  # of a compressor, say; it has been told
                     if not is_interrupted:
                         raise
-                    self._start(index, torch.zeros_like(parameter, requires_grad=False), None)
+                    self._start(index, *self._zeros_for(parameter))
         results = self._wait_all()
         if unusable:
             raise next(iter(unusable.values()))
@@ -142,14 +142,22 @@ class SingleExchange:
                 self._give(index, self._compression.decompress(result, context))
             self._left[index] = self._parameters[index].grad
 
-    def reset(self) -> None:
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether some of a step has been started, and not awaited."""
+        return bool(self._begun)
+
+    def reset(self, is_awaited: bool) -> None:
         """Begin a new step; what an error has interrupted is first brought to its end on all ranks.
+
+        Args:
+            is_awaited: Peers wait for an exchange, although nothing of it has been started.
 
         Raises:
             HorovodInternalError: It cannot be ended.
         """
         try:
-            if self._begun:
+            if self._begun or is_awaited:
                 self._exchange(is_interrupted=True)
         finally:
             self._begun.clear()
@@ -220,6 +228,13 @@ class SingleExchange:
             self._begun[index] = wait, None
             return
         self._start(index, *self._compression.compress(gradient))
+
+    def _zeros_for(self, parameter: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        zeros = torch.zeros_like(parameter, requires_grad=False)
+        try:
+            return self._compression.compress(zeros)
+        except Exception:  # has been told
+            return zeros, None
 
     def _start(self, index: int, wire: torch.Tensor, context: Any) -> None:
         name = f"{self._name}.{self._names[index]}"

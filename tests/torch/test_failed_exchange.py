@@ -170,3 +170,50 @@ def test_gradients_of_a_step_that_is_cut_short_are_not_lost(ranks):
         assert not torch.equal(heads[3].weight, before)
 
     ranks(2, work)
+
+
+class Interrupted(torch.autograd.Function):
+    """Hands on, until one rank's backward is interrupted."""
+
+    is_due = False
+
+    @staticmethod
+    def forward(_ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(_ctx, gradient):
+        if Interrupted.is_due and hvd.rank() == 1:
+            raise KeyError("this rank alone")
+        return gradient
+
+
+@pytest.mark.parametrize("first", ["of another dtype", "sparse"])
+def test_what_one_rank_alone_interrupts_ends_for_the_others_and_training_goes_on(ranks, first):
+    def work():
+        hvd.init()
+        is_sparse = first == "sparse"
+        below = nn.Embedding(4, 4, sparse=True) if is_sparse else nn.Linear(4, 4).bfloat16()
+        x = torch.tensor([1]) if is_sparse else torch.ones(1, 4, dtype=torch.bfloat16)
+        net, opt = make(
+            lambda p: torch.optim.SGD(p, lr=0.1),
+            nn.ModuleList([below, nn.Linear(4, 4)]),
+            sparse_as_dense=is_sparse,
+        )
+
+        def backward():
+            net[1](Interrupted.apply(net[0](x).float())).sum().backward()
+
+        for step in range(3):
+            Interrupted.is_due = step == 1
+            if Interrupted.is_due and hvd.rank() == 1:
+                with pytest.raises(KeyError, match="this rank alone"):
+                    backward()
+                opt.load_state_dict(opt.state_dict())  # forgets the step
+            else:
+                backward()
+                opt.step()
+            opt.zero_grad()
+        hvd.barrier()
+
+    ranks(2, work)
