@@ -58,6 +58,7 @@ if(RINGSYNC_WERROR)
 endif()
 set_target_properties(ringsync_cuda PROPERTIES
   CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF CUDA_VISIBILITY_PRESET hidden
+  UNITY_BUILD OFF  # kernels take far longer than headers, and two compile at once
   CUDA_RUNTIME_LIBRARY Static)
 target_include_directories(ringsync_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
 target_link_libraries(ringsync_cuda PRIVATE CUDA::cudart_static)

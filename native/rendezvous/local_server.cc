@@ -44,10 +44,10 @@ std::optional<Claim> parse_claim(std::string_view text) {
   return Claim{*rank, *size};
 }
 
-std::string quoted(std::string_view text) {
-  std::string quote = "'";
-  quote += fitting_prefix(text, kQuotedBytes);
-  return quote + "'";
+std::string quote(std::string_view text) {
+  std::string quoted = "'";
+  quoted += fitting_prefix(text, kQuotedBytes);
+  return quoted + "'";
 }
 
 }  // namespace
@@ -206,7 +206,7 @@ void LocalServer::join(Client& client, const std::string& text) {
   const std::optional<Claim> claim = parse_claim(text);
   const std::string who =
       claim ? "rank " + std::to_string(claim->rank) + " of " + std::to_string(claim->size)
-            : quoted(text);
+            : quote(text);
   std::string refusal;
   if (!claim || claim->rank < 0 || claim->rank >= size_ || claim->size != size_) {
     refusal = "[rendezvous] a process joined as " + who + ", rank 0 expects " +
