@@ -133,7 +133,7 @@ def share_cores(environment: dict[str, str], size: int) -> str | None:
     Returns:
         A line that says what was chosen, or None if nothing was.
     """
-    if any(name in environment for name in _THREAD_NAMES):
+    if any(environment.get(name) for name in _THREAD_NAMES):  # empty is not chosen
         return None
     cores = core_count()
     threads = threads_per_rank(cores, size)

@@ -3,13 +3,26 @@
 import re
 import shutil
 import subprocess
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import files as files_of
 
 import pytest
 
 from .conftest import ROOT
 
+
+def installed(program, package):
+    """Where `package`, one of CUDA's for pip, has `program`."""
+    try:
+        files = files_of(package)
+    except PackageNotFoundError:
+        return None
+    return next((path.locate() for path in files or () if path.name == program), None)
+
+
 NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 CUOBJDUMP = shutil.which("cuobjdump") or shutil.which("cuobjdump", path="/usr/local/cuda/bin")
+CUOBJDUMP = CUOBJDUMP or installed("cuobjdump", "nvidia-cuda-cuobjdump")
 SOURCES = ("moves", "sums")
 # As native/cuda/plugin.cmake has them, for the one GPU that most have in mind.
 OPTIONS = ("-std=c++20", "-O3", "--expt-relaxed-constexpr", "-fmad=false", "-arch=sm_90", "-cubin")

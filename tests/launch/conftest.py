@@ -35,12 +35,8 @@ LAUNCHER = ("-m", "ringsync.launch")
 
 
 def launcher_environment(mark: str) -> dict[str, str]:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
-    }
-    environment[MARK] = mark
+    # One thread: NumPy's others take longer to start than most jobs here to run.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", MARK: mark}
     try:
         importlib.metadata.distribution("ringsync")
     except importlib.metadata.PackageNotFoundError:

@@ -87,7 +87,7 @@ def outputs(tmp_path_factory):
     own = {place: str(directory / place) for place in places}
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, str(path)],
-        env=launcher_environment("notebook") | own | {"OMP_NUM_THREADS": "1"},
+        env=launcher_environment("notebook") | own,
         cwd=directory,
         capture_output=True,
         text=True,
