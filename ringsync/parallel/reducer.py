@@ -10,6 +10,7 @@ world of one. It knows no optimizer and no layer.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -17,13 +18,14 @@ import numpy as np
 
 from ringsync.arrays import Array
 from ringsync.collectives import ReduceOp, allreduce_async_
-from ringsync.errors import ConfigError
+from ringsync.errors import ConfigError, RingsyncError
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
 from ringsync.parallel.arena import CONVERTED, ELSEWHERE, Arena, Bucket, copy_into, make_arena
 from ringsync.parallel.layout import TensorSpec, check_equal_start
 from ringsync.parallel.stats import ExchangeStats
 from ringsync.parallel.weights import exchange_share
+from ringsync.runtime import current, is_initialized
 from ringsync.timeline import mark
 
 
@@ -87,6 +89,7 @@ class GradientReducer:
         self._elsewhere: list[int] = []
         self._converted: list[int] = []
         self._share = 1.0
+        self._runtime = weakref.ref(current())
         self._accumulate_steps = accumulate_steps
         self._name = name
         self._group = group
@@ -178,24 +181,20 @@ class GradientReducer:
             TimedOutError: A rank did not take part in time.
             MismatchError: Ranks disagree on a bucket, or at the first step on the parameters.
         """
-        if self._passes < self._accumulate_steps or self._is_weighted:
-            self._check_start()
-            if self._is_weighted:
-                self._share = exchange_share(weight, f"{self._name}.weight", group=self._group)
-            self._passes = self._accumulate_steps
-            self._exchange_rest(time.monotonic_ns())
-
-    @property
-    def is_in_flight(self) -> bool:
-        """Whether some of a step has been submitted, and the rest has not."""
-        return bool(self._handles) and not self._is_exchanged
+        if self._is_exchanged:
+            return
+        self._check_start()
+        if self._is_weighted and not self._handles:  # else an interrupt has ended the wait for them
+            self._share = exchange_share(weight, f"{self._name}.weight", group=self._group)
+        self._passes = self._accumulate_steps
+        self._exchange_rest(time.monotonic_ns())
 
     def reset(self, is_awaited: bool = False) -> None:
         """Begin a new step: gradients are the optimizer's business until the next backward.
 
-        An exchange that an error has interrupted is first brought to its end, with zeros for what
-        cannot be sent, because peers may still be reading this rank's gradients, or waiting for
-        them.
+        An exchange that an error or Ctrl-C has interrupted is first brought to its end, with zeros
+        for what cannot be sent, because peers may still be reading this rank's gradients, or
+        waiting for them.
 
         Args:
             is_awaited: Peers wait for an exchange, although nothing of it has been submitted.
@@ -204,10 +203,10 @@ class GradientReducer:
             RingsyncError: The interrupted exchange cannot be ended; a rank died, for example.
         """
         try:
-            if self.is_in_flight or (is_awaited and not self._is_exchanged):
+            is_begun = bool(self._handles) or is_awaited
+            if is_begun and not self._is_exchanged and self._is_of_this_world():
                 for bucket in self._arena.buckets[len(self._handles) :]:
-                    self._gather_rest(bucket)
-                    self._start(bucket)
+                    self._submit(bucket, is_interrupted=True)
                 self._wait()
         finally:
             self._passes = 0
@@ -225,6 +224,10 @@ class GradientReducer:
         stats, self._stats = self._stats, ExchangeStats()
         return stats
 
+    def _is_of_this_world(self) -> bool:
+        """Else nobody waits for what was begun, and nobody would answer it."""
+        return is_initialized() and self._runtime() is current()
+
     def _check_start(self) -> None:
         if not self._is_checked:
             check_equal_start(
@@ -236,40 +239,39 @@ class GradientReducer:
             )
             self._is_checked = True
 
-    def _submit(self, bucket: Bucket) -> None:
-        self._gather(bucket)
-        self._start(bucket)
-
-    def _start(self, bucket: Bucket) -> None:
+    def _submit(self, bucket: Bucket, is_interrupted: bool = False) -> None:
+        self._gather(bucket, is_interrupted)
         start_ns = time.monotonic_ns()
         self._handles.append(
             allreduce_async_(bucket.memory, op=self._op, name=bucket.name, group=self._group)
         )
         mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
 
-    def _gather_rest(self, bucket: Bucket) -> None:
-        """Have what there is of a bucket in the arena, after an error that has been told."""
-        for position, index in enumerate(bucket.members):
-            try:
-                is_there = self._bring(index)
-            except Exception:  # whatever the framework says of a gradient that it cannot give
-                is_there = False
-            bucket.presence[position] = is_there
-            if not is_there:
-                self._arena.views[index].fill(0)
+    def _gather(self, bucket: Bucket, is_interrupted: bool) -> None:
+        """Have all gradients of a bucket in the arena, zero what is not there at all.
 
-    def _gather(self, bucket: Bucket) -> None:
-        """Have all gradients of a bucket in the arena, zero what is not there at all."""
+        After an error, which has been told, what the framework cannot give is left alone.
+        """
+        present: list[Array] = []
         for position, index in enumerate(bucket.members):
             view = self._arena.views[index]
-            if self._share > 0 and self._bring(index):
+            try:
+                is_there = self._share > 0 and self._bring(index)
+            except Exception:
+                if not is_interrupted:
+                    raise
+                is_there = False
+            if is_there:
                 bucket.presence[position] = CONVERTED if self._source.is_converted(index) else 1
-                if self._share != 1:
-                    np.multiply(view, self._share, out=view)
+                present.append(view)
             else:
                 bucket.presence[position] = ELSEWHERE if self._source.is_elsewhere(index) else 0
                 view.fill(0)
-                self._source.adopt(index, view)
+                if not is_interrupted:
+                    self._source.adopt(index, view)
+        if self._share != 1:  # once all have come, for what fails may be gathered once more
+            for view in present:
+                np.multiply(view, self._share, out=view)
 
     def _bring(self, index: int) -> bool:
         """Copy a gradient that lies elsewhere to the arena; tell whether there is one at all."""
@@ -291,8 +293,12 @@ class GradientReducer:
 
     def _wait(self) -> None:
         start_ns = time.monotonic_ns()
+        try:
+            wait_all(self._handles)
+        except RingsyncError:
+            self._is_exchanged = True  # none is in flight; after Ctrl-C some may be
+            raise
         self._is_exchanged = True
-        wait_all(self._handles)
         self._take_presence()
         mark("wait", start_ns)
 

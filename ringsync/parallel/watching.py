@@ -34,7 +34,7 @@ class Parameters:
             One each, in order.
         """
         return [
-            TensorSpec(parameter.name or f"parameter {i}", parameter.shape, parameter.dtype.name)
+            TensorSpec(self._name_of(i), parameter.shape, parameter.dtype.name)
             for i, parameter in enumerate(self._parameters)
         ]
 
@@ -54,8 +54,21 @@ class Parameters:
 
         Returns:
             Whatever array holds it; None if there is none.
+
+        Raises:
+            ConfigError: It has not its parameter's shape.
         """
-        return self._parameters[index].grad
+        parameter = self._parameters[index]
+        gradient = parameter.grad
+        if gradient is not None and gradient.shape != parameter.shape:
+            raise ConfigError(
+                f"[DistributedOptimizer] '{self._name_of(index)}': its gradient has shape "
+                f"{gradient.shape}; {parameter.shape}, its own, is expected. Assign one like it."
+            )
+        return gradient
+
+    def _name_of(self, index: int) -> str:
+        return self._parameters[index].name or f"parameter {index}"
 
     def adopt(self, index: int, gradient: Array | None) -> None:
         """Make an array a parameter's gradient.

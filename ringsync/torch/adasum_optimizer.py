@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
 from ringsync.torch.asking import Adasum
 from ringsync.torch.grouping import grouped_allreduce_
-from ringsync.torch.optimizer_arguments import checked_passes
-from ringsync.torch.terms import Held, TermsCheck, next_name, spec_of
+from ringsync.torch.terms import Held, TermsCheck, spec_of
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 
 class AdasumOptimizer(WrappedOptimizer):
     """Steps by this rank's gradients, and adds up over the ranks how far parameters have moved."""
 
-    _name: str  # of the parameters, as of an exchange of gradients
     _check: TermsCheck
-
-    def set_backward_passes_per_step(self, passes: int) -> None:
-        """Choose how many backward passes come before a step; their gradients add up.
-
-        Args:
-            passes: From the next step on.
-
-        Raises:
-            ValueError: It is no number above 0.
-        """
-        self.backward_passes_per_step = checked_passes(passes)
 
     def synchronize(self) -> None:
         """Do nothing: gradients stay each rank's own."""
@@ -71,21 +58,31 @@ class AdasumOptimizer(WrappedOptimizer):
         if not parameters:
             return loss
         compression = self._terms.compression
-        small, contexts = zip(*map(compression.compress, moves), strict=True)
-        grouped_allreduce_(list(small), op=Adasum)
-        with torch.no_grad():
-            for parameter, start, move, context in zip(
-                parameters, before, small, contexts, strict=True
-            ):
-                parameter.copy_(start + compression.decompress(move, context))
+        try:
+            small, contexts = zip(*map(compression.compress, moves), strict=True)
+            grouped_allreduce_(list(small), op=Adasum, name=self._moves)
+            sums = [
+                start + compression.decompress(move, context)
+                for start, move, context in zip(before, small, contexts, strict=True)
+            ]
+        except BaseException:
+            _assign(parameters, before)  # by its own step every rank has moved elsewhere
+            raise
+        _assign(parameters, sums)
         return loss
 
     def _watch(self) -> None:
-        self._take_over()
-        self._name = next_name(self.process_set)
-        self._check = TermsCheck(self._terms, self._name)
+        super()._watch()
+        self._moves = self._next_name("again")
+        self._check = TermsCheck(self._terms, self._moves)
 
     def _held(self, parameters: list[torch.Tensor]) -> Held:
         """What ranks have to hold alike; of values each has its own."""
         specs = [spec_of(parameter, self._parameter_names[parameter]) for parameter in parameters]
         return specs, [None] * len(specs)
+
+
+def _assign(parameters: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.copy_(value)

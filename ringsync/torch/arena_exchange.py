@@ -114,16 +114,11 @@ class ArenaExchange:
         """
         return not np.any(self._reducer.views[index])
 
-    @property
-    def is_in_flight(self) -> bool:
-        """Whether some of a step has been submitted, and the rest has not."""
-        return self._reducer.is_in_flight
-
     def reset(self, is_awaited: bool) -> None:
         """Begin a new step; what an error has interrupted is first brought to its end.
 
         Args:
-            is_awaited: Peers wait for an exchange, although nothing of it has been submitted.
+            is_awaited: Peers wait for an exchange, be some of it submitted here or nothing.
         """
         try:
             with told_to_horovod():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import warnings
 from typing import SupportsFloat, SupportsIndex
 
@@ -144,3 +145,27 @@ def terms_of(place: str, op: ReduceOp, prescale: float, postscale: float) -> Ter
     if op in {Average, Sum} and prescale * rest == postscale:
         return reduction(place, op, None, prescale, rest)
     return reduction(place, op, None, 1.0, postscale)
+
+
+def checked_passes(passes: int) -> int:
+    """Check how many backward passes there are per exchange.
+
+    Args:
+        passes: As the caller gave it.
+
+    Returns:
+        It as an int.
+
+    Raises:
+        ValueError: It is no whole number above 0.
+    """
+    try:
+        value = operator.index(passes)
+    except TypeError:
+        raise ValueError(
+            f"[DistributedOptimizer] backward_passes_per_step={in_line(passes)} is no whole "
+            "number. Pass how many backward passes come before a step()."
+        ) from None
+    if value <= 0:
+        raise ValueError(f"backward_passes_per_step must be > 0, and is {value}")
+    return value

@@ -46,7 +46,11 @@ def init(comm: object = None, process_sets: Sequence[ProcessSet] | str | None = 
     forget_process_sets()
     try:
         runtime.init()
-        register_all(process_sets or ())
+        try:
+            register_all(process_sets or ())
+        except BaseException:
+            shutdown()  # or a second call would find all in order
+            raise
     except ConfigError:
         raise
     except RingsyncError as error:

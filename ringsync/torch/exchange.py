@@ -17,10 +17,11 @@ from ringsync.runtime import current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
 from ringsync.torch.asking import Average, Sum
 from ringsync.torch.compression import Compression
+from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.gradients import fits_arena, has_gaps
 from ringsync.torch.process_sets import group_of
 from ringsync.torch.single_exchange import SingleExchange, mixed_forms
-from ringsync.torch.terms import ExchangeTerms, Held, TermsCheck, next_name, spec_of
+from ringsync.torch.terms import ExchangeTerms, Held, TermsCheck, spec_of
 
 
 class Exchange:
@@ -30,7 +31,11 @@ class Exchange:
     _place: dict[int, int]  # in the arena
 
     def __init__(
-        self, parameters: Sequence[torch.Tensor], names: Sequence[str], terms: ExchangeTerms
+        self,
+        parameters: Sequence[torch.Tensor],
+        names: Sequence[str],
+        terms: ExchangeTerms,
+        name: str,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -38,10 +43,9 @@ class Exchange:
             parameters: In an order that is equal on all ranks.
             names: Theirs.
             terms: How they are exchanged.
+            name: Of this set of parameters, equal on all ranks.
         """
-        runtime = current()
-        name = next_name(terms.process_set)
-        self._runtime = runtime
+        self._runtime = current()
         self._name = name
         self._parameters = parameters
         self._names = names
@@ -109,7 +113,8 @@ class Exchange:
     def warn(self) -> None:
         """Have the first rank warn, once, of values that differed when training began."""
         difference, self._difference = self._difference, ""
-        warn_once(difference, group_of("DistributedOptimizer", self._terms.process_set))
+        if difference and self.is_of_this_world():
+            warn_once(difference, group_of("DistributedOptimizer", self._terms.process_set))
 
     def is_of_this_world(self) -> bool:
         """Tell whether the ranks that it was made for have not ended since.
@@ -119,33 +124,36 @@ class Exchange:
         """
         return is_initialized() and current() is self._runtime
 
-    def reset(self) -> None:
+    def reset(self, is_begun: bool) -> None:
         """Begin a new step.
+
+        Args:
+            is_begun: As for `end`.
 
         Raises:
             HorovodInternalError: What an error had interrupted cannot be ended.
         """
         try:
-            self.end()
+            self.end(is_begun)
         finally:
             self._leave_out_sparse()
 
-    def end(self) -> None:
-        """End what is in flight, and forget the step.
+    def end(self, is_begun: bool) -> None:
+        """Forget the step, once all that peers wait for has been sent as in `finish`.
+
+        Args:
+            is_begun: A gradient of this step is final here, so it may be on others, and they
+                wait, although none may have been started here; in the world it was made for.
 
         Raises:
-            HorovodInternalError: It cannot be ended.
+            HorovodInternalError: What was begun cannot be ended.
         """
         self._sparse_again.clear()
-        if self._check.is_unlike:
-            return  # what is in flight may have no counterpart, and is nobody's any more
-        arena, single = self._arena, self._single
-        is_begun = single.is_in_flight or (arena is not None and arena.is_in_flight)
+        is_awaited = False
         try:
-            if arena is not None:
-                arena.reset(is_begun)
+            is_awaited = is_begun and self._is_alike()
         finally:
-            single.reset(is_begun)
+            self._end_both(is_awaited)
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.
@@ -161,6 +169,25 @@ class Exchange:
         if index in self._single_place:
             return self._single.is_dropped(self._single_place[index])
         return self._arena is None or self._arena.is_dropped(self._place[index])
+
+    def _end_both(self, is_awaited: bool) -> None:
+        try:
+            if self._arena is not None and not self._check.is_unlike:
+                self._arena.reset(is_awaited)
+                self._take_sparse(self._arena)
+        finally:
+            self._single.reset(is_awaited)
+
+    def _is_alike(self) -> bool:
+        """Whether ranks hold what can be exchanged; else no more is, and nobody waits for it."""
+        if not self._check.is_unlike:
+            self._check.begin(self._held)
+            try:
+                self._difference = self._check.finish() or self._difference
+            except HorovodInternalError:
+                if not self._check.is_unlike:
+                    raise
+        return not self._check.is_unlike
 
     def _lay_out(self) -> None:
         """Give what lies inside its place in an arena."""
@@ -207,7 +234,8 @@ class Exchange:
         Returns:
             What was dense on others.
         """
-        new = [self._inside[place] for place in arena.elsewhere]
+        told = [self._inside[place] for place in arena.elsewhere]
+        new = [index for index in told if index not in self._single_place]
         for index in new:
             self._sparse.append(index)
             self._add_single(index)

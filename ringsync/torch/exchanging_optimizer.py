@@ -6,20 +6,18 @@ Hooks tell when a gradient is final; what is exchanged, and how, is the exchange
 from __future__ import annotations
 
 import contextlib
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
-from ringsync.timeline import mark
 from ringsync.torch.basics import size
 from ringsync.torch.errors import HorovodInternalError, without_frames
 from ringsync.torch.exchange import Exchange
 from ringsync.torch.frozen_parameters import FrozenParameters
 from ringsync.torch.hooks import weak_hook
-from ringsync.torch.optimizer_arguments import checked_passes
+from ringsync.torch.step_marks import StepMarks
 from ringsync.torch.terms import ExchangeTerms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
@@ -55,7 +53,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._is_told_of_end = False
         self._failure: BaseException | None = None
         self._hooks: list[Any] = []
-        self._idle_since_ns = self._began_ns = self._update_ns = time.monotonic_ns()
+        self._marks = StepMarks()
         self._set_frozen([])
         super().attach(names, terms, backward_passes_per_step)
 
@@ -72,19 +70,20 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._set_frozen([])
         if self._is_released:
             return
-        self._take_over()
+        super()._watch()
         if size() == 1 or not self.process_set.included():
             return
         watched = [p for p in parameters if p.requires_grad]
         self._set_frozen([p for p in parameters if not p.requires_grad])
-        self._exchange = self._exchange_of(watched)
+        self._exchange = self._exchange_of(watched, "again")
         self._requires_update = set(watched)
         for index, parameter in enumerate(watched):
             hook = weak_hook(self._accumulated, index)
             self._hooks.append(parameter.register_post_accumulate_grad_hook(hook))
 
-    def _exchange_of(self, parameters: list[torch.Tensor]) -> Exchange:
-        return Exchange(parameters, [self._parameter_names[p] for p in parameters], self._terms)
+    def _exchange_of(self, parameters: list[torch.Tensor], what: str = "unfrozen") -> Exchange:
+        names = [self._parameter_names[p] for p in parameters]
+        return Exchange(parameters, names, self._terms, self._next_name(what))
 
     def _set_frozen(self, parameters: list[torch.Tensor]) -> None:
         # Weakly, for an optimizer that is dropped is to be over at once, on all ranks alike: when
@@ -96,12 +95,13 @@ class ExchangingOptimizer(WrappedOptimizer):
         if self._is_released:
             return
         super().release()
-        exchange = self._exchange
+        exchange, frozen, is_begun = self._exchange, self._frozen, self._is_begun()
         self._watch()
-        if exchange is not None and exchange.is_of_this_world():
-            # Peers may still read what is in flight; and whatever fails is not this one's any more.
-            with contextlib.suppress(HorovodInternalError):
-                exchange.end()
+        # Peers may still read what is in flight; and whatever fails is not this one's any more.
+        with contextlib.suppress(HorovodInternalError):
+            if exchange is not None:
+                exchange.end(is_begun)
+            frozen.reset(self._exchange_of, is_begun)
         self._handles.clear()
 
     def _accumulated(self, index: int, parameter: torch.Tensor) -> None:
@@ -119,7 +119,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             return
         self._handles[parameter] = None
         if not self._is_told_of_end:
-            self._began_ns = time.monotonic_ns()
+            self._marks.backward_began()
         self._attempt(exchange.final, index)
         if not self._is_told_of_end:
             self._is_told_of_end = True
@@ -127,15 +127,14 @@ class ExchangingOptimizer(WrappedOptimizer):
 
     def _backward_ended(self) -> None:
         self._is_told_of_end = False
-        if self._exchange is not None and self._exchange.is_of_this_world():
-            mark("forward", self._idle_since_ns, self._began_ns)
-            mark("backward", self._began_ns)
+        if self._is_watching():
+            self._marks.backward_ended()
         # Else another backward may bring the rest, or step() does without.
         if all(p in self._handles for p in self._requires_update if p.requires_grad):
             self._finish()
             if self._frozen.is_reached():
                 self._attempt(self._frozen.exchange, self._exchange_of)
-        self._idle_since_ns = time.monotonic_ns()
+        self._marks.idle()
 
     def _went_on(self, is_dropped: bool) -> None:
         """A backward has reached what was frozen once more, and maybe nothing else."""
@@ -143,10 +142,17 @@ class ExchangingOptimizer(WrappedOptimizer):
             raise AssertionError(_TOO_MANY_PASSES)
         self._begin_step()
 
+    def _is_begun(self) -> bool:
+        """Whether others may wait for what this rank has not exchanged yet."""
+        return (bool(self._handles) or self._failure is not None) and self._is_watching()
+
+    def _is_watching(self) -> bool:
+        return self._exchange is not None and self._exchange.is_of_this_world()
+
     def _attempt(self, exchange_some: Callable[..., None], *what: object) -> None:
         try:
             exchange_some(*what)
-        except Exception as error:
+        except BaseException as error:  # Ctrl-C, too, leaves it half done
             # Gradients are unspecified from here on, until they are dropped or computed anew. What
             # the error went through would keep this optimizer, and its hooks.
             self._failure = without_frames(error)
@@ -158,35 +164,29 @@ class ExchangingOptimizer(WrappedOptimizer):
         if self._exchange is not None and not self._is_exchanged:
             self._attempt(self._exchange.finish)
             self._is_exchanged = True
-            self._handles.clear()
+        self._handles.clear()  # a warning may be an exception
+        if self._exchange is not None:
             self._exchange.warn()
-        self._handles.clear()
 
     def _begin_step(self) -> None:
+        is_begun = self._is_begun()
         self._handles.clear()
-        self._idle_since_ns = time.monotonic_ns()
+        self._marks.idle()
         self._synchronized = self._is_exchanged = self._is_told_of_end = False
-        self._frozen.reset()
         self._allreduce_delay = dict.fromkeys(self._allreduce_delay, self.backward_passes_per_step)
         failure, self._failure = self._failure, None
-        if self._exchange is not None:
-            try:
-                self._exchange.reset()
-            except HorovodInternalError:
-                if failure is None:  # else it has been told, and a state can still be restored
-                    raise
+        try:
+            if self._exchange is not None:
+                self._exchange.reset(is_begun)
+            self._frozen.reset(self._exchange_of, is_begun)
+        except HorovodInternalError:
+            if failure is None:  # else it has been told, and a state can still be restored
+                raise
 
-    def set_backward_passes_per_step(self, passes: int) -> None:
-        """Choose how many backward passes are exchanged at once.
-
-        Args:
-            passes: From the next step on.
-
-        Raises:
-            ValueError: It is no number above 0.
-        """
-        self.backward_passes_per_step = passes = checked_passes(passes)
-        self._allreduce_delay = dict.fromkeys(self._allreduce_delay, passes)
+    def _take_passes(self, before: int) -> None:
+        delays = self._allreduce_delay
+        if not self._is_exchanged and set(delays.values()) <= {before}:  # else a step is under way
+            self._allreduce_delay = dict.fromkeys(delays, self.backward_passes_per_step)
 
     def synchronize(self) -> None:
         """Exchange what no backward has, and wait: gradients are then those of all ranks.
@@ -247,18 +247,19 @@ class ExchangingOptimizer(WrappedOptimizer):
         else:
             loss = self._update(self._exchanging(closure), **how)
         self._begin_step()
-        self._watch_unfrozen()
+        self._watch_anew()
         return loss
 
     def _update(self, closure: Callable[[], Any] | None, **how: Any) -> Any:
-        self._update_ns = time.monotonic_ns()
+        self._marks.update_began()
         loss = super().step(**how) if closure is None else super().step(closure, **how)
-        if self._exchange is not None and self._exchange.is_of_this_world():
-            mark("step", self._update_ns)
+        if self._is_watching():
+            self._marks.update_ended()
         return loss
 
-    def _watch_unfrozen(self) -> None:
-        if not self._is_released and self._frozen.has_unfrozen():
+    def _watch_anew(self) -> None:
+        """Also what was unfrozen; and after `shutdown` and `init`, among the ranks that are now."""
+        if not self._is_released and (self._frozen.has_unfrozen() or self._is_of_another_world()):
             self._watch()
 
     def _exchanging(self, closure: Callable[[], Any]) -> Callable[[], Any]:
@@ -266,7 +267,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             with torch.enable_grad():
                 loss = closure()
             self.synchronize()
-            self._update_ns = time.monotonic_ns()  # what follows the last one is the update
+            self._marks.update_began()  # which is what follows the last one
             return loss
 
         return compute
@@ -290,7 +291,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             )
         if self._is_exchanged or self._failure is not None:
             self._begin_step()
-        self._watch_unfrozen()
+        self._watch_anew()
         super().zero_grad(*how, **named)
 
     def load_state_dict(self, *state: Any, **named: Any) -> None:
@@ -301,6 +302,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             named: Likewise.
         """
         self._begin_step()
+        self._watch_anew()
         super().load_state_dict(*state, **named)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

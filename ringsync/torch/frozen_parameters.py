@@ -5,13 +5,11 @@ What is unfrozen is exchanged by itself for a step; the optimizer watches it fro
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.exchange import Exchange
 from ringsync.torch.hooks import weak_hook
 
@@ -36,6 +34,7 @@ class FrozenParameters:
         self._hooks: dict[torch.Tensor, Any] = {}
         self._left: dict[torch.Tensor, torch.Tensor | None] = {}
         self._is_exchanged = False
+        self._exchange: Exchange | None = None  # under way, or interrupted
 
     def has_unfrozen(self) -> bool:
         """Tell whether any needs a gradient by now.
@@ -65,13 +64,9 @@ class FrozenParameters:
         unfrozen = self._unfrozen()
         if self._is_exchanged or not unfrozen:
             return
-        exchange = exchange_of(unfrozen)
-        try:
-            exchange.finish()
-        except Exception:
-            with contextlib.suppress(HorovodInternalError):  # the first failure is told
-                exchange.end()
-            raise
+        self._exchange = exchange = exchange_of(unfrozen)
+        exchange.finish()
+        self._exchange = None
         self._is_exchanged = True
         exchange.warn()
         for parameter in unfrozen:
@@ -81,10 +76,23 @@ class FrozenParameters:
                 hook = hooked.register_post_accumulate_grad_hook(weak_hook(self._accumulated))
                 self._hooks[parameter] = hook
 
-    def reset(self) -> None:
-        """Begin a new step."""
+    def reset(self, exchange_of: Callable[[list[torch.Tensor]], Exchange], is_begun: bool) -> None:
+        """Begin a new step, once all that peers wait for has been sent.
+
+        Args:
+            exchange_of: As for `exchange`.
+            is_begun: As for `Exchange.end`.
+
+        Raises:
+            HorovodInternalError: What was begun cannot be ended.
+        """
+        exchange, unfrozen = self._exchange, self._unfrozen()
+        is_awaited = is_begun and bool(unfrozen) and not self._is_exchanged
+        self._exchange = None
         self._is_exchanged = False
         self._left.clear()
+        if is_awaited:
+            (exchange or exchange_of(unfrozen)).end(is_begun=True)
 
     def close(self) -> None:
         """Let go of them."""

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from ringsync.arrays import Array
 from ringsync.collectives.call import PLAIN, Terms, run, run_all, start, start_all, told_as
+from ringsync.errors import RingsyncError
 from ringsync.group import ProcessGroup
 from ringsync.handle import GroupedHandle, Handle, wait_all
 from ringsync.torch.errors import told_to_horovod
@@ -217,10 +218,11 @@ def synchronize(handle: int) -> Any:
     try:
         with told_to_horovod(), told_as(pending.place):
             result = pending.handle.result()
-    finally:
-        # Also where Ctrl-C ends the wait: the engine itself keeps what it works on.
-        _pending.pop(handle, None)
-        _free(pending)
+    except RingsyncError:
+        _forget(handle, pending)
+        raise
+    # Not where Ctrl-C has ended the wait: it is in flight, and can be waited for again.
+    _forget(handle, pending)
     return pending.finish(result)
 
 
@@ -243,6 +245,11 @@ def _kept(pending: _Pending) -> int:
     number = next(_numbers)
     _pending[number] = pending
     return number
+
+
+def _forget(handle: int, pending: _Pending) -> None:
+    _pending.pop(handle, None)
+    _free(pending)
 
 
 def _free(pending: _Pending) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from ringsync.collectives import ReduceOp
 from ringsync.torch.adasum_optimizer import AdasumOptimizer
-from ringsync.torch.asking import Adasum, Average, checked_reduce_op
+from ringsync.torch.asking import Adasum, Average, checked_passes, checked_reduce_op
 from ringsync.torch.basics import size
 from ringsync.torch.compression import Compression, Compressor
 from ringsync.torch.exchanging_optimizer import ExchangingOptimizer
@@ -24,7 +24,6 @@ from ringsync.torch.optimizer_arguments import (
     checked_factor,
     checked_groups,
     checked_names,
-    checked_passes,
 )
 from ringsync.torch.process_sets import ProcessSet, global_process_set
 from ringsync.torch.terms import ExchangeTerms

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -132,30 +131,6 @@ def checked_factor(factor: float) -> float:
             f"[DistributedOptimizer] gradient_predivide_factor={in_line(factor)} was given; a "
             "number that 1 can be divided by is expected. Leave it out to divide after adding up."
         )
-    return value
-
-
-def checked_passes(passes: int) -> int:
-    """Check how many backward passes there are per exchange.
-
-    Args:
-        passes: As the caller gave it.
-
-    Returns:
-        It as an int.
-
-    Raises:
-        ValueError: It is no whole number above 0.
-    """
-    try:
-        value = operator.index(passes)
-    except TypeError:
-        raise ValueError(
-            f"[DistributedOptimizer] backward_passes_per_step={in_line(passes)} is no whole "
-            "number. Pass how many backward passes come before a step()."
-        ) from None
-    if value <= 0:
-        raise ValueError(f"backward_passes_per_step must be > 0, and is {value}")
     return value
 
 

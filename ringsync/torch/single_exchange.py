@@ -48,7 +48,10 @@ class SingleExchange:
         self._name = name
         self._process_set = process_set
         self._is_sparse: list[bool] = []
+        self._presence: int | None = None
+        self._agreed: tuple[list[int], dict[int, HorovodInternalError]] | None = None
         self._begun: dict[int, tuple[Callable[[], torch.Tensor], Any]] = {}
+        self._awaited: set[int] = set()
         self._left: dict[int, torch.Tensor | None] = {}
         self._own_converted: set[int] = set()
         self._converted: list[int] = []
@@ -114,23 +117,18 @@ class SingleExchange:
         if not self._parameters:
             return
         try:
-            owners, unusable = self._agree()
+            owners, unusable = self._agreed = self._agreed or self._agree()
         except HorovodInternalError:
+            self._presence = None
             with contextlib.suppress(HorovodInternalError):  # the first failure is told
                 self._wait_all()
             raise
-        for index, parameter in enumerate(self._parameters):
-            if index not in self._begun:
-                gradient = parameter.grad
-                if index in unusable and gradient is not None and gradient.is_sparse:
-                    gradient = gradient.to_dense()  # others may have started it so
-                try:
-                    self._begin(index, gradient)
-                except Exception:  # of a compressor, say; it has been told
-                    if not is_interrupted:
-                        raise
-                    self._start(index, *self._zeros_for(parameter))
+        for index in range(len(self._parameters)):
+            if index not in self._begun and index not in self._awaited:
+                self._begin_late(index, index in unusable, is_interrupted)
         results = self._wait_all()
+        if is_interrupted:  # whoever was interrupted has been told, and the step is over
+            return
         if unusable:
             raise next(iter(unusable.values()))
         for index, (result, context) in results.items():
@@ -142,25 +140,22 @@ class SingleExchange:
                 self._give(index, self._compression.decompress(result, context))
             self._left[index] = self._parameters[index].grad
 
-    @property
-    def is_in_flight(self) -> bool:
-        """Whether some of a step has been started, and not awaited."""
-        return bool(self._begun)
-
     def reset(self, is_awaited: bool) -> None:
         """Begin a new step; what an error has interrupted is first brought to its end on all ranks.
 
         Args:
-            is_awaited: Peers wait for an exchange, although nothing of it has been started.
+            is_awaited: Peers wait for an exchange, be some of it started here or nothing.
 
         Raises:
             HorovodInternalError: It cannot be ended.
         """
         try:
-            if self._begun or is_awaited:
+            if is_awaited:
                 self._exchange(is_interrupted=True)
         finally:
+            self._presence = self._agreed = None
             self._begun.clear()
+            self._awaited.clear()
             self._own_converted.clear()
             self._left.clear()  # or gradients that were dropped would stay
 
@@ -192,10 +187,12 @@ class SingleExchange:
             dtype=torch.int32,
         )
         # A sum, for ranks that have joined take part in no maximum.
-        presence = allreduce_async_(
-            told, name=f"{self._name}: presence", op=Sum, process_set=self._process_set
-        )
-        owners, sparse_owners, converters = synchronize(presence).tolist()
+        if self._presence is None:  # else Ctrl-C has ended the wait for it
+            self._presence = allreduce_async_(
+                told, name=f"{self._name}: presence", op=Sum, process_set=self._process_set
+            )
+        owners, sparse_owners, converters = synchronize(self._presence).tolist()
+        self._presence = None
         self._converted = [index for index, count in enumerate(converters) if count]
         unusable: dict[int, HorovodInternalError] = {}
         for index, count in enumerate(sparse_owners):
@@ -229,6 +226,19 @@ class SingleExchange:
             return
         self._start(index, *self._compression.compress(gradient))
 
+    def _begin_late(self, index: int, is_unusable: bool, is_interrupted: bool) -> None:
+        """Start what no hook has started, for others wait for it."""
+        parameter = self._parameters[index]
+        gradient = parameter.grad
+        if is_unusable and gradient is not None and gradient.is_sparse:
+            gradient = gradient.to_dense()  # others may have started it so
+        try:
+            self._begin(index, gradient)
+        except Exception:  # of a compressor, say; it has been told
+            if not is_interrupted:
+                raise
+            self._start(index, *self._zeros_for(parameter))
+
     def _zeros_for(self, parameter: torch.Tensor) -> tuple[torch.Tensor, Any]:
         zeros = torch.zeros_like(parameter, requires_grad=False)
         try:
@@ -251,14 +261,15 @@ class SingleExchange:
 
     def _wait_all(self) -> dict[int, tuple[torch.Tensor, Any]]:
         """Leave no handle behind: all gradients are free again when the first failure is told."""
-        begun, self._begun = self._begun, {}
         results = {}
         first: HorovodInternalError | None = None
-        for index, (wait, context) in begun.items():
+        for index, (wait, context) in list(self._begun.items()):
             try:
                 results[index] = wait(), context
             except HorovodInternalError as error:
                 first = first or error
+            del self._begun[index]  # what Ctrl-C ends the wait for is in flight
+            self._awaited.add(index)
         if first is not None:
             raise first
         return results

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any, NoReturn, SupportsIndex
 
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ringsync.torch.terms import ExchangeTerms
+from ringsync.runtime import Runtime, current, is_initialized
+from ringsync.torch.asking import checked_passes
+from ringsync.torch.terms import ExchangeTerms, next_name
 
 # Who exchanges a parameter's gradient; of the whole process, as parameters are, for what is written
 # on them is copied and pickled with them. Both are held weakly, or nothing would ever go.
@@ -20,6 +23,8 @@ class WrappedOptimizer(torch.optim.Optimizer):
 
     _parameter_names: dict[torch.Tensor, str]  # Horovod's name, on which scripts rely
     _terms: ExchangeTerms
+    _name: str  # under which ranks meet, and how many names have been made of it
+    _names_given: int
 
     def attach(
         self, names: dict[torch.Tensor, str], terms: ExchangeTerms, backward_passes_per_step: int
@@ -36,6 +41,7 @@ class WrappedOptimizer(torch.optim.Optimizer):
         self.op, self.process_set = terms.op, terms.process_set
         self.backward_passes_per_step = backward_passes_per_step
         self._is_released = False
+        self._runtime: Callable[[], Runtime | None] = lambda: None
         self._watch()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -51,6 +57,19 @@ class WrappedOptimizer(torch.optim.Optimizer):
             name = f"allreduce.noname.{len(self.param_groups) - 1}.{i}"
             self._parameter_names.setdefault(parameter, name)
         self._watch()
+
+    def set_backward_passes_per_step(self, passes: int) -> None:
+        """Choose how many backward passes come before a step; their gradients add up.
+
+        Args:
+            passes: From the next step on that begins.
+
+        Raises:
+            ValueError: It is no number above 0.
+        """
+        before = self.backward_passes_per_step
+        self.backward_passes_per_step = checked_passes(passes)
+        self._take_passes(before)
 
     def release(self) -> None:
         """Let go of all parameters, because another optimizer exchanges the gradients of some."""
@@ -71,14 +90,37 @@ class WrappedOptimizer(torch.optim.Optimizer):
             "state_dict(), or copy the optimizer before it is wrapped."
         )
 
+    def _next_name(self, what: str) -> str:
+        """Name what is exchanged from now on; alike on all ranks, whatever others' steps name.
+
+        Args:
+            what: Of the optimizer it is, but for the first time.
+
+        Returns:
+            A name that nothing else has.
+        """
+        self._name = self._name or next_name(self.process_set)
+        self._names_given += 1
+        return self._name if self._names_given == 1 else f"{self._name}.{what}{self._names_given}"
+
+    def _is_of_another_world(self) -> bool:
+        """Whether ranks have started anew since it began, or it has not begun yet."""
+        return is_initialized() and self._runtime() is not current()
+
+    def _take_passes(self, before: int) -> None:
+        """Go by a new number of backward passes, which was `before`."""
+
     def _is_attached(self) -> bool:
         return "_parameter_names" in self.__dict__
 
     def _watch(self) -> None:
-        """Begin with the parameters that there are by now."""
+        """Begin with the parameters that there are by now, and be the one that exchanges them.
 
-    def _take_over(self) -> None:
-        """Be the one that exchanges what becomes of all parameters, also of those frozen so far."""
+        Also those frozen so far.
+        """
+        if self._is_of_another_world():
+            self._runtime = weakref.ref(current())
+            self._name, self._names_given = "", 0
         for group in self.param_groups:
             for parameter in group["params"]:
                 if _owner_of(parameter) is not self:

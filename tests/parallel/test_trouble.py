@@ -1,6 +1,7 @@
 """When ranks differ, errors strike or things are copied: one sentence, and use is restored."""
 
 import numpy as np
+import pytest
 
 from .conftest import toy
 
@@ -28,6 +29,64 @@ save(g=toy.all[0].grad, h=toy.all[3].grad)
     for rank in ran.ranks:
         np.testing.assert_array_equal(rank["g"], np.full(1000, 1.5, np.float32))
         np.testing.assert_array_equal(rank["h"], np.full(1000, 1.5, np.float32))
+
+
+@pytest.mark.parametrize("way", ["optimizer.step()", "pass"])
+def test_an_interrupted_wait_is_taken_up_again(on_ranks, way):
+    body = f"""
+import signal
+def interrupt(*_):
+    raise KeyboardInterrupt
+loss_of(0).backward()
+optimizer.step()
+optimizer.zero_grad()
+if rs.rank() == 0:
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        loss_of(0, 1, 2, 3).backward()
+    except KeyboardInterrupt:
+        rs.barrier()
+        {way}
+        optimizer.zero_grad()
+else:
+    rs.barrier()
+    loss_of(0, 1, 2, 3).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+loss_of(0, 1, 2).backward()
+save(moved=toy.all[3].data - 4, g=toy.all[2].grad)
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    for number, rank in enumerate(ran.ranks):
+        np.testing.assert_array_equal(rank["g"], np.full(1000, 1.5, np.float32))
+        has_moved = number == 1 or way != "pass"
+        np.testing.assert_allclose(rank["moved"], -0.15 if has_moved else 0.0, atol=1e-6)
+
+
+def test_gradients_of_an_interrupted_step_keep_their_share(on_ranks):
+    body = """
+def step(bad=None):
+    optimizer.zero_grad()
+    loss_of(0, 1, 2, 3).backward()
+    if bad is not None:
+        toy.all[bad].grad = np.zeros(999, np.float32)
+    optimizer.step(weight=3 - 2 * rs.rank())
+step()
+text = ""
+try:
+    step(bad=1 if rs.rank() else None)
+except errors.ConfigError as error:
+    text = str(error)
+optimizer.zero_grad() if text else None
+save(moved=np.stack([p.data - 1 - i for i, p in enumerate(toy.all)]), text=text)
+"""
+    ran = on_ranks(2, toy(body, "dict(weighted=True)"))
+    assert ran.code == 0, ran.output
+    moves = [-0.25, -0.2, -0.25, -0.25]  # of p1, twice rank 0's share alone in the second step
+    np.testing.assert_allclose(ran.ranks[0]["moved"][:, 0], moves, atol=1e-6)
+    assert "'p1': its gradient has shape (999,); (1000,), its own" in str(ran.ranks[1]["text"])
 
 
 def test_a_model_can_be_wrapped_again_once_its_optimizer_is_gone(on_ranks):

@@ -158,62 +158,27 @@ def test_what_a_compressor_raises_is_told_as_it_is_and_training_can_go_on(ranks)
     ranks(2, work)
 
 
-def test_gradients_of_a_step_that_is_cut_short_are_not_lost(ranks):
+def test_parameters_are_where_they_were_when_the_adasum_of_steps_has_failed(ranks):
     def work():
         hvd.init()
-        heads, opt = make(net=nn.ModuleList([nn.Linear(40, 40, bias=False) for _ in range(6)]))
-        x = torch.full((1, 40), 1.0 + hvd.rank())
-        sum(heads[k](x) for k in (3, 4, 5)).sum().backward()  # a bucket, and some of another
-        opt.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
-        before = heads[3].weight.detach().clone()
+        net, opt = make(net=nn.Linear(2, 1), op=hvd.Adasum, compression=Uneven)
+        before = values_of(net)
+        net(torch.full((1, 2), 1.0 + hvd.rank())).sum().backward()
+        with pytest.raises(hvd.HorovodInternalError):
+            opt.step()
+        assert torch.equal(values_of(net), before)
+        Uneven.is_uneven = False
         opt.step()
-        assert not torch.equal(heads[3].weight, before)
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
 
     ranks(2, work)
 
 
-class Interrupted(torch.autograd.Function):
-    """Hands on, until one rank's backward is interrupted."""
-
-    is_due = False
-
-    @staticmethod
-    def forward(_ctx, x):
-        return x.clone()
-
-    @staticmethod
-    def backward(_ctx, gradient):
-        if Interrupted.is_due and hvd.rank() == 1:
-            raise KeyError("this rank alone")
-        return gradient
-
-
-@pytest.mark.parametrize("first", ["of another dtype", "sparse"])
-def test_what_one_rank_alone_interrupts_ends_for_the_others_and_training_goes_on(ranks, first):
+def test_sets_of_ranks_that_cannot_be_made_leave_nothing_initialized(ranks):
     def work():
-        hvd.init()
-        is_sparse = first == "sparse"
-        below = nn.Embedding(4, 4, sparse=True) if is_sparse else nn.Linear(4, 4).bfloat16()
-        x = torch.tensor([1]) if is_sparse else torch.ones(1, 4, dtype=torch.bfloat16)
-        net, opt = make(
-            lambda p: torch.optim.SGD(p, lr=0.1),
-            nn.ModuleList([below, nn.Linear(4, 4)]),
-            sparse_as_dense=is_sparse,
-        )
-
-        def backward():
-            net[1](Interrupted.apply(net[0](x).float())).sum().backward()
-
-        for step in range(3):
-            Interrupted.is_due = step == 1
-            if Interrupted.is_due and hvd.rank() == 1:
-                with pytest.raises(KeyError, match="this rank alone"):
-                    backward()
-                opt.load_state_dict(opt.state_dict())  # forgets the step
-            else:
-                backward()
-                opt.step()
-            opt.zero_grad()
-        hvd.barrier()
+        with pytest.raises(ValueError, match="7"):
+            hvd.init(process_sets=[hvd.ProcessSet([0, 7])])
+        assert not hvd.is_initialized()
 
     ranks(2, work)

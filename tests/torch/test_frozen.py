@@ -111,3 +111,31 @@ def test_a_new_step_that_reaches_unfrozen_parameters_alone_is_exchanged(ranks, b
         assert torch.equal(same[0], same[1])
 
     ranks(2, work)
+
+
+def test_optimizers_that_ranks_step_in_another_order_keep_their_own_gradients(ranks):
+    def work():
+        hvd.init()
+
+        def half_frozen():
+            net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+            net[0].requires_grad_(False)
+            return make(net=net)
+
+        (a, one), (b, other) = half_frozen(), half_frozen()
+        both = (other, one) if hvd.rank() else (one, other)
+        for step in range(3):
+            for net in (a, b):
+                net[0].requires_grad_(step > 0)
+                for parameter in net.parameters():
+                    parameter.data.copy_(torch.eye(2))
+            x = torch.ones(1, 2)
+            (a(x).sum() + 100 * b(x).sum()).backward()
+            for net, factor in ((a, 1.0), (b, 100.0)):
+                assert net[1].weight.grad.unique().tolist() == [factor]
+            for optimizer in both:
+                optimizer.step()
+            for optimizer in both:
+                optimizer.zero_grad()
+
+    ranks(2, work)

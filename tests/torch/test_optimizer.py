@@ -215,6 +215,33 @@ def test_a_backward_too_many_is_an_error_unless_gradients_were_dropped(ranks):
     ranks(2, work)
 
 
+def test_another_number_of_passes_counts_from_the_next_step_that_begins(ranks):
+    def work():
+        hvd.init()
+        net, opt = make(net=nn.Linear(2, 1))
+
+        def backward():
+            net(torch.full((1, 2), 1.0 + hvd.rank())).sum().backward()
+
+        backward()  # exchanged
+        opt.set_backward_passes_per_step(2)
+        with pytest.raises(AssertionError, match="backward_passes_per_step"):
+            backward()
+        opt.step()
+        opt.zero_grad()
+        backward()
+        backward()
+        opt.step()
+        assert net.weight.grad.tolist() == [[3.0, 3.0]]
+        opt.set_backward_passes_per_step(1)  # between two steps: at once
+        opt.zero_grad()
+        backward()
+        opt.step()
+        assert net.weight.grad.tolist() == [[1.5, 1.5]]
+
+    ranks(2, work)
+
+
 def test_torch_s_step_hooks_run_once_a_step_also_after_a_state_was_loaded(ranks):
     def work():
         hvd.init()
