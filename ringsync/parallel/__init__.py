@@ -3,7 +3,8 @@
 from ringsync.parallel.broadcast import broadcast_optimizer_state, broadcast_parameters
 from ringsync.parallel.metrics import reduce_metric
 from ringsync.parallel.optimizer import DistributedOptimizer, Ring
-from ringsync.parallel.reducer import GradientReducer, GradientSource
+from ringsync.parallel.reducer import GradientReducer
+from ringsync.parallel.source import GradientSource
 from ringsync.parallel.stats import ExchangeStats
 
 __all__ = [

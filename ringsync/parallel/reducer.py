@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -22,33 +20,12 @@ from ringsync.errors import ConfigError, RingsyncError
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
 from ringsync.parallel.arena import CONVERTED, ELSEWHERE, Arena, Bucket, copy_into, make_arena
-from ringsync.parallel.layout import TensorSpec, check_equal_start
+from ringsync.parallel.layout import check_equal_start
+from ringsync.parallel.source import GradientSource
 from ringsync.parallel.stats import ExchangeStats
 from ringsync.parallel.weights import exchange_share
 from ringsync.runtime import current, is_initialized
 from ringsync.timeline import mark
-
-
-class GradientSource(Protocol):
-    """How the reducer reaches a framework's parameters, by index."""
-
-    def specs(self) -> Sequence[TensorSpec]:
-        """Name, shape and dtype of each parameter, in registration order."""
-
-    def values(self) -> Sequence[Array]:
-        """The parameters' values."""
-
-    def gradient(self, index: int) -> Array | None:
-        """The gradient as it stands; None when there is none this step."""
-
-    def adopt(self, index: int, gradient: Array | None) -> None:
-        """Make `gradient` the parameter's; None: it has none."""
-
-    def is_elsewhere(self, index: int) -> bool:
-        """Whether a parameter without a gradient here has one that its owner exchanges itself."""
-
-    def is_converted(self, index: int) -> bool:
-        """Whether the gradient had another form, which all ranks are to hear of."""
 
 
 class GradientReducer:
@@ -104,9 +81,10 @@ class GradientReducer:
         self._began_ns = 0
         self._passes = 0
         self._handles: list[Handle] = []
+        self._is_begun = False  # others may wait for gradients of this step
         self._is_exchanged = False
         self._missing: list[set[int]] = []
-        self.reset()
+        self.forget()
 
     @property
     def views(self) -> list[Array]:
@@ -149,6 +127,7 @@ class GradientReducer:
         """
         if self._is_weighted or self._passes < self._accumulate_steps - 1:
             return
+        self._is_begun = True
         self._bring(index)  # while it is in the caches
         self._missing[self._bucket_of[index]].discard(index)
         while len(self._handles) < len(self._missing) and not self._missing[len(self._handles)]:
@@ -184,7 +163,7 @@ class GradientReducer:
         if self._is_exchanged:
             return
         self._check_start()
-        if self._is_weighted and not self._handles:  # else an interrupt has ended the wait for them
+        if self._is_weighted and not self._is_begun:
             self._share = exchange_share(weight, f"{self._name}.weight", group=self._group)
         self._passes = self._accumulate_steps
         self._exchange_rest(time.monotonic_ns())
@@ -202,18 +181,25 @@ class GradientReducer:
         Raises:
             RingsyncError: The interrupted exchange cannot be ended; a rank died, for example.
         """
-        try:
-            is_begun = bool(self._handles) or is_awaited
-            if is_begun and not self._is_exchanged and self._is_of_this_world():
+        is_awaited = (is_awaited or self._is_begun) and not self._is_exchanged
+        if is_awaited and self._is_of_this_world():
+            try:
                 for bucket in self._arena.buckets[len(self._handles) :]:
                     self._submit(bucket, is_interrupted=True)
                 self._wait()
-        finally:
-            self._passes = 0
-            self._handles = []
-            self._is_exchanged = False
-            self._missing = [set(bucket.members) for bucket in self._arena.buckets]
-            self._idle_since_ns = time.monotonic_ns()
+            except RingsyncError:  # after Ctrl-C it is still to be ended
+                self.forget()
+                raise
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new step, whatever has become of the last."""
+        self._passes = 0
+        self._handles = []
+        self._is_begun = False
+        self._is_exchanged = False
+        self._missing = [set(bucket.members) for bucket in self._arena.buckets]
+        self._idle_since_ns = time.monotonic_ns()
 
     def take_stats(self) -> ExchangeStats:
         """Return what the exchanges since the last call cost.
@@ -286,6 +272,7 @@ class GradientReducer:
         return True
 
     def _exchange_rest(self, compute_end_ns: int) -> None:
+        self._is_begun = True
         for bucket in self._arena.buckets[len(self._handles) :]:
             self._submit(bucket)
         self._wait()

@@ -67,9 +67,6 @@ class Parameters:
             )
         return gradient
 
-    def _name_of(self, index: int) -> str:
-        return self._parameters[index].name or f"parameter {index}"
-
     def adopt(self, index: int, gradient: Array | None) -> None:
         """Make an array a parameter's gradient.
 
@@ -100,6 +97,9 @@ class Parameters:
             False: all are arrays.
         """
         return False
+
+    def _name_of(self, index: int) -> str:
+        return self._parameters[index].name or f"parameter {index}"
 
 
 class Observer:

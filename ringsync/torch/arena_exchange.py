@@ -120,11 +120,14 @@ class ArenaExchange:
         Args:
             is_awaited: Peers wait for an exchange, be some of it submitted here or nothing.
         """
-        try:
-            with told_to_horovod():
-                self._reducer.reset(is_awaited)
-        finally:
-            self._gradients.reset()
+        with told_to_horovod():
+            self._reducer.reset(is_awaited)
+        self._gradients.reset()
+
+    def forget(self) -> None:
+        """Begin a new step, whatever has become of the last."""
+        self._reducer.forget()
+        self._gradients.reset()
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.

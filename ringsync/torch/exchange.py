@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from ringsync.arrays import Array
+from ringsync.errors import ConfigError, RingsyncError
 from ringsync.heap import keep_freed_memory
 from ringsync.parallel.layout import warn_once
 from ringsync.runtime import current, is_initialized
@@ -149,11 +150,17 @@ class Exchange:
             HorovodInternalError: What was begun cannot be ended.
         """
         self._sparse_again.clear()
-        is_awaited = False
         try:
             is_awaited = is_begun and self._is_alike()
-        finally:
-            self._end_both(is_awaited)
+            if self._arena is not None and not self._check.is_unlike:
+                self._arena.reset(is_awaited)
+                self._take_sparse(self._arena)
+            self._single.reset(is_awaited)
+        except RingsyncError:  # after Ctrl-C it is still to be ended
+            if self._arena is not None:
+                self._arena.forget()
+            self._single.forget()
+            raise
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.
@@ -170,23 +177,18 @@ class Exchange:
             return self._single.is_dropped(self._single_place[index])
         return self._arena is None or self._arena.is_dropped(self._place[index])
 
-    def _end_both(self, is_awaited: bool) -> None:
-        try:
-            if self._arena is not None and not self._check.is_unlike:
-                self._arena.reset(is_awaited)
-                self._take_sparse(self._arena)
-        finally:
-            self._single.reset(is_awaited)
-
     def _is_alike(self) -> bool:
         """Whether ranks hold what can be exchanged; else no more is, and nobody waits for it."""
-        if not self._check.is_unlike:
+        if self._check.is_unlike:
+            return False
+        try:
             self._check.begin(self._held)
-            try:
-                self._difference = self._check.finish() or self._difference
-            except HorovodInternalError:
-                if not self._check.is_unlike:
-                    raise
+            self._difference = self._check.finish() or self._difference
+        except ConfigError:  # a network that was converted; nothing has been sent, or ever can be
+            return False
+        except HorovodInternalError:
+            if not self._check.is_unlike:
+                raise
         return not self._check.is_unlike
 
     def _lay_out(self) -> None:

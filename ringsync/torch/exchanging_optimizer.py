@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 
+from ringsync.errors import RingsyncError
 from ringsync.torch.basics import size
-from ringsync.torch.errors import HorovodInternalError, without_frames
+from ringsync.torch.errors import without_frames
 from ringsync.torch.exchange import Exchange
 from ringsync.torch.frozen_parameters import FrozenParameters
 from ringsync.torch.hooks import weak_hook
 from ringsync.torch.step_marks import StepMarks
-from ringsync.torch.terms import ExchangeTerms
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
 _TOO_MANY_PASSES = (
@@ -37,16 +37,7 @@ class ExchangingOptimizer(WrappedOptimizer):
     _synchronized: bool
     _should_synchronize: bool
 
-    def attach(
-        self, names: dict[torch.Tensor, str], terms: ExchangeTerms, backward_passes_per_step: int
-    ) -> None:
-        """Watch the parameters. Once.
-
-        Args:
-            names: As for `WrappedOptimizer`.
-            terms: Likewise.
-            backward_passes_per_step: Likewise.
-        """
+    def _prepare(self) -> None:
         self._handles = {}
         self._synchronized = False
         self._should_synchronize = True
@@ -55,7 +46,6 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._hooks: list[Any] = []
         self._marks = StepMarks()
         self._set_frozen([])
-        super().attach(names, terms, backward_passes_per_step)
 
     def _watch(self) -> None:
         for hook in self._hooks:
@@ -65,7 +55,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._exchange: Exchange | None = None
         self._is_exchanged = False
         parameters = [p for group in self.param_groups for p in group["params"]]
-        self._allreduce_delay = dict.fromkeys(parameters, self.backward_passes_per_step)
+        self._begin_passes(parameters)
         self._requires_update = set()
         self._set_frozen([])
         if self._is_released:
@@ -98,7 +88,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         exchange, frozen, is_begun = self._exchange, self._frozen, self._is_begun()
         self._watch()
         # Peers may still read what is in flight; and whatever fails is not this one's any more.
-        with contextlib.suppress(HorovodInternalError):
+        with contextlib.suppress(RingsyncError):
             if exchange is not None:
                 exchange.end(is_begun)
             frozen.reset(self._exchange_of, is_begun)
@@ -108,9 +98,9 @@ class ExchangingOptimizer(WrappedOptimizer):
         exchange = self._exchange
         if exchange is None:  # another optimizer has taken the parameters over, in this backward
             return
-        if self._failure is not None or (
-            self._is_exchanged and (self._synchronized or exchange.is_dropped(index))
-        ):
+        if self._failure is not None:
+            self._begin_step_again(parameter)
+        elif self._is_exchanged and (self._synchronized or exchange.is_dropped(index)):
             self._begin_step()
         if self._allreduce_delay[parameter] <= 0:
             raise AssertionError(_TOO_MANY_PASSES)
@@ -135,6 +125,15 @@ class ExchangingOptimizer(WrappedOptimizer):
             if self._frozen.is_reached():
                 self._attempt(self._frozen.exchange, self._exchange_of)
         self._marks.idle()
+
+    def _begin_passes(self, parameters: Iterable[torch.Tensor]) -> None:
+        self._passes_of_step = self.backward_passes_per_step
+        self._allreduce_delay = dict.fromkeys(parameters, self._passes_of_step)
+
+    def _take_passes(self) -> None:
+        is_fresh = set(self._allreduce_delay.values()) <= {self._passes_of_step}
+        if is_fresh and not self._is_exchanged:  # else a step is under way
+            self._begin_passes(self._allreduce_delay)
 
     def _went_on(self, is_dropped: bool) -> None:
         """A backward has reached what was frozen once more, and maybe nothing else."""
@@ -173,20 +172,25 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._handles.clear()
         self._marks.idle()
         self._synchronized = self._is_exchanged = self._is_told_of_end = False
-        self._allreduce_delay = dict.fromkeys(self._allreduce_delay, self.backward_passes_per_step)
+        self._begin_passes(self._allreduce_delay)
         failure, self._failure = self._failure, None
         try:
             if self._exchange is not None:
                 self._exchange.reset(is_begun)
             self._frozen.reset(self._exchange_of, is_begun)
-        except HorovodInternalError:
+        except RingsyncError:
             if failure is None:  # else it has been told, and a state can still be restored
                 raise
+        except BaseException as error:  # Ctrl-C: it is still to be ended
+            self._failure = failure or without_frames(error)
+            raise
 
-    def _take_passes(self, before: int) -> None:
-        delays = self._allreduce_delay
-        if not self._is_exchanged and set(delays.values()) <= {before}:  # else a step is under way
-            self._allreduce_delay = dict.fromkeys(delays, self.backward_passes_per_step)
+    def _begin_step_again(self, parameter: torch.Tensor) -> None:
+        """Begin a step by a gradient, which is not to be taken for one of the step that failed."""
+        gradient = None if parameter.grad is None else parameter.grad.clone()
+        parameter.grad = None
+        self._begin_step()
+        parameter.grad = gradient
 
     def synchronize(self) -> None:
         """Exchange what no backward has, and wait: gradients are then those of all ranks.
@@ -247,7 +251,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         else:
             loss = self._update(self._exchanging(closure), **how)
         self._begin_step()
-        self._watch_anew()
+        self._watch_unfrozen()
         return loss
 
     def _update(self, closure: Callable[[], Any] | None, **how: Any) -> Any:
@@ -257,9 +261,8 @@ class ExchangingOptimizer(WrappedOptimizer):
             self._marks.update_ended()
         return loss
 
-    def _watch_anew(self) -> None:
-        """Also what was unfrozen; and after `shutdown` and `init`, among the ranks that are now."""
-        if not self._is_released and (self._frozen.has_unfrozen() or self._is_of_another_world()):
+    def _watch_unfrozen(self) -> None:
+        if not self._is_released and self._frozen.has_unfrozen():
             self._watch()
 
     def _exchanging(self, closure: Callable[[], Any]) -> Callable[[], Any]:
@@ -291,7 +294,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             )
         if self._is_exchanged or self._failure is not None:
             self._begin_step()
-        self._watch_anew()
+        self._watch_unfrozen()
         super().zero_grad(*how, **named)
 
     def load_state_dict(self, *state: Any, **named: Any) -> None:
@@ -302,7 +305,6 @@ class ExchangingOptimizer(WrappedOptimizer):
             named: Likewise.
         """
         self._begin_step()
-        self._watch_anew()
         super().load_state_dict(*state, **named)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

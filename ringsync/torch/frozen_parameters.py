@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ringsync.errors import RingsyncError
 from ringsync.torch.exchange import Exchange
 from ringsync.torch.hooks import weak_hook
 
@@ -86,19 +87,26 @@ class FrozenParameters:
         Raises:
             HorovodInternalError: What was begun cannot be ended.
         """
-        exchange, unfrozen = self._exchange, self._unfrozen()
-        is_awaited = is_begun and bool(unfrozen) and not self._is_exchanged
-        self._exchange = None
-        self._is_exchanged = False
-        self._left.clear()
-        if is_awaited:
-            (exchange or exchange_of(unfrozen)).end(is_begun=True)
+        unfrozen = self._unfrozen()
+        try:
+            if is_begun and unfrozen and not self._is_exchanged:
+                self._exchange = self._exchange or exchange_of(unfrozen)
+                self._exchange.end(is_begun=True)
+        except RingsyncError:  # after Ctrl-C it is still to be ended
+            self._forget()
+            raise
+        self._forget()
 
     def close(self) -> None:
         """Let go of them."""
         for hook in self._hooks.values():
             hook.remove()
         self._hooks.clear()
+
+    def _forget(self) -> None:
+        self._exchange = None
+        self._is_exchanged = False
+        self._left.clear()
 
     def _unfrozen(self) -> list[torch.Tensor]:
         return [parameter for parameter in self._parameters if parameter.requires_grad]

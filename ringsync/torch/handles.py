@@ -127,7 +127,13 @@ def perform_all(calls: Sequence[Call]) -> list[Any]:
     """
     if len(calls) == 1:
         return [perform(calls[0])]
-    results: list[Any] = synchronize(begin_all(calls))
+    handle = begin_all(calls)
+    try:
+        results: list[Any] = synchronize(handle)
+    except BaseException:  # after Ctrl-C nobody could wait for it again
+        if handle in _pending:
+            _forget(handle, _pending[handle])
+        raise
     return results
 
 
@@ -200,7 +206,7 @@ def poll(handle: int) -> bool:
 
 
 def synchronize(handle: int) -> Any:
-    """Wait for an asynchronous call; the handle is gone then.
+    """Wait for an asynchronous call; the handle is gone then, unless Ctrl-C has ended the wait.
 
     Args:
         handle: Of the call.
@@ -221,7 +227,6 @@ def synchronize(handle: int) -> Any:
     except RingsyncError:
         _forget(handle, pending)
         raise
-    # Not where Ctrl-C has ended the wait: it is in flight, and can be waited for again.
     _forget(handle, pending)
     return pending.finish(result)
 

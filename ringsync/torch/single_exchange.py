@@ -149,15 +149,17 @@ class SingleExchange:
         Raises:
             HorovodInternalError: It cannot be ended.
         """
-        try:
-            if is_awaited:
-                self._exchange(is_interrupted=True)
-        finally:
-            self._presence = self._agreed = None
-            self._begun.clear()
-            self._awaited.clear()
-            self._own_converted.clear()
-            self._left.clear()  # or gradients that were dropped would stay
+        if is_awaited:
+            self._exchange(is_interrupted=True)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new step, whatever has become of the last."""
+        self._presence = self._agreed = None
+        self._begun.clear()
+        self._awaited.clear()
+        self._own_converted.clear()
+        self._left.clear()  # or gradients that were dropped would stay
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from typing import Any, NoReturn, SupportsIndex
 
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.torch.asking import checked_passes
 from ringsync.torch.terms import ExchangeTerms, next_name
 
@@ -23,8 +21,8 @@ class WrappedOptimizer(torch.optim.Optimizer):
 
     _parameter_names: dict[torch.Tensor, str]  # Horovod's name, on which scripts rely
     _terms: ExchangeTerms
-    _name: str  # under which ranks meet, and how many names have been made of it
-    _names_given: int
+    _exchange_name: str  # under which ranks meet, and how many names have been made of it
+    _exchange_count: int
 
     def attach(
         self, names: dict[torch.Tensor, str], terms: ExchangeTerms, backward_passes_per_step: int
@@ -41,7 +39,8 @@ class WrappedOptimizer(torch.optim.Optimizer):
         self.op, self.process_set = terms.op, terms.process_set
         self.backward_passes_per_step = backward_passes_per_step
         self._is_released = False
-        self._runtime: Callable[[], Runtime | None] = lambda: None
+        self._exchange_name, self._exchange_count = "", 0
+        self._prepare()
         self._watch()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -67,9 +66,8 @@ class WrappedOptimizer(torch.optim.Optimizer):
         Raises:
             ValueError: It is no number above 0.
         """
-        before = self.backward_passes_per_step
         self.backward_passes_per_step = checked_passes(passes)
-        self._take_passes(before)
+        self._take_passes()
 
     def release(self) -> None:
         """Let go of all parameters, because another optimizer exchanges the gradients of some."""
@@ -99,28 +97,24 @@ class WrappedOptimizer(torch.optim.Optimizer):
         Returns:
             A name that nothing else has.
         """
-        self._name = self._name or next_name(self.process_set)
-        self._names_given += 1
-        return self._name if self._names_given == 1 else f"{self._name}.{what}{self._names_given}"
+        self._exchange_name = name = self._exchange_name or next_name(self.process_set)
+        self._exchange_count = count = self._exchange_count + 1
+        return name if count == 1 else f"{name}.{what}{count}"
 
-    def _is_of_another_world(self) -> bool:
-        """Whether ranks have started anew since it began, or it has not begun yet."""
-        return is_initialized() and self._runtime() is not current()
-
-    def _take_passes(self, before: int) -> None:
-        """Go by a new number of backward passes, which was `before`."""
+    def _take_passes(self) -> None:
+        """Go by a new number of backward passes."""
 
     def _is_attached(self) -> bool:
         return "_parameter_names" in self.__dict__
+
+    def _prepare(self) -> None:
+        """Get ready to watch; once."""
 
     def _watch(self) -> None:
         """Begin with the parameters that there are by now, and be the one that exchanges them.
 
         Also those frozen so far.
         """
-        if self._is_of_another_world():
-            self._runtime = weakref.ref(current())
-            self._name, self._names_given = "", 0
         for group in self.param_groups:
             for parameter in group["params"]:
                 if _owner_of(parameter) is not self:

@@ -113,6 +113,24 @@ def test_a_new_step_that_reaches_unfrozen_parameters_alone_is_exchanged(ranks, b
     ranks(2, work)
 
 
+def test_a_layer_can_be_unfrozen_before_the_optimizer_s_state_is_broadcast(ranks):
+    def work():
+        hvd.init()
+        net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
+        net[0].requires_grad_(False)
+        net, opt = make(net=net)
+        net[0].requires_grad_(True)
+        hvd.broadcast_optimizer_state(opt, 0)
+        for _ in range(2):
+            loss_of(net, *shares()[0]).backward()
+            opt.step()
+            opt.zero_grad()
+        same = hvd.allgather(values_of(net)[None])
+        assert torch.equal(same[0], same[1])
+
+    ranks(2, work)
+
+
 def test_optimizers_that_ranks_step_in_another_order_keep_their_own_gradients(ranks):
     def work():
         hvd.init()

@@ -101,13 +101,17 @@ class CtrlC(KeyboardInterrupt):
     """Of this rank alone."""
 
 
+@pytest.mark.parametrize("times", [1, 2])  # the second one while what was begun is ended
 @pytest.mark.parametrize("compression", [hvd.Compression.none, hvd.Compression.fp16])
-def test_after_an_interrupted_wait_nothing_is_taken_for_exchanged(ranks, compression):
+def test_after_an_interrupted_wait_nothing_is_taken_for_exchanged(ranks, compression, times):
     def work():
         hvd.init()
 
         def interrupt(*_):
             raise CtrlC
+
+        def interrupt_soon(*_):
+            signal.setitimer(signal.ITIMER_REAL, 0.2)  # this rank waits for rank 1 by then
 
         net, opt = make(
             lambda p: torch.optim.SGD(p, lr=1.0), nn.Linear(64, 4), compression=compression
@@ -121,12 +125,17 @@ def test_after_an_interrupted_wait_nothing_is_taken_for_exchanged(ranks, compres
         opt.zero_grad()
         if hvd.rank() == 0:
             signal.signal(signal.SIGALRM, interrupt)
-            signal.setitimer(signal.ITIMER_REAL, 0.3)  # rank 1 waits for this rank meanwhile
+            hook = net.bias.register_hook(interrupt_soon)
             with pytest.raises(CtrlC):
                 backward(2)
+            hook.remove()
             for call in (opt.step, opt.synchronize):
                 with pytest.raises(CtrlC):
                     call()
+            if times == 2:
+                interrupt_soon()
+                with pytest.raises(CtrlC):
+                    opt.zero_grad()
             hvd.barrier()
             opt.zero_grad()
         else:
@@ -140,6 +149,31 @@ def test_after_an_interrupted_wait_nothing_is_taken_for_exchanged(ranks, compres
             opt.step()
             assert net.weight.grad.unique().tolist() == [6.0 * factor]
             opt.zero_grad()
+
+    ranks(2, work)
+
+
+def test_an_interrupted_call_of_several_arrays_gives_back_its_name(ranks):
+    def work():
+        hvd.init()
+
+        def interrupt(*_):
+            raise CtrlC
+
+        def gather():
+            return hvd.grouped_allgather([torch.ones(1), torch.ones(2)], name="both")
+
+        if hvd.rank() == 0:
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(CtrlC):
+                gather()
+            hvd.barrier()
+        else:
+            hvd.barrier()
+            gather()
+        hvd.barrier()
+        assert [len(one) for one in gather()] == [2, 4]
 
     ranks(2, work)
 
@@ -181,9 +215,8 @@ class Refusing(hvd.Compression.none):
         return tensor, None
 
 
-@pytest.mark.parametrize(
-    "refused", [(2, 2), (2,)]
-)  # the first gradient of the exchange, and the last
+# The first gradient of the exchange, and the last.
+@pytest.mark.parametrize("refused", [(2, 2), (2,)])
 def test_what_one_rank_cannot_compress_after_backward_leaves_nobody_waiting(ranks, refused):
     def work():
         hvd.init()
@@ -223,5 +256,30 @@ def test_what_one_rank_cannot_compress_as_a_layer_is_unfrozen_leaves_nobody_wait
             Refusing.refused = ()
             opt.zero_grad()
         hvd.barrier()
+
+    ranks(2, work)
+
+
+def test_gradients_computed_anew_after_a_failure_are_those_of_a_new_step(ranks):
+    def work():
+        hvd.init()
+        net, opt = make(net=nn.Linear(2, 1), compression=Refusing)
+
+        def backward(factor):
+            net(torch.full((1, 2), factor)).sum().backward()
+
+        Refusing.refused = (1, 2)
+        if hvd.rank() == 1:
+            with pytest.raises(RuntimeError, match="cannot compress"):
+                backward(100.0)
+            net.zero_grad()  # and not the optimizer's
+        else:
+            backward(100.0)
+            opt.step()
+            opt.zero_grad()
+        Refusing.refused = ()
+        backward(1.0)
+        opt.step()
+        assert net.weight.grad.tolist() == [[1.0, 1.0]]
 
     ranks(2, work)

@@ -233,6 +233,13 @@ def test_another_number_of_passes_counts_from_the_next_step_that_begins(ranks):
         backward()
         opt.step()
         assert net.weight.grad.tolist() == [[3.0, 3.0]]
+        opt.zero_grad()
+        backward()
+        for passes in (3, 4):  # in the middle of a step of two
+            opt.set_backward_passes_per_step(passes)
+        backward()
+        opt.step()
+        assert net.weight.grad.tolist() == [[3.0, 3.0]]
         opt.set_backward_passes_per_step(1)  # between two steps: at once
         opt.zero_grad()
         backward()
