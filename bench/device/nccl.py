@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from bench.device.parts import Row
 from bench.device.timing import Stopwatch
@@ -44,10 +45,10 @@ def measure_nccl(watch: Stopwatch, ranks: int) -> Iterator[Row]:
         arrays = [cupy.ones(count, cupy.float32) for _ in range(ranks)]
         cupy.cuda.Device().synchronize()
 
-        def run(_: int, arrays: list[object] = arrays, count: int = count) -> None:
+        def run(_: int, arrays: list[Any] = arrays, count: int = count) -> None:
             nccl.groupStart()
             for communicator, array, stream in zip(communicators, arrays, streams, strict=True):
-                address = array.data.ptr  # type: ignore[attr-defined]
+                address = array.data.ptr
                 communicator.allReduce(
                     address, address, count, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, stream
                 )

@@ -52,6 +52,7 @@ def torch_contenders(sets: MemorySets, stream: int, *, is_pack: bool) -> list[Co
         return []
     if not torch.cuda.is_available():
         return []
+    # Torch does not type its streams and graphs.
     external: Any = torch.cuda.ExternalStream(stream)  # type: ignore[no-untyped-call]
 
     def view(address: int, count: int, dtype: Dtype) -> Any:  # noqa: ANN401 - torch has no types

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.device.abi import Dtype, Shape
 from bench.device.ceiling import Ceiling
@@ -182,6 +182,7 @@ def _graph_rows(watch: Stopwatch) -> Iterator[Row]:
         sets = MemorySets(plugin, [256] * tensors, _PAIRS[1])
         move = sets.moves()[0]
         pack, unpack = plugin.prepared("pack", move), plugin.prepared("unpack", move)
+        # Torch does not type its streams and graphs.
         graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         with torch.cuda.graph(graph, stream=side):
             for _ in range(_BURST):
@@ -216,10 +217,10 @@ def _host_us(watch: Stopwatch, launch: Callable[[int], None]) -> float:
     return best_s / _BURST * 1e6
 
 
-def _in_turn(calls: list[Callable[[int], None]], stream: int) -> Callable[[int], None]:
+def _in_turn(calls: list[Callable[[Any], None]], stream: int) -> Callable[[int], None]:
     pointer = ctypes.c_void_p(stream)
 
     def run(turn: int) -> None:
-        calls[turn % len(calls)](pointer)  # type: ignore[arg-type]
+        calls[turn % len(calls)](pointer)
 
     return run

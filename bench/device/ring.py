@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.device.abi import Dtype
@@ -47,6 +47,35 @@ class Neighbours:
     own: int
     previous: int
     next: int
+
+
+@contextlib.contextmanager
+def ring_of_streams(plugin: Plugin, size: int, size_bytes: int) -> Iterator[list[RingRank]]:
+    """Join all ranks of a ring in this process, each on a stream of its own.
+
+    Args:
+        plugin: Of the device.
+        size: Of the ring.
+        size_bytes: Of each rank's fusion buffer.
+
+    Returns:
+        For `with`: the ranks, which end with it.
+    """
+    arenas = [make_arena(plugin, size_bytes) for _ in range(size)]
+    ranks = [
+        RingRank(
+            plugin,
+            rank,
+            size,
+            Neighbours(arenas[rank], arenas[rank - 1], arenas[(rank + 1) % size]),
+        )
+        for rank in range(size)
+    ]
+    yield ranks
+    for rank in ranks:
+        rank.close()
+    for arena in arenas:
+        plugin.call("release", arena)
 
 
 class RingRank:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.device.abi import Dtype
 from bench.device.ceiling import Ceiling
 from bench.device.parts import Row
-from bench.device.ring import FLAGS_BYTES, Neighbours, RingRank, make_arena
+from bench.device.ring import ring_of_streams
 from bench.device.ring_processes import RankFailedError, RingProcesses
 from bench.device.timing import Stopwatch, Time
 
@@ -55,40 +55,27 @@ def measure_ring_of_processes(plugin: Path, watch: Stopwatch, ceiling: Ceiling) 
 
 def _time_in_process(watch: Stopwatch, size: int, size_bytes: int) -> Time:
     plugin = watch.plugin
-    arenas = [make_arena(plugin, size_bytes) for _ in range(size)]
-    for arena in arenas:
-        plugin.call("fill", arena + FLAGS_BYTES, 0, size_bytes, 0)
-    plugin.call("synchronize_stream", 0)
-    rings = [
-        RingRank(
-            plugin,
-            rank,
-            size,
-            Neighbours(arenas[rank], arenas[rank - 1], arenas[(rank + 1) % size]),
-        )
-        for rank in range(size)
-    ]
-    event = plugin.create_event()
+    with ring_of_streams(plugin, size, size_bytes) as ranks:
+        for rank in ranks:
+            plugin.call("fill", rank.fused, 0, size_bytes, 0)
+        plugin.call("synchronize_stream", 0)
+        event = plugin.create_event()
 
-    def run(turn: int) -> None:
-        if turn == 0:  # no rank before the stopwatch has started
-            plugin.call("record_event", event, watch.stream)
-            for ring in rings:
-                plugin.call("wait_event", ring.stream, event)
-        for ring in rings:
-            ring.before_pack()
-            ring.allreduce(size_bytes // 4, Dtype.FLOAT32)
-        # The stopwatch's stream ends when all ranks' have.
-        for ring in rings:
-            plugin.call("record_event", event, ring.stream)
-            plugin.call("wait_event", watch.stream, event)
+        def run(turn: int) -> None:
+            if turn == 0:  # no rank before the stopwatch has started
+                plugin.call("record_event", event, watch.stream)
+                for rank in ranks:
+                    plugin.call("wait_event", rank.stream, event)
+            for rank in ranks:
+                rank.before_pack()
+                rank.allreduce(size_bytes // 4, Dtype.FLOAT32)
+            # The stopwatch's stream ends when all ranks' have.
+            for rank in ranks:
+                plugin.call("record_event", event, rank.stream)
+                plugin.call("wait_event", watch.stream, event)
 
-    found = watch.time(run, 10)
-    for ring in rings:
-        ring.close()
-    plugin.call("destroy_event", event)
-    for arena in arenas:
-        plugin.call("release", arena)
+        found = watch.time(run, 10)
+        plugin.call("destroy_event", event)
     return found
 
 

@@ -24,7 +24,7 @@ from ringsync.parallel.layout import check_equal_start
 from ringsync.parallel.source import GradientSource
 from ringsync.parallel.stats import ExchangeStats
 from ringsync.parallel.weights import exchange_share
-from ringsync.runtime import current, is_initialized
+from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.timeline import mark
 
 
@@ -66,7 +66,6 @@ class GradientReducer:
         self._elsewhere: list[int] = []
         self._converted: list[int] = []
         self._share = 1.0
-        self._runtime = weakref.ref(current())
         self._accumulate_steps = accumulate_steps
         self._name = name
         self._group = group
@@ -81,7 +80,7 @@ class GradientReducer:
         self._began_ns = 0
         self._passes = 0
         self._handles: list[Handle] = []
-        self._is_begun = False  # others may wait for gradients of this step
+        self._begun_in: weakref.ref[Runtime] | None = None
         self._is_exchanged = False
         self._missing: list[set[int]] = []
         self.forget()
@@ -127,7 +126,7 @@ class GradientReducer:
         """
         if self._is_weighted or self._passes < self._accumulate_steps - 1:
             return
-        self._is_begun = True
+        self._begin()
         self._bring(index)  # while it is in the caches
         self._missing[self._bucket_of[index]].discard(index)
         while len(self._handles) < len(self._missing) and not self._missing[len(self._handles)]:
@@ -163,40 +162,45 @@ class GradientReducer:
         if self._is_exchanged:
             return
         self._check_start()
-        if self._is_weighted and not self._is_begun:
+        if self._is_weighted and not self._is_begun():
             self._share = exchange_share(weight, f"{self._name}.weight", group=self._group)
         self._passes = self._accumulate_steps
         self._exchange_rest(time.monotonic_ns())
 
-    def reset(self, is_awaited: bool = False) -> None:
+    def reset(self) -> None:
         """Begin a new step: gradients are the optimizer's business until the next backward.
 
-        An exchange that an error or Ctrl-C has interrupted is first brought to its end, with zeros
-        for what cannot be sent, because peers may still be reading this rank's gradients, or
-        waiting for them.
-
-        Args:
-            is_awaited: Peers wait for an exchange, although nothing of it has been submitted.
+        An exchange that an error or Ctrl-C has interrupted is first brought to its end.
 
         Raises:
-            RingsyncError: The interrupted exchange cannot be ended; a rank died, for example.
+            RingsyncError: It cannot be ended; a rank died, for example.
         """
-        is_awaited = (is_awaited or self._is_begun) and not self._is_exchanged
-        if is_awaited and self._is_of_this_world():
-            try:
-                for bucket in self._arena.buckets[len(self._handles) :]:
-                    self._submit(bucket, is_interrupted=True)
-                self._wait()
-            except RingsyncError:  # after Ctrl-C it is still to be ended
-                self.forget()
-                raise
-        self.forget()
+        try:
+            if self._is_begun():
+                self.end()
+        except RingsyncError:
+            self.forget()
+            raise
+        self.forget()  # not after Ctrl-C: it is still to be ended
+
+    def end(self) -> None:
+        """Bring an interrupted exchange to its end, with zeros for what cannot be sent.
+
+        Peers may still be reading this rank's gradients, or waiting for them.
+
+        Raises:
+            RingsyncError: It cannot be ended.
+        """
+        if not self._is_exchanged:
+            for bucket in self._arena.buckets[len(self._handles) :]:
+                self._submit(bucket, is_interrupted=True)
+            self._wait()
 
     def forget(self) -> None:
         """Begin a new step, whatever has become of the last."""
         self._passes = 0
         self._handles = []
-        self._is_begun = False
+        self._begun_in = None
         self._is_exchanged = False
         self._missing = [set(bucket.members) for bucket in self._arena.buckets]
         self._idle_since_ns = time.monotonic_ns()
@@ -210,9 +214,10 @@ class GradientReducer:
         stats, self._stats = self._stats, ExchangeStats()
         return stats
 
-    def _is_of_this_world(self) -> bool:
-        """Else nobody waits for what was begun, and nobody would answer it."""
-        return is_initialized() and self._runtime() is current()
+    def _is_begun(self) -> bool:
+        """Whether others may wait for gradients of this step; those of another world do not."""
+        begun_in = None if self._begun_in is None else self._begun_in()
+        return begun_in is not None and is_initialized() and begun_in is current()
 
     def _check_start(self) -> None:
         if not self._is_checked:
@@ -271,8 +276,12 @@ class GradientReducer:
         mark("pack", start_ns, None, self._arena.buckets[self._bucket_of[index]].name, view.nbytes)
         return True
 
+    def _begin(self) -> None:
+        if self._begun_in is None:
+            self._begun_in = weakref.ref(current())
+
     def _exchange_rest(self, compute_end_ns: int) -> None:
-        self._is_begun = True
+        self._begin()
         for bucket in self._arena.buckets[len(self._handles) :]:
             self._submit(bucket)
         self._wait()

@@ -114,15 +114,10 @@ class ArenaExchange:
         """
         return not np.any(self._reducer.views[index])
 
-    def reset(self, is_awaited: bool) -> None:
-        """Begin a new step; what an error has interrupted is first brought to its end.
-
-        Args:
-            is_awaited: Peers wait for an exchange, be some of it submitted here or nothing.
-        """
+    def end(self) -> None:
+        """Bring to its end what an error has interrupted, be some of it submitted or nothing."""
         with told_to_horovod():
-            self._reducer.reset(is_awaited)
-        self._gradients.reset()
+            self._reducer.end()
 
     def forget(self) -> None:
         """Begin a new step, whatever has become of the last."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from ringsync.words import in_line
+
 
 class Compressor:
     """What `compression=` expects; subclass it for a form of your own."""
@@ -132,3 +134,21 @@ class Compression:
     none = NoneCompressor
     fp16 = FP16Compressor
     bf16 = BF16Compressor
+
+
+def check_compression(place: str, compression: object) -> None:
+    """Check the form in which tensors travel.
+
+    Args:
+        place: The public function's name, for messages.
+        compression: As the caller gave it.
+
+    Raises:
+        ValueError: It compresses nothing.
+    """
+    parts = (getattr(compression, part, None) for part in ("compress", "decompress"))
+    if not all(map(callable, parts)):
+        raise ValueError(
+            f"[{place}] compression={in_line(compression)} cannot compress and decompress. Pass, "
+            "for example, compression=hvd.Compression.fp16."
+        )

@@ -14,11 +14,11 @@ from ringsync.arrays import Array
 from ringsync.errors import ConfigError, RingsyncError
 from ringsync.heap import keep_freed_memory
 from ringsync.parallel.layout import warn_once
-from ringsync.runtime import current, is_initialized
+from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
 from ringsync.torch.asking import Average, Sum
 from ringsync.torch.compression import Compression
-from ringsync.torch.errors import HorovodInternalError
+from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.gradients import fits_arena, has_gaps
 from ringsync.torch.process_sets import group_of
 from ringsync.torch.single_exchange import SingleExchange, mixed_forms
@@ -47,6 +47,7 @@ class Exchange:
             name: Of this set of parameters, equal on all ranks.
         """
         self._runtime = current()
+        self._begun_in: Runtime | None = None
         self._name = name
         self._parameters = parameters
         self._names = names
@@ -84,6 +85,7 @@ class Exchange:
         """
         if self._check.is_unlike:
             return
+        self.begin()
         self._check.begin(self._held)
         self._make_dense(index)
         if index in self._single_place:
@@ -98,6 +100,7 @@ class Exchange:
             HorovodInternalError: Ranks disagree, one died, or time was up; or a gradient is sparse
                 and cannot be exchanged so.
         """
+        self.begin()
         self._check.begin(self._held)
         self._difference = self._check.finish() or self._difference
         for index in range(len(self._parameters)):
@@ -110,6 +113,7 @@ class Exchange:
         if mixed:
             raise mixed_forms(self._name, self._names[mixed[0]])
         self._make_sparse_again()
+        self._begun_in = None
 
     def warn(self) -> None:
         """Have the first rank warn, once, of values that differed when training began."""
@@ -125,42 +129,50 @@ class Exchange:
         """
         return is_initialized() and current() is self._runtime
 
-    def reset(self, is_begun: bool) -> None:
-        """Begin a new step.
+    def begin(self) -> None:
+        """Take part in a step: others may, too, and then wait for what this rank has not sent."""
+        if self._begun_in is None:
+            with told_to_horovod():
+                self._begun_in = current()
 
-        Args:
-            is_begun: As for `end`.
+    def is_begun(self) -> bool:
+        """Tell whether others may wait for what this rank has not sent yet.
+
+        Returns:
+            False once `finish` or `end` has returned, and in another world.
+        """
+        return self._begun_in is not None and is_initialized() and current() is self._begun_in
+
+    def reset(self) -> None:
+        """Begin a new step.
 
         Raises:
             HorovodInternalError: What an error had interrupted cannot be ended.
         """
         try:
-            self.end(is_begun)
-        finally:
+            self.end()
+        except RingsyncError:
             self._leave_out_sparse()
+            raise
+        self._leave_out_sparse()
 
-    def end(self, is_begun: bool) -> None:
+    def end(self) -> None:
         """Forget the step, once all that peers wait for has been sent as in `finish`.
-
-        Args:
-            is_begun: A gradient of this step is final here, so it may be on others, and they
-                wait, although none may have been started here; in the world it was made for.
 
         Raises:
             HorovodInternalError: What was begun cannot be ended.
         """
         self._sparse_again.clear()
         try:
-            is_awaited = is_begun and self._is_alike()
-            if self._arena is not None and not self._check.is_unlike:
-                self._arena.reset(is_awaited)
-                self._take_sparse(self._arena)
-            self._single.reset(is_awaited)
-        except RingsyncError:  # after Ctrl-C it is still to be ended
-            if self._arena is not None:
-                self._arena.forget()
-            self._single.forget()
+            if self.is_begun() and self._is_alike():
+                if self._arena is not None:
+                    self._arena.end()
+                    self._take_sparse(self._arena)
+                self._single.end()
+        except RingsyncError:
+            self._forget()
             raise
+        self._forget()  # all at once, and not after Ctrl-C: it is still to be ended
 
     def is_dropped(self, index: int) -> bool:
         """Tell whether a gradient is not what `finish` has left.
@@ -176,6 +188,12 @@ class Exchange:
         if index in self._single_place:
             return self._single.is_dropped(self._single_place[index])
         return self._arena is None or self._arena.is_dropped(self._place[index])
+
+    def _forget(self) -> None:
+        self._begun_in = None
+        if self._arena is not None:
+            self._arena.forget()
+        self._single.forget()
 
     def _is_alike(self) -> bool:
         """Whether ranks hold what can be exchanged; else no more is, and nobody waits for it."""

@@ -90,7 +90,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         # Peers may still read what is in flight; and whatever fails is not this one's any more.
         with contextlib.suppress(RingsyncError):
             if exchange is not None:
-                exchange.end(is_begun)
+                exchange.end()
             frozen.reset(self._exchange_of, is_begun)
         self._handles.clear()
 
@@ -117,7 +117,7 @@ class ExchangingOptimizer(WrappedOptimizer):
 
     def _backward_ended(self) -> None:
         self._is_told_of_end = False
-        if self._is_watching():
+        if self._is_marked():
             self._marks.backward_ended()
         # Else another backward may bring the rest, or step() does without.
         if all(p in self._handles for p in self._requires_update if p.requires_grad):
@@ -143,9 +143,9 @@ class ExchangingOptimizer(WrappedOptimizer):
 
     def _is_begun(self) -> bool:
         """Whether others may wait for what this rank has not exchanged yet."""
-        return (bool(self._handles) or self._failure is not None) and self._is_watching()
+        return self._exchange is not None and self._exchange.is_begun()
 
-    def _is_watching(self) -> bool:
+    def _is_marked(self) -> bool:
         return self._exchange is not None and self._exchange.is_of_this_world()
 
     def _attempt(self, exchange_some: Callable[..., None], *what: object) -> None:
@@ -176,13 +176,15 @@ class ExchangingOptimizer(WrappedOptimizer):
         failure, self._failure = self._failure, None
         try:
             if self._exchange is not None:
-                self._exchange.reset(is_begun)
+                self._exchange.reset()
             self._frozen.reset(self._exchange_of, is_begun)
         except RingsyncError:
+            self._frozen.forget()
             if failure is None:  # else it has been told, and a state can still be restored
                 raise
-        except BaseException as error:  # Ctrl-C: it is still to be ended
-            self._failure = failure or without_frames(error)
+        except BaseException as error:
+            if is_begun or failure is not None:  # Ctrl-C, and it is still to be ended
+                self._failure = failure or without_frames(error)
             raise
 
     def _begin_step_again(self, parameter: torch.Tensor) -> None:
@@ -191,6 +193,10 @@ class ExchangingOptimizer(WrappedOptimizer):
         parameter.grad = None
         self._begin_step()
         parameter.grad = gradient
+
+    def forget_step(self) -> None:
+        """Forget the step under way; every rank does, and has what the others wait for sent."""
+        self._begin_step()
 
     def synchronize(self) -> None:
         """Exchange what no backward has, and wait: gradients are then those of all ranks.
@@ -257,7 +263,7 @@ class ExchangingOptimizer(WrappedOptimizer):
     def _update(self, closure: Callable[[], Any] | None, **how: Any) -> Any:
         self._marks.update_began()
         loss = super().step(**how) if closure is None else super().step(closure, **how)
-        if self._is_watching():
+        if self._is_marked():
             self._marks.update_ended()
         return loss
 
@@ -296,23 +302,3 @@ class ExchangingOptimizer(WrappedOptimizer):
             self._begin_step()
         self._watch_unfrozen()
         super().zero_grad(*how, **named)
-
-    def load_state_dict(self, *state: Any, **named: Any) -> None:
-        """Restore a state; the step under way is forgotten.
-
-        Args:
-            state: What `state_dict` returned.
-            named: Likewise.
-        """
-        self._begin_step()
-        super().load_state_dict(*state, **named)
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters; every rank does. Their gradients are exchanged from the next step on.
-
-        Args:
-            param_group: As torch takes it.
-        """
-        if self._is_attached():
-            self._begin_step()
-        super().add_param_group(param_group)

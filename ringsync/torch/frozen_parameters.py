@@ -82,31 +82,34 @@ class FrozenParameters:
 
         Args:
             exchange_of: As for `exchange`.
-            is_begun: As for `Exchange.end`.
+            is_begun: The others that the optimizer watches have a step under way.
 
         Raises:
             HorovodInternalError: What was begun cannot be ended.
         """
         unfrozen = self._unfrozen()
         try:
-            if is_begun and unfrozen and not self._is_exchanged:
-                self._exchange = self._exchange or exchange_of(unfrozen)
-                self._exchange.end(is_begun=True)
+            if is_begun and unfrozen and not self._is_exchanged and self._exchange is None:
+                self._exchange = exchange_of(unfrozen)
+                self._exchange.begin()
+            if self._exchange is not None:
+                self._exchange.end()
         except RingsyncError:  # after Ctrl-C it is still to be ended
-            self._forget()
+            self.forget()
             raise
-        self._forget()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new step, whatever has become of the last."""
+        self._exchange = None
+        self._is_exchanged = False
+        self._left.clear()
 
     def close(self) -> None:
         """Let go of them."""
         for hook in self._hooks.values():
             hook.remove()
         self._hooks.clear()
-
-    def _forget(self) -> None:
-        self._exchange = None
-        self._is_exchanged = False
-        self._left.clear()
 
     def _unfrozen(self) -> list[torch.Tensor]:
         return [parameter for parameter in self._parameters if parameter.requires_grad]

@@ -15,10 +15,9 @@ from ringsync.collectives import ReduceOp
 from ringsync.torch.adasum_optimizer import AdasumOptimizer
 from ringsync.torch.asking import Adasum, Average, checked_passes, checked_reduce_op
 from ringsync.torch.basics import size
-from ringsync.torch.compression import Compression, Compressor
+from ringsync.torch.compression import Compression, Compressor, check_compression
 from ringsync.torch.exchanging_optimizer import ExchangingOptimizer
 from ringsync.torch.optimizer_arguments import (
-    check_compression,
     check_optimizer,
     check_process_set,
     checked_factor,
@@ -81,7 +80,7 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
     factor = checked_factor(gradient_predivide_factor)
     if factor != 1.0 and op is not Average:
         raise ValueError("gradient_predivide_factor not supported with op != Average")
-    check_compression(compression)
+    check_compression("DistributedOptimizer", compression)
     passes = checked_passes(backward_passes_per_step)
     if num_groups:
         warnings.warn(

@@ -134,23 +134,6 @@ def checked_factor(factor: float) -> float:
     return value
 
 
-def check_compression(compression: object) -> None:
-    """Check the form in which gradients travel.
-
-    Args:
-        compression: As the caller gave it.
-
-    Raises:
-        ValueError: It compresses nothing.
-    """
-    parts = (getattr(compression, part, None) for part in ("compress", "decompress"))
-    if not all(map(callable, parts)):
-        raise ValueError(
-            f"[DistributedOptimizer] compression={in_line(compression)} cannot compress and "
-            "decompress. Pass, for example, compression=hvd.Compression.fp16."
-        )
-
-
 def check_process_set(process_set: ProcessSet, *, is_adasum: bool) -> None:
     """Check whose ranks are to exchange gradients, on those that are not among them as well.
 

@@ -1,7 +1,8 @@
 """One rank's optimizer state on all ranks, whatever the others have of it.
 
 Only what the root has moves: its structure as an object, then its tensors one by one. No step is
-taken to make a state, so nothing but the state changes, and on the root nothing at all.
+taken to make a state, so nothing but the state changes, and on the root nothing at all. A step that
+is under way is forgotten.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.objects import allgather_object
 from ringsync.torch.parameters import broadcast_parameters
 from ringsync.torch.tensors import check_tensor
+from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 from ringsync.words import kind_of
 
 Path = tuple[Any, ...]
@@ -37,6 +39,7 @@ class _Told:
     """What a rank tells of its optimizer; the state is the root's alone."""
 
     root: int
+    kind: str
     shapes: list[list[tuple[int, ...]]]
     state: Any
 
@@ -75,7 +78,7 @@ def broadcast_optimizer_state(
     tensors: list[torch.Tensor] = []
     state: Any = _without_tensors(optimizer.state_dict(), tensors) if is_root else None
     shapes = [[tuple(p.shape) for p in group["params"]] for group in optimizer.param_groups]
-    told = allgather_object(_Told(root_rank, shapes, state))
+    told = allgather_object(_Told(root_rank, type(optimizer).__name__, shapes, state))
     _check(told)
     if not is_root:
         state = _with_tensors(told[root_rank].state, optimizer, tensors)
@@ -83,6 +86,8 @@ def broadcast_optimizer_state(
     if not is_root:
         optimizer.load_state_dict(state)
         _undo_casts(optimizer, state)
+    elif isinstance(optimizer, WrappedOptimizer):
+        optimizer.forget_step()  # as loading does, and ranks do so together
     _complete_gradients(optimizer)
 
 
@@ -94,6 +99,11 @@ def _check(told: Sequence[_Told]) -> None:
             raise HorovodInternalError(
                 f"[broadcast_optimizer_state] rank {rank} named root_rank={one.root}, rank 0 named "
                 f"{first.root}. Name the same on all ranks."
+            )
+        if one.kind != first.kind:
+            raise ValueError(
+                f"[broadcast_optimizer_state] rank {rank} has an optimizer {one.kind}, rank 0 "
+                f"{first.kind}. Make the same on all ranks."
             )
         if one.shapes != first.shapes:
             raise ValueError(

@@ -18,7 +18,7 @@ from ringsync.group import ProcessGroup, ranks_of
 from ringsync.kinds import Collective
 from ringsync.torch.adasum import adasum_call
 from ringsync.torch.asking import Adasum, Average, checked_number, key_of, terms_of
-from ringsync.torch.compression import Compressor
+from ringsync.torch.compression import Compressor, check_compression
 from ringsync.torch.handles import Call, perform
 from ringsync.torch.process_sets import ProcessSet, group_of
 from ringsync.torch.tensors import as_array, check_tensor, memory_of, through, written
@@ -150,7 +150,11 @@ def compressed(
 
     Returns:
         New tensors, restored.
+
+    Raises:
+        ValueError: `compression` compresses nothing.
     """
+    check_compression(asked.place, compression)
     wires = [compression.compress(check_tensor(tensor)) for tensor in tensors]
     reduced = through(function, asked, *(wire for wire, _ in wires))
     return [

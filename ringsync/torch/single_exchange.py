@@ -140,18 +140,13 @@ class SingleExchange:
                 self._give(index, self._compression.decompress(result, context))
             self._left[index] = self._parameters[index].grad
 
-    def reset(self, is_awaited: bool) -> None:
-        """Begin a new step; what an error has interrupted is first brought to its end on all ranks.
-
-        Args:
-            is_awaited: Peers wait for an exchange, be some of it started here or nothing.
+    def end(self) -> None:
+        """Bring to its end what an error has interrupted, be some of it started here or nothing.
 
         Raises:
             HorovodInternalError: It cannot be ended.
         """
-        if is_awaited:
-            self._exchange(is_interrupted=True)
-        self.forget()
+        self._exchange(is_interrupted=True)
 
     def forget(self) -> None:
         """Begin a new step, whatever has become of the last."""

@@ -21,8 +21,8 @@ class WrappedOptimizer(torch.optim.Optimizer):
 
     _parameter_names: dict[torch.Tensor, str]  # Horovod's name, on which scripts rely
     _terms: ExchangeTerms
-    _exchange_name: str  # under which ranks meet, and how many names have been made of it
-    _exchange_count: int
+    _exchange_name: str  # under which ranks meet
+    _exchange_count: int  # of names that have been made of it
 
     def attach(
         self, names: dict[torch.Tensor, str], terms: ExchangeTerms, backward_passes_per_step: int
@@ -49,6 +49,8 @@ class WrappedOptimizer(torch.optim.Optimizer):
         Args:
             param_group: As torch takes it.
         """
+        if self._is_attached():
+            self.forget_step()
         super().add_param_group(param_group)
         if not self._is_attached() or self._is_released:
             return
@@ -56,6 +58,19 @@ class WrappedOptimizer(torch.optim.Optimizer):
             name = f"allreduce.noname.{len(self.param_groups) - 1}.{i}"
             self._parameter_names.setdefault(parameter, name)
         self._watch()
+
+    def load_state_dict(self, *state: Any, **named: Any) -> None:
+        """Restore a state; the step under way is forgotten.
+
+        Args:
+            state: What `state_dict` returned.
+            named: Likewise.
+        """
+        self.forget_step()
+        super().load_state_dict(*state, **named)
+
+    def forget_step(self) -> None:
+        """Forget the step under way; every rank does."""
 
     def set_backward_passes_per_step(self, passes: int) -> None:
         """Choose how many backward passes come before a step; their gradients add up.

@@ -10,7 +10,7 @@ import pytest
 
 from bench.device.abi import Dtype
 from bench.device.plugin import find_plugin
-from bench.device.ring import FLAGS_BYTES, Neighbours, RingRank, make_arena
+from bench.device.ring import ring_of_streams
 from bench.device.ring_processes import RingProcesses
 from bench.device.values import random_values
 
@@ -44,37 +44,24 @@ def test_ranks_whose_peer_is_killed_raise_in_time(plugin):
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 def test_a_ring_of_threads_without_waits_of_the_host_is_exact(plugin, size):
     count, turns = 10_007, 4
-    arenas = [make_arena(plugin, 4 * count) for _ in range(size)]
-    rings = [
-        RingRank(
-            plugin,
-            rank,
-            size,
-            Neighbours(arenas[rank], arenas[rank - 1], arenas[(rank + 1) % size]),
-        )
-        for rank in range(size)
-    ]
     generator = np.random.default_rng(size)
     values = [np.floor(random_values(generator, Dtype.FLOAT32, count)) for _ in range(size)]
-    for arena, value in zip(arenas, values, strict=True):
-        plugin.put(value, arena + FLAGS_BYTES)
-
-    def run(ring):
-        for _ in range(turns):  # the sums of the turn before are summed again
-            ring.before_pack()
-            ring.allreduce(count, Dtype.FLOAT32)
-        ring.finish(LIMIT_S)
-
-    threads = [threading.Thread(target=run, args=(ring,)) for ring in rings]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
     want = sum(values) * np.float32(size) ** (turns - 1)
-    for arena in arenas:
-        found = plugin.get(arena + FLAGS_BYTES, np.empty(count, np.float32))
-        np.testing.assert_array_equal(found, want)
-    for ring in rings:
-        ring.close()
-    for arena in arenas:
-        plugin.call("release", arena)
+
+    def run(rank):
+        for _ in range(turns):  # the sums of the turn before are summed again
+            rank.before_pack()
+            rank.allreduce(count, Dtype.FLOAT32)
+        rank.finish(LIMIT_S)
+
+    with ring_of_streams(plugin, size, 4 * count) as ranks:
+        for rank, value in zip(ranks, values, strict=True):
+            plugin.put(value, rank.fused)
+        threads = [threading.Thread(target=run, args=(rank,)) for rank in ranks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for rank in ranks:
+            found = plugin.get(rank.fused, np.empty(count, np.float32))
+            np.testing.assert_array_equal(found, want)

@@ -53,7 +53,7 @@ except OfTheCellError as error:
 rs.run(fail, np=2)
 """,
     """
-import os, signal, tempfile, threading
+import os, shutil, signal, tempfile, threading
 board = tempfile.mkdtemp()
 
 def wait():
@@ -72,6 +72,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 print([os.path.exists(f"/proc/{pid}") for pid in os.listdir(board)])
+shutil.rmtree(board)
 """,
 ]
 

@@ -121,10 +121,10 @@ if RANK == 0:
 def test_all_ranks_that_meet_and_tell_nothing_are_named_on_every_other(jobs):
     late = "await_word('over') or sys.exit()"
     script = NOT_TELLING.format(late="(2, 3)", instead=late)
-    ended = jobs.run(4, script, RINGSYNC_START_TIMEOUT_S="0.5")
+    ended = jobs.run(4, script, RINGSYNC_START_TIMEOUT_S="4")
     require_ended(ended)
     told = (
-        "[rendezvous] ranks {2, 3} of 4 missing after 0.5 s: they have met the others and not told "
+        "[rendezvous] ranks {2, 3} of 4 missing after 4.0 s: they have met the others and not told "
         "what they run. See what stops them."
     )
     assert [one.said for one in ended] == [[told], [told], [], []]

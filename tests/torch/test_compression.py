@@ -79,3 +79,14 @@ def test_the_wire_form_is_what_is_added_up(ranks):
 
     for result in ranks(2, work):
         assert result.isinf().all()  # 2 * 6e4 is beyond float16
+
+
+def test_what_cannot_compress_is_refused_by_name(ranks):
+    def work():
+        hvd.init()
+        with pytest.raises(ValueError, match=r"\[allreduce\] compression='fp16' cannot compress"):
+            hvd.allreduce(torch.ones(2), compression="fp16")
+        with pytest.raises(ValueError, match=r"\[grouped_allreduce\] compression=None"):
+            hvd.grouped_allreduce([torch.ones(2)], compression=None)
+
+    ranks(1, work)

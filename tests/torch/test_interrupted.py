@@ -266,9 +266,9 @@ def test_gradients_computed_anew_after_a_failure_are_those_of_a_new_step(ranks):
         net, opt = make(net=nn.Linear(2, 1), compression=Refusing)
 
         def backward(factor):
-            net(torch.full((1, 2), factor)).sum().backward()
+            (factor * net(torch.ones(1, 2))).sum().backward()
 
-        Refusing.refused = (1, 2)
+        Refusing.refused = (1,)  # before anything of this rank has travelled
         if hvd.rank() == 1:
             with pytest.raises(RuntimeError, match="cannot compress"):
                 backward(100.0)
@@ -276,10 +276,38 @@ def test_gradients_computed_anew_after_a_failure_are_those_of_a_new_step(ranks):
         else:
             backward(100.0)
             opt.step()
+            assert net.bias.grad.tolist() == [50.0]
             opt.zero_grad()
         Refusing.refused = ()
         backward(1.0)
         opt.step()
-        assert net.weight.grad.tolist() == [[1.0, 1.0]]
+        assert net.bias.grad.tolist() == [1.0]
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize("compression", [hvd.Compression.none, hvd.Compression.fp16])
+def test_an_optimizer_from_before_init_ends_what_one_rank_has_interrupted(ranks, compression):
+    def work():
+        hvd.init()
+        net, opt = make(
+            net=nn.ModuleList([nn.Linear(4, 4) for _ in range(2)]), compression=compression
+        )
+        for step in range(4):
+            if step == 1:
+                hvd.barrier()
+                hvd.shutdown()
+                hvd.init()
+            Interrupted.is_due = step == 2 and hvd.rank() == 1
+            x = net[1](Interrupted.apply(net[0](torch.ones(1, 4)))).sum()
+            if Interrupted.is_due:
+                with pytest.raises(KeyError):
+                    x.backward()
+                opt.load_state_dict(opt.state_dict())
+            else:
+                x.backward()
+                opt.step()
+            opt.zero_grad()
+        hvd.barrier()
 
     ranks(2, work)

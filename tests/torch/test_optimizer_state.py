@@ -8,8 +8,11 @@ import sys
 import cloudpickle
 import pytest
 import torch
+from torch import nn
 
 import ringsync.torch as hvd
+
+from .wrapped import make
 
 # The ranks have no module of this name: what they need of it travels with the functions.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -185,3 +188,37 @@ def test_disagreeing_optimizers_raise_alike_on_every_rank(ranks):
     assert roots[0] == "HorovodInternalError"
     assert "rank 1 named root_rank=1, rank 0 named 0" in roots[1]
     assert "root_rank=2 is no rank of this world" in root[1]
+
+
+def test_optimizers_of_unlike_classes_are_an_error_on_every_rank(ranks):
+    def work():
+        hvd.init()
+        kind = torch.optim.Adam if hvd.rank() else torch.optim.SGD
+        optimizer = kind([nn.Parameter(torch.ones(2))], lr=0.1)
+        with pytest.raises(ValueError, match="rank 1 has an optimizer Adam, rank 0 SGD"):
+            hvd.broadcast_optimizer_state(optimizer, 0)
+
+    ranks(2, work)
+
+
+@pytest.mark.parametrize("has_travelled", [False, True])
+def test_a_step_under_way_is_forgotten_on_the_root_as_well(ranks, has_travelled):
+    def work():
+        hvd.init()
+        net, opt = make(net=nn.ModuleList([nn.Linear(4, 4) for _ in range(2)]))
+
+        def backward(*reached):
+            sum(net[k](torch.ones(1, 4)) for k in reached).sum().backward()
+
+        backward(0, 1)
+        opt.step()
+        opt.zero_grad()
+        backward(1 if has_travelled else 0)
+        hvd.broadcast_optimizer_state(opt, 0)
+        opt.step()
+        opt.zero_grad()
+        backward(0, 1)
+        opt.step()
+        hvd.barrier()
+
+    ranks(2, work)
