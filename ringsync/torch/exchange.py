@@ -165,6 +165,8 @@ class Exchange:
         self._sparse_again.clear()
         try:
             if self.is_begun() and self._is_alike():
+                for index in range(len(self._parameters)):
+                    self._make_dense(index)
                 if self._arena is not None:
                     self._arena.end()
                     self._take_sparse(self._arena)

@@ -1,8 +1,8 @@
 """One rank's optimizer state on all ranks, whatever the others have of it.
 
 Only what the root has moves: its structure as an object, then its tensors one by one. No step is
-taken to make a state, so nothing but the state changes, and on the root nothing at all. A step that
-is under way is forgotten.
+taken to make a state, so nothing but the state changes, and on the root nothing at all, unless a
+step is under way, which is forgotten.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def broadcast_optimizer_state(
 
     Afterwards ranks have exactly what the root has: one that had no state has it then, and one that
     had state loses it if the root has none. Parameters stay as they are, and so do gradients; where
-    there is none there are zeros, because scripts written for Horovod find them.
+    there is none there are zeros, because scripts written for Horovod find them. A step under way
+    is forgotten, and its gradients are unspecified: call `zero_grad`.
 
     Args:
         optimizer: Any torch optimizer but LBFGS, wrapped by `DistributedOptimizer` or not.
