@@ -30,8 +30,9 @@ GRACE_S = 15.0
 # In a worker pytest-timeout has no terminal to show stacks on, so there the watchdog comes first.
 HASTE_S = 1.0
 
-# Tests wait for processes half of their time: two at once leave a third of two cores idle.
-WORKERS = 3
+# Tests wait for processes half of their time: three at once leave a quarter of two cores idle, and
+# take a tenth longer.
+WORKERS = 4
 
 _TERMINAL = pytest.StashKey[int]()
 
