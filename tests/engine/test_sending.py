@@ -29,7 +29,7 @@ LENGTHS_BYTES = st.sampled_from(
 
 @both
 @given(
-    n=st.integers(2, 5), lengths=st.lists(LENGTHS_BYTES, min_size=1, max_size=5),
+    n=st.integers(2, 5), lengths=st.lists(LENGTHS_BYTES, min_size=1, max_size=3),
     dtype=st.sampled_from(["float64", "int64", "int16", "uint8", "bool"]),
     memory=st.sampled_from(MEMORY), data=st.data(),
 )  # fmt: skip
