@@ -115,7 +115,10 @@ def test_another_signal_does_not_end_a_wait(jobs):
         2,
         """
         seen = []
-        signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+        def see(*_):
+            seen.append(1)
+            tell(f"seen{len(seen)}")
+        signal.signal(signal.SIGUSR1, see)
         rs.init()
         rs.barrier()
         if RANK == 1:
@@ -130,6 +133,7 @@ def test_another_signal_does_not_end_a_wait(jobs):
     for count in range(5):
         wait_until_asleep(job.started[0].pid)
         job.kill(0, signal.SIGUSR1)
+        job.word(f"seen{count + 1}")  # two that are pending at once would be one
         wait_until_asleep(job.started[0].pid)
         assert job.started[0].poll() is None, count
     job.tell("signalled")
