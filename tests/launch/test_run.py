@@ -31,7 +31,8 @@ def _leaves_nothing(launcher):  # noqa: ARG001 - whose temporary directory it is
     before = open_descriptors()
     yield
     assert list(Path(os.environ["TMPDIR"]).iterdir()) == []
-    assert open_descriptors() == before
+    # The collector may close an earlier test's meanwhile; what counts is that none is new.
+    assert not open_descriptors() - before
 
 
 def test_results_come_by_rank():
