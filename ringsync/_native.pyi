@@ -47,6 +47,11 @@ class Terms:
         codec: str = "",
     ) -> None: ...
 
+class DeviceMemory:
+    @property
+    def __cuda_array_interface__(self) -> dict[str, object]: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+
 class Offer:
     def connect(self) -> int: ...
     def withdraw(self) -> None: ...
@@ -70,6 +75,7 @@ class Engine:
         call_timeout_s: float = 30.0,
         stall_warn_s: float = ...,
         stall_abort_s: float = ...,
+        device_plugin: str = "",
     ) -> None: ...
     # Raise RefusedError for what is not of these types.
     def run(

@@ -7,44 +7,24 @@ function says so. No other module looks at array protocols.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from numbers import Number
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from ringsync.device_arrays import CUDA, DeviceArray, copy_of, describe
+from ringsync.dtypes import BFLOAT16, SUPPORTED_DTYPES
 from ringsync.errors import ConfigError
 
 Array: TypeAlias = npt.NDArray[Any]
-
-SUPPORTED_DTYPES = (
-    "float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool",
-)  # fmt: skip
 
 # Compared as objects, which also tells foreign byte orders apart: asking for a dtype's name takes
 # NumPy 2 us, half of a small allreduce.
 _SUPPORTED = frozenset(np.dtype(name) for name in SUPPORTED_DTYPES if name != "bfloat16")
 
-# The native core's number of the dtype that NumPy does not know.
-BFLOAT16 = 9
-
 # DLPack's device types of memory that the processor reads: its own, pinned and managed.
 _HOST = frozenset({1, 3, 11, 13})
-_CUDA = 2
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceArray:
-    """An array on a device, of which ranks tell each other no more than that.
-
-    Attributes:
-        device: DLPack's number of the device's kind.
-        array: What the caller passed.
-    """
-
-    device: int
-    array: object
 
 
 def as_view(x: object, place: str) -> Array | DeviceArray:
@@ -86,7 +66,12 @@ def as_target(x: object, place: str) -> Array | DeviceArray:
     """
     array = as_view(x, place)
     if isinstance(array, DeviceArray):
-        return array
+        if not array.is_read_only:
+            return array
+        raise ConfigError(
+            f"[{place}] the {type(x).__name__} of shape {array.shape} is read-only, and this call "
+            "writes its result into it. Pass a copy."
+        )
     if array.flags.carray:  # writable, aligned and C-contiguous: one question instead of three
         return array
     other = place.rstrip("_")  # returns its result; what is named without "_" has no such sibling
@@ -136,18 +121,21 @@ def as_copy(x: object, place: str) -> Array | DeviceArray:
         place: Name of the operation, for messages.
 
     Returns:
-        A C-contiguous array of its own memory; where `x` lies on a device, what says so.
+        A C-contiguous array of its own memory; where `x` lies on a device, a copy that its library
+        makes there.
 
     Raises:
-        ConfigError: As for `as_view`.
+        ConfigError: As for `as_view`, or the library of a device's array does not copy it.
     """
     array = as_view(x, place)
-    return array if isinstance(array, DeviceArray) else array.copy(order="C")
+    if not isinstance(array, DeviceArray):
+        return array.copy(order="C")
+    return as_target(copy_of(array, place), place) if array.is_described else array
 
 
 def as_native(
     array: Array | DeviceArray,
-) -> Array | tuple[Array, int, Array] | tuple[None, int, object]:
+) -> Array | tuple[Array, int, Array] | tuple[None, int | tuple[object, ...], object]:
     """View an array of a supported dtype as the native core takes it.
 
     Args:
@@ -155,10 +143,11 @@ def as_native(
 
     Returns:
         `array`; or a view of its bits, the number of the dtype they are of, and `array`; or None,
-        the number of the device's kind, and the array there.
+        what is known of an array on a device, and that array.
     """
     if isinstance(array, DeviceArray):
-        return None, array.device, array.array
+        facts = (array.device, array.address, array.dtype, list(array.shape), array.stream)
+        return None, facts if array.is_described else array.device, array.array
     # Of all supported dtypes only bfloat16 is of a kind that NumPy does not know.
     if array.dtype.kind != "V":
         return array
@@ -183,7 +172,7 @@ def _import(x: object, place: str) -> Array | DeviceArray:
         return x.view(np.ndarray)
     try:
         if (device := _device_of(x)) is not None:
-            return DeviceArray(device, x)
+            return describe(x, place) if device == CUDA else DeviceArray(device, x)
         if hasattr(x, "__dlpack__"):
             return np.from_dlpack(x)
         return np.asarray(_memory_of(x, place))
@@ -214,4 +203,4 @@ def _device_of(x: object) -> int | None:
         device = operator.index(x.__dlpack_device__()[0])
         if device not in _HOST:
             return device
-    return _CUDA if hasattr(x, "__cuda_array_interface__") else None
+    return CUDA if hasattr(x, "__cuda_array_interface__") else None

@@ -24,6 +24,7 @@ _TUNING = (
     "RINGSYNC_BUCKET_MIB",
     "RINGSYNC_ALGORITHM",
     "RINGSYNC_TIMELINE",
+    "RINGSYNC_DEVICE_PLUGIN",
 )
 
 # What stands for one of these in job scripts that were written for Horovod.
@@ -44,6 +45,9 @@ _HEAP = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_",
 # Those that are not what is taken anyway; the native core's others are, wherever they apply.
 _ALGORITHMS = ("direct", "ring", "halving_doubling", "tree")
 
+# The second is a device on a host, for tests; no wheel has it.
+_DEVICE_PLUGINS = ("cuda", "hostsim")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -60,6 +64,7 @@ class Settings:
         algorithm: The one to prefer, of allreduces or of broadcasts; "" leaves the choice to the
             cost model.
         timeline: Directory to record a timeline in; "" for none.
+        device_plugin: What serves arrays on devices, if it was built.
         has_thread_count: The user chose how many threads NumPy's libraries use.
         has_heap_choice: The user chose what the C library does with freed memory.
         misspelt: Variables that are set and nearly have a name that is read, each with that name.
@@ -72,6 +77,7 @@ class Settings:
     bucket_mib: float = 8.0
     algorithm: str = ""
     timeline: str = ""
+    device_plugin: str = "cuda"
     has_thread_count: bool = False
     has_heap_choice: bool = False
     misspelt: tuple[tuple[str, str], ...] = ()
@@ -134,6 +140,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         bucket_mib=bucket_mib,
         algorithm=_algorithm(variables),
         timeline=variables.get("RINGSYNC_TIMELINE", "") or _timeline_of_horovod(variables),
+        device_plugin=_device_plugin(variables),
         has_thread_count=any(
             variables.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         ),
@@ -171,6 +178,16 @@ def _algorithm(variables: Mapping[str, str]) -> str:
         raise ConfigError(
             f"[config] RINGSYNC_ALGORITHM={name!r} is none to choose; one of "
             f"{', '.join(_ALGORITHMS)} is expected. Correct it, or leave it empty for the cheapest."
+        )
+    return name
+
+
+def _device_plugin(variables: Mapping[str, str]) -> str:
+    name = variables.get("RINGSYNC_DEVICE_PLUGIN", "") or _DEFAULTS.device_plugin
+    if name not in _DEVICE_PLUGINS:
+        raise ConfigError(
+            f"[config] RINGSYNC_DEVICE_PLUGIN={name!r} is none; one of "
+            f"{', '.join(_DEVICE_PLUGINS)} is expected. Correct it, or leave it empty for cuda."
         )
     return name
 

@@ -85,6 +85,7 @@ class Runtime:
             call_timeout_s=settings.timeout_s,
             stall_warn_s=settings.stall_warn_s,
             stall_abort_s=settings.stall_abort_s,
+            device_plugin=_plugin_of(settings),
         )
         self._endings = Endings(self.engine)
         self.recorder = Recorder(self.engine, world)
@@ -260,6 +261,12 @@ def find_gpus() -> tuple[int, str] | None:
     """
     path = plugin_path("cuda")
     return count_devices(path) if Path(path).exists() else None
+
+
+def _plugin_of(settings: Settings) -> str:
+    """The file of what serves arrays on devices; "" where it was not built."""
+    path = plugin_path(settings.device_plugin)
+    return path if Path(path).exists() else ""
 
 
 def _started() -> Runtime:

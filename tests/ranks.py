@@ -83,6 +83,7 @@ class Rank:
         algorithm: str = "",
         stall_warn_s: float = 2 * DEADLINE_S,  # finite, as in a job, and never reached
         stall_abort_s: float = 3 * DEADLINE_S,
+        device_plugin: str = "",
     ):
         self.rank = rank
         self.size = size
@@ -95,6 +96,7 @@ class Rank:
             timeout_s=DEADLINE_S,
             stall_warn_s=stall_warn_s,
             stall_abort_s=stall_abort_s,
+            device_plugin=device_plugin,
         )
 
     def submit(self, collective, array=None, **how):
@@ -208,12 +210,25 @@ class World:
         size: int,
         transport: str = "inproc",
         algorithm: str | list[str] = "",
+        device_plugin: str | list[str] = "",
         **stall_limits: float,
     ):
         store = _native.memory_store()
         names = [algorithm] * size if isinstance(algorithm, str) else algorithm
+        plugins = [device_plugin] * size if isinstance(device_plugin, str) else device_plugin
         self.ranks: list[Rank] = values_of(
-            side_by_side(size, lambda i: Rank(store, i, size, transport, names[i], **stall_limits))
+            side_by_side(
+                size,
+                lambda i: Rank(
+                    store,
+                    i,
+                    size,
+                    transport,
+                    names[i],
+                    device_plugin=plugins[i],
+                    **stall_limits,
+                ),
+            )
         )
         self._groups = itertools.count()
 
@@ -254,9 +269,10 @@ def world(
     size: int,
     transport: str = "inproc",
     algorithm: str | list[str] = "",
+    device_plugin: str | list[str] = "",
     **stall_limits: float,
 ) -> Iterator[World]:
-    made = World(size, transport, algorithm, **stall_limits)
+    made = World(size, transport, algorithm, device_plugin, **stall_limits)
     try:
         yield made
     finally:

@@ -10,7 +10,7 @@ from ctypes import POINTER, c_char, c_double, c_float, c_int32, c_uint32, c_uint
 from enum import IntEnum
 from typing import ClassVar
 
-ABI = 1
+ABI = 2
 MOST_SEGMENTS = 1360
 MOST_PEERS = 16
 
@@ -118,10 +118,14 @@ FUNCTIONS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("count_devices", (POINTER(c_int32),)),
     ("look_at_device", (c_int32, POINTER(DeviceFacts))),
     ("use_device", (c_int32,)),
+    ("device_in_use", (POINTER(c_int32),)),
     ("allocate", (c_uint64, POINTER(c_void_p))),
     ("release", (c_void_p,)),
     ("allocate_pinned", (c_uint64, POINTER(c_void_p))),
     ("release_pinned", (c_void_p,)),
+    ("pin", (c_void_p, c_uint64)),
+    ("unpin", (c_void_p,)),
+    ("look_at_memory", (c_void_p, POINTER(c_int32))),
     ("copy", (c_void_p, c_void_p, c_uint64, c_void_p)),
     ("fill", (c_void_p, c_uint32, c_uint64, c_void_p)),
     ("create_stream", (c_int32, POINTER(c_void_p))),
@@ -131,6 +135,7 @@ FUNCTIONS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("destroy_event", (c_void_p,)),
     ("record_event", (c_void_p, c_void_p)),
     ("wait_event", (c_void_p, c_void_p)),
+    ("notify", (c_void_p, c_void_p, c_void_p)),
     ("query_event", (c_void_p, POINTER(c_int32))),
     ("elapsed_ms", (c_void_p, c_void_p, POINTER(c_float))),
     ("export_memory", (c_void_p, POINTER(MemoryHandle))),

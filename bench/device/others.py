@@ -11,9 +11,10 @@ from typing import Any
 
 from bench.device.abi import Dtype
 from bench.device.sets import MemorySets
+from bench.device.values import NUMPY
 
 Run = Callable[[int], None]
-_TYPES = {Dtype.FLOAT32: "<f4", Dtype.FLOAT16: "<f2", Dtype.BFLOAT16: "<i2"}
+_TYPES = {dtype: numpy.str for dtype, numpy in NUMPY.items()} | {Dtype.BFLOAT16: "<i2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def cupy_contenders(sets: MemorySets, stream: int, *, is_pack: bool) -> list[Con
 
 
 def _views(sets: MemorySets, view: Callable[..., Any]) -> tuple[list[list[Any]], list[list[Any]]]:
-    item_bytes = {Dtype.FLOAT32: 4}.get(sets.dtypes[1], 2)
+    item_bytes = NUMPY[sets.dtypes[1]].itemsize
     tensors = [
         [view(at, count, sets.dtypes[0]) for at, count in zip(turn, sets.counts, strict=True)]
         for turn in sets.tensors

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
+
+#include "bindings/bind_device.h"
 
 namespace nb = nanobind;
 
@@ -94,8 +97,9 @@ Dtype stated_dtype(nb::handle number, const Py_buffer& buffer) {
       "bfloat16. State none.");
 }
 
-/// No rank works on what it cannot see: of the array its device's kind alone is told.
+/// Of an array that is not described its device's kind alone is told, and no rank works on it.
 ArrayView view_elsewhere(nb::handle number, nb::handle array) {
+  if (PyTuple_CheckExact(number.ptr())) return view_on_device(number, array);
   const long kind = PyLong_CheckExact(number.ptr()) ? PyLong_AsLong(number.ptr()) : -1;
   refuse_on({PyExc_OverflowError});
   if (kind < 0 || kind > UINT8_MAX || kind == static_cast<long>(DeviceKind::kCpu)) {
@@ -104,6 +108,7 @@ ArrayView view_elsewhere(nb::handle number, nb::handle array) {
   return {.bytes = {},
           .dtype = Dtype::kUint8,
           .device = static_cast<DeviceKind>(kind),
+          .place = nullptr,
           .shape = {0},
           .owner = array};
 }
@@ -137,6 +142,7 @@ ArrayView view_of(nb::handle array, Access access) {
   return {{static_cast<std::byte*>(buffer.buf), static_cast<size_t>(buffer.len)},
           *dtype,
           DeviceKind::kCpu,
+          nullptr,
           Shape(std::span<const Py_ssize_t>(buffer.shape, static_cast<size_t>(buffer.ndim))),
           is_stated ? part(2) : array};
 }

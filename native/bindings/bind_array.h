@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/shape.h"
 #include "base/span.h"
+#include "engine/request.h"
 
 namespace ringsync {
 
@@ -35,6 +36,8 @@ struct ArrayView {
   MutableByteSpan bytes;
   Dtype dtype = Dtype::kUint8;
   DeviceKind device = DeviceKind::kCpu;
+  /// Of one on a device, unless its kind is all that is known.
+  std::shared_ptr<Place> place;
   Shape shape;
   /// What keeps the memory alive and is given back as the result.
   nanobind::handle owner;
@@ -42,8 +45,8 @@ struct ArrayView {
 
 /// `array` is a NumPy array, C-contiguous, aligned, of a dtype with a number; or, for what NumPy
 /// does not export, a tuple of such an array of its bits, its dtype's number and the array itself;
-/// or, of what lies on a device, a tuple of None, the device's kind and the array itself, of which
-/// the view has no bytes.
+/// or, of what lies on a device, a tuple of None, what view_on_device() takes or no more than the
+/// device's kind, and the array itself; in the latter case the view has no bytes.
 /// Throws RefusedError for anything else, and where `access` is kWrite for what is read-only.
 ArrayView view_of(nanobind::handle array, Access access);
 

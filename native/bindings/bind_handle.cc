@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "bindings/bind_array.h"
+#include "bindings/bind_device.h"
 #include "bindings/bindings.h"
 
 namespace nb = nanobind;
@@ -47,6 +48,11 @@ bool BoundHandle::wait(std::optional<double> timeout_s) const {
 nb::object BoundHandle::result() const {
   const Result& result = handle_->result();
   if (!result.data) return array_;
+  if (result.device) {
+    // Which library makes an array of it, that module knows.
+    const nb::object make = nb::module_::import_("ringsync.device_arrays").attr("from_device");
+    return make(nb::cast(DeviceMemory(result)), array_);
+  }
   nb::list shape;
   for (const int64_t length : result.shape) shape.append(length);
   const nb::object data = nb::cast(wrap_bytes(result.data, result.bytes));

@@ -35,5 +35,6 @@ void bind_shortcut(nanobind::module_& module);
 void bind_schedule(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);
 void bind_plugins(nanobind::module_& module);
+void bind_device_arrays(nanobind::module_& module);
 
 }  // namespace ringsync

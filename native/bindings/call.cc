@@ -71,6 +71,7 @@ nb::handle set_array(Request& request, nb::handle array) {
   request.data = view.bytes;
   request.dtype = view.dtype;
   request.device = view.device;
+  request.place = std::move(view.place);
   request.shape = view.shape;
   return view.owner;
 }

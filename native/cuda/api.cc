@@ -70,6 +70,12 @@ RsStatus look_at_device(int32_t device, RsDeviceFacts* facts) {
 
 RsStatus use_device(int32_t device) { return cudaSetDevice(device); }
 
+RsStatus device_in_use(int32_t* device) {
+  if (device == nullptr) return kRsBadArgument;
+  static_assert(sizeof(int) == sizeof(*device));
+  return cudaGetDevice(device);
+}
+
 constexpr RsDeviceApi kApi{
     .abi = kRsAbi,
     .table_bytes = sizeof(RsDeviceApi),
@@ -78,10 +84,14 @@ constexpr RsDeviceApi kApi{
     .count_devices = count_devices,
     .look_at_device = look_at_device,
     .use_device = use_device,
+    .device_in_use = device_in_use,
     .allocate = allocate,
     .release = release,
     .allocate_pinned = allocate_pinned,
     .release_pinned = release_pinned,
+    .pin = pin,
+    .unpin = unpin,
+    .look_at_memory = look_at_memory,
     .copy = copy,
     .fill = fill,
     .create_stream = create_stream,
@@ -91,6 +101,7 @@ constexpr RsDeviceApi kApi{
     .destroy_event = destroy_event,
     .record_event = record_event,
     .wait_event = wait_event,
+    .notify = notify,
     .query_event = query_event,
     .elapsed_ms = elapsed_ms,
     .export_memory = export_memory,

@@ -35,6 +35,29 @@ RsStatus allocate_pinned(uint64_t bytes, void** memory) {
 
 RsStatus release_pinned(void* memory) { return cudaFreeHost(memory); }
 
+RsStatus pin(void* memory, uint64_t bytes) {
+  const cudaError_t error = cudaHostRegister(memory, bytes, cudaHostRegisterDefault);
+  if (error != cudaSuccess) cudaGetLastError();
+  return error;
+}
+
+RsStatus unpin(void* memory) { return cudaHostUnregister(memory); }
+
+RsStatus look_at_memory(const void* memory, int32_t* device) {
+  if (device == nullptr) return kRsBadArgument;
+  *device = kRsNowhere;
+  cudaPointerAttributes found{};
+  const cudaError_t error = cudaPointerGetAttributes(&found, memory);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    return error == cudaErrorInvalidValue ? static_cast<RsStatus>(kRsOk) : error;
+  }
+  const bool is_on_device =
+      found.type == cudaMemoryTypeDevice || found.type == cudaMemoryTypeManaged;
+  if (is_on_device) *device = found.device;
+  return kRsOk;
+}
+
 RsStatus copy(void* to, const void* from, uint64_t bytes, void* stream) {
   return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_of(stream));
 }

@@ -59,6 +59,11 @@ RsStatus wait_event(void* stream, void* event) {
   return cudaStreamWaitEvent(stream_of(stream), event_of(event), 0);
 }
 
+RsStatus notify(void (*call)(void*), void* context, void* stream) {
+  if (call == nullptr) return kRsBadArgument;
+  return cudaLaunchHostFunc(stream_of(stream), call, context);
+}
+
 RsStatus query_event(void* event, int32_t* is_reached) {
   if (is_reached == nullptr) return kRsBadArgument;
   const cudaError_t error = cudaEventQuery(event_of(event));

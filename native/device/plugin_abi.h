@@ -12,7 +12,7 @@
 #include <cstdint>
 
 /// Changes with every change of the table or of a structure in it.
-inline constexpr uint32_t kRsAbi = 1;
+inline constexpr uint32_t kRsAbi = 2;
 
 /// 0 is success, above 0 are errors of the library that the plug-in stands on.
 using RsStatus = int32_t;
@@ -108,6 +108,9 @@ struct RsSum {
   RsShape shape;
 };
 
+/// Of memory that lies on no device.
+inline constexpr int32_t kRsNowhere = -1;
+
 /// Names memory to other processes of this host.
 struct RsMemoryHandle {
   unsigned char bytes[64];
@@ -128,6 +131,7 @@ struct RsDeviceApi {
   RsStatus (*count_devices)(int32_t* count);
   RsStatus (*look_at_device)(int32_t device, RsDeviceFacts* facts);
   RsStatus (*use_device)(int32_t device);
+  RsStatus (*device_in_use)(int32_t* device);
 
   /// Memory of the device in use. Both may wait for work in flight.
   RsStatus (*allocate)(uint64_t bytes, void** memory);
@@ -135,6 +139,12 @@ struct RsDeviceApi {
   /// Memory of the host that the device reads and writes directly.
   RsStatus (*allocate_pinned)(uint64_t bytes, void** memory);
   RsStatus (*release_pinned)(void* memory);
+  /// Makes whole pages of the caller's such memory; no page twice. Keeps them from being swapped.
+  RsStatus (*pin)(void* memory, uint64_t bytes);
+  /// Of memory as `pin` was given it.
+  RsStatus (*unpin)(void* memory);
+  /// On which device the memory lies; kRsNowhere for all that no device has allocated.
+  RsStatus (*look_at_memory)(const void* memory, int32_t* device);
   /// Between memory of any two kinds. Waits where one side is host memory that is not pinned.
   RsStatus (*copy)(void* to, const void* from, uint64_t bytes, void* stream);
   RsStatus (*fill)(void* memory, uint32_t byte, uint64_t bytes, void* stream);
@@ -152,6 +162,9 @@ struct RsDeviceApi {
   RsStatus (*record_event)(void* event, void* stream);
   /// The stream goes on once the event's last record has been reached; none counts as reached.
   RsStatus (*wait_event)(void* stream, void* event);
+  /// Calls `call(context)` on a thread of the plug-in's own once everything before it in the stream
+  /// is done; never if that fails. The call holds up the stream, and must not use this table.
+  RsStatus (*notify)(void (*call)(void* context), void* context, void* stream);
   RsStatus (*query_event)(void* event, int32_t* is_reached);
   /// Between two timed events that have been reached.
   RsStatus (*elapsed_ms)(void* start, void* end, float* milliseconds);

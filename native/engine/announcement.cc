@@ -23,7 +23,7 @@ void Announcement::begin(uint64_t sequence) {
   carried_.begin(operations_.begin());
   Operation& first = operations_.front();
   Header& own = headers_[static_cast<size_t>(group_.rank)];
-  own = make_header(first.request(), first.signature(), sequence, group_.algorithm);
+  own = make_header(first.request(), first.values(), first.signature(), sequence, group_.algorithm);
   if (group_.transport.can_reach()) own.reach_from = group_.reach_from;
   message_bytes_ = sizeof(Header) + first.request().splits.size() * sizeof(uint64_t);
   const size_t limit = group_.carried_limit_bytes();
@@ -32,7 +32,7 @@ void Announcement::begin(uint64_t sequence) {
                       std::to_string(group_.size) + " ranks do not fit a message of " +
                       std::to_string(limit) + " bytes. Use fewer ranks on one host.");
   }
-  own.is_carried = is_carriable(first.request(), group_);
+  own.is_carried = first.is_carriable(group_);
   if (own.is_carried) {
     carried_.choose(operations_, joined_.is_any());
     message_bytes_ = carried_.message_bytes();

@@ -66,8 +66,8 @@ void Carried::choose(Operations& operations, bool is_alone) {
     const size_t bytes = data_offset(chosen_.size() + 1) + data_bytes + more_bytes;
     const bool is_free = !shares_memory(next.data);
     before_.push_back(next.data);
-    if (is_carriable(next, group_) && bytes <= group_.carried_limit_bytes() + sizeof(Header) &&
-        is_free) {
+    if (at->is_carriable(group_) && at->is_here() &&
+        bytes <= group_.carried_limit_bytes() + sizeof(Header) && is_free) {
       data_bytes += more_bytes;
       message_bytes_ = bytes;
       chosen_.push_back(at);
@@ -101,7 +101,7 @@ void Carried::write(MutableByteSpan room) const {
   size_t offset = data_offset(chosen_.size());
   for (size_t k = 0; k < chosen_.size(); ++k) {
     const size_t bytes = contribution_bytes(request(k), group_.rank);
-    if (bytes > 0) std::memcpy(room.data() + offset, request(k).data.data(), bytes);
+    if (bytes > 0) std::memcpy(room.data() + offset, chosen_[k]->values().data(), bytes);
     offset += carried_bytes(request(k), group_.rank);
   }
 }
@@ -139,7 +139,7 @@ size_t Carried::whole_calls(size_t agreed) const {
 
 std::span<const ByteSpan> Carried::take(size_t index, std::span<const ByteSpan> messages,
                                         const JoinedRanks& joined) {
-  const MutableByteSpan own = request(index).data;
+  const MutableByteSpan own = chosen_[index]->values();
   sources_.clear();
   for (int i = 0; i < group_.size; ++i) {
     const auto rank = static_cast<size_t>(i);

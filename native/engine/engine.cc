@@ -55,6 +55,7 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
       size_(size),
       pid_(::getpid()),
       transport_(std::move(transport)),
+      serving_(config_.device_plugin, *transport_, rank),
       queue_(rank, size),
       home_{size,
             *transport_,
@@ -82,6 +83,7 @@ Engine::~Engine() {
 }
 
 std::shared_ptr<Handle> Engine::submit(Request&& request) {
+  serving_.serve(request);
   // Another group may be free whatever the world is doing.
   const bool is_to_world = request.group == kWorld && request.peer == kAllRanks;
   const Deadline deadline = is_to_world ? request.deadline : Deadline::min();
@@ -91,18 +93,21 @@ std::shared_ptr<Handle> Engine::submit(Request&& request) {
 }
 
 std::shared_ptr<Handle> Engine::submit_all(std::vector<Request> requests) {
+  for (Request& request : requests) serving_.serve(request);
   std::shared_ptr<Handle> handle = queue_.add_all(std::move(requests));
   wake();
   return handle;
 }
 
 std::shared_ptr<Handle> Engine::call(Request&& request) {
+  serving_.serve(request);
   std::shared_ptr<Handle> handle = queue_.add(std::move(request));
   work_for(*handle);
   return handle;
 }
 
 std::shared_ptr<Handle> Engine::call_all(std::vector<Request> requests) {
+  for (Request& request : requests) serving_.serve(request);
   std::shared_ptr<Handle> handle = queue_.add_all(std::move(requests));
   work_for(*handle);
   return handle;
@@ -117,6 +122,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
   transport_->leave(cause, nullptr);
   advance();  // what was still queued joins what is in flight
   fail_all(shut_down_error(cause));
+  serving_.close();
 }
 
 void Engine::say_last_words(const std::string& words) noexcept {

@@ -4,6 +4,7 @@
 // do. Several engines may live in one process. It never touches the interpreter.
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -15,6 +16,7 @@
 #include "engine/handle.h"
 #include "engine/request.h"
 #include "engine/request_queue.h"
+#include "engine/serving.h"
 #include "transport/transport.h"
 
 namespace ringsync {
@@ -27,6 +29,8 @@ struct EngineConfig {
   double caller_spin_us = 0;
   double engine_spin_us = 0;
   StallLimits stall_limits;
+  /// What serves arrays on devices; empty: nothing. It is loaded for the first of them.
+  std::filesystem::path device_plugin;
 };
 
 /// Where nobody has tried. 4 ranks on 2 cores, through queues and reached: 256 KiB 91 and 98 us, 1
@@ -121,6 +125,7 @@ class Engine {
   EventLog events_;
   std::atomic<uint64_t> reach_from_{kUsualReachBytes};
   std::unique_ptr<Transport> transport_;
+  Serving serving_;
 
   RequestQueue queue_;
   std::vector<RequestQueue::Queued> taken_;  // out of the queue; guarded by turn_

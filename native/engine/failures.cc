@@ -19,6 +19,12 @@ std::string seconds_text(double seconds) {
   return text;
 }
 
+/// Whom it waits for: others, or nobody but the device of its own rank.
+std::string late_ones(const Missing& missing, const std::string& verb) {
+  if (missing.ranks.empty()) return "its own device has not moved the array's values";
+  return "ranks " + list_of(missing.ranks) + " " + verb;
+}
+
 std::string instead_of(const Missing& missing) {
   std::string text;
   for (size_t i = 0; i < missing.submitted.size(); ++i) {
@@ -67,18 +73,18 @@ std::exception_ptr closed_error(const Operation& operation, const std::string& o
 std::exception_ptr late_error(const Operation& operation, const std::string& own,
                               const Missing& missing) {
   const double seconds = static_cast<double>(now_ns() - operation.times().submitted_ns) * 1e-9;
-  return std::make_exception_ptr(TimedOutError(
-      place_of(operation.request()) + "not complete after " + seconds_text(seconds) + " on " + own +
-          "; ranks " + list_of(missing.ranks) + " did not take part in time" + instead_of(missing) +
-          ". See what they are doing, or raise timeout_s.",
-      missing.ranks));
+  return std::make_exception_ptr(
+      TimedOutError(place_of(operation.request()) + "not complete after " + seconds_text(seconds) +
+                        " on " + own + "; " + late_ones(missing, "did not take part in time") +
+                        instead_of(missing) + ". See what they are doing, or raise timeout_s.",
+                    missing.ranks));
 }
 
 std::exception_ptr stall_error(const Operation& operation, const std::string& own,
                                const Missing& missing, double seconds) {
   return std::make_exception_ptr(StallError(
       place_of(operation.request()) + "nothing has moved for " + seconds_text(seconds) + " on " +
-          own + "; ranks " + list_of(missing.ranks) + " take no part" + instead_of(missing) +
+          own + "; " + late_ones(missing, "take no part") + instead_of(missing) +
           ". See what they are doing, or raise RINGSYNC_STALL_ABORT_S.",
       missing.ranks));
 }

@@ -41,16 +41,27 @@ void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
   const auto root = std::ranges::find(members_.ranks, request.root);
   request.root = root == members_.ranks.end() ? 0 : static_cast<int>(root - members_.ranks.begin());
   operations_.emplace_back(std::move(request), std::move(handle));
+  Operation& operation = operations_.back();
   try {
+    operation.enter(view_);
     order_.add();
   } catch (...) {
     operations_.pop_back();  // the caller still has its handle, and fails it
     throw;
   }
+  // What something before it works on too is fetched once that is done.
+  const bool is_elsewhere = operation.request().device != DeviceKind::kCpu;
+  if (!is_elsewhere || !on_devices_.add(operation.request().data)) return;
+  try {
+    operation.fetch();
+  } catch (const std::exception& error) {
+    home_.transport.leave(error.what(), nullptr);
+    home_.fail_all(std::current_exception());
+  }
 }
 
 Progress Group::advance() {
-  Progress progress = Progress::kDone;
+  Progress progress = end_delivered() ? Progress::kMoved : Progress::kDone;
   while (!operations_.empty()) {
     const Progress current = advance_current();
     wake_sleepers();
@@ -61,6 +72,7 @@ Progress Group::advance() {
     }
     return progress == Progress::kMoved ? progress : current;
   }
+  if (!delivering_.empty()) return progress == Progress::kMoved ? progress : Progress::kBlocked;
   watch_.rest();
   return progress;
 }
@@ -87,6 +99,7 @@ Progress Group::agree() {
   }
   if (!announcement_.is_open()) {
     order_.foresee();
+    if (!is_front_here()) return Progress::kBlocked;
     announcement_.begin(sequence_++);
     operations_.front().set_started(now_ns());
   }
@@ -179,105 +192,46 @@ void Group::refuse(const std::exception_ptr& error) {
   }
 }
 
-std::vector<int> Group::blocked_on() const {
-  if (stand_in_) return stand_in_->operation().blocked_on();
-  if (order_.is_open()) return order_.others();
-  if (announcement_.is_open()) return announcement_.blocked_on();
-  return operations_.front().is_started() ? operations_.front().blocked_on() : std::vector<int>{};
+/// The first one's values are here, to be announced. What shared its array with others is fetched
+/// now that those are done.
+bool Group::is_front_here() {
+  Operation& front = operations_.front();
+  if (delivering_.empty()) front.fetch();
+  return front.is_here();
 }
 
-/// What a rank had sent before it went may have arrived since the last look: looks once more.
-bool Group::moves_after_all() {
-  const Progress progress = advance_current();
+/// True if any has been.
+bool Group::end_delivered() {
+  bool is_any = false;
+  while (!delivering_.empty() && delivering_.front().is_delivered()) {
+    end(delivering_, delivering_.begin(), nullptr);
+    is_any = true;
+  }
+  if (is_any) watch_.note_progress();
   wake_sleepers();
-  if (progress == Progress::kBlocked) return false;
-  watch_.note_progress();
-  return true;
+  return is_any;
 }
 
-/// Fails what needs a rank that has closed the group, and all that will come; other groups go on.
-bool Group::end_where_closed() {
-  for (const int rank : blocked_on()) {
-    if (!members_.ways.board->is_closed(rank)) continue;
-    if (moves_after_all()) return true;
-    const int closer = members_.ranks[static_cast<size_t>(rank)];
-    fail_all(closed_error(operations_.front(), own_name(), closer, name()));
-    return true;
-  }
-  return false;
-}
-
-bool Group::end_where_lost() {
-  for (const int rank : blocked_on()) {
-    const auto lost = members_.ways.connections[static_cast<size_t>(rank)]->lost();
-    if (!lost) continue;
-    if (moves_after_all()) return true;
-    const std::exception_ptr error = lost_error(operations_.front(), place(), *lost);
-    home_.transport.leave(lost->cause, &*lost);
-    home_.fail_all(error);
-    return true;
-  }
-  return false;
-}
-
-bool Group::give_up() {
-  if (operations_.empty()) return false;
-  if (end_where_closed() || end_where_lost()) return true;
-  const auto now = Clock::now();
-  const Operation& front = operations_.front();
-  if (watch_.look(now, front, [&] { return missing_for(front); })) {
-    const Missing missing = missing_for(front);
-    end_for(stall_error(front, place(), missing, watch_.seconds_still(now)), missing);
-    return true;
-  }
-  const auto late = std::ranges::find_if(
-      operations_, [now](const Operation& one) { return one.request().deadline <= now; });
-  if (late == operations_.end()) return false;
-  const Missing missing = missing_for(*late);
-  end_for(late_error(*late, place(), missing), missing);
-  return true;
-}
-
-void Group::end_for(const std::exception_ptr& error, const Missing& missing) {
-  home_.transport.leave(kGaveUp + list_of(missing.ranks), nullptr);
-  home_.fail_all(error);
-}
-
-Missing Group::missing_for(const Operation& operation) const {
-  Missing missing;
-  const bool is_asking = order_.is_open();
-  for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {
-    missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
-    if (is_asking) missing.submitted.push_back(order_.announced_by(rank));
-  }
-  return missing;
-}
-
-Deadline Group::first_deadline() const {
-  Deadline first = kNever;
-  for (const Operation& one : operations_) first = std::min(first, one.request().deadline);
-  return first;
-}
-
-void Group::fail_all(const std::exception_ptr& error) {
-  if (!failure_) failure_ = error;
-  announcement_.abandon();
-  order_.abandon();
-  stand_in_.reset();
-  while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());
-  watch_.rest();
-  wake_sleepers();
-}
-
+/// Its ranks need it no more.
 void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t done_ns) {
+  const bool is_delivering = !error && at->deliver();
+  order_.remove(*at);
+  at->set_done(done_ns);
+  if (is_delivering) {
+    delivering_.splice(delivering_.end(), operations_, at);
+  } else {
+    end(operations_, at, std::move(error));
+  }
+}
+
+void Group::end(Operations& operations, Operations::iterator at, std::exception_ptr error) {
   Operation& operation = *at;
-  order_.remove(operation);
+  if (operation.request().device != DeviceKind::kCpu) on_devices_.remove(operation.request().data);
   home_.on_done(operation.request());
   count_finished();
-  operation.set_done(done_ns);
   record_done(home_.events, operation);  // first: whoever sees it complete may ask for the events
   if (auto handle = operation.complete(std::move(error))) sleepers_.push_back(std::move(handle));
-  operations_.erase(at);
+  operations.erase(at);
 }
 
 void Group::wake_sleepers() {

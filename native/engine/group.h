@@ -16,6 +16,7 @@
 #include "base/event_log.h"
 #include "engine/announcement.h"
 #include "engine/failures.h"
+#include "engine/footprint.h"
 #include "engine/join.h"
 #include "engine/members.h"
 #include "engine/order.h"
@@ -75,7 +76,7 @@ class Group {
   Deadline deadline() const { return std::min(first_deadline(), watch_.next()); }
   /// When the time of the first of its operations is up.
   Deadline first_deadline() const;
-  bool is_idle() const { return operations_.empty(); }
+  bool is_idle() const { return operations_.empty() && delivering_.empty(); }
   /// Its ranks have not submitted alike, and look for what all have.
   bool is_asking() const { return order_.is_open(); }
   /// What its ranks would do next, if they keep to their order, has not been submitted here.
@@ -95,10 +96,14 @@ class Group {
   std::vector<int> blocked_on() const;
   bool end_where_closed();
   bool end_where_lost();
+  const Operation& first() const;
   bool moves_after_all();
   void count_finished() { finished_.store(finished_ + 1, std::memory_order_release); }
   Progress finish_carried(size_t count);
+  bool is_front_here();
+  bool end_delivered();
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
+  void end(Operations& operations, Operations::iterator operation, std::exception_ptr error);
   void wake_sleepers();
   void end_for(const std::exception_ptr& error, const Missing& missing);
   Missing missing_for(const Operation& operation) const;
@@ -115,6 +120,8 @@ class Group {
   std::atomic<size_t> expected_{0};
   std::atomic<size_t> finished_{0};  // written by the holder of the turn alone, as all below
   Operations operations_;            // the first one is in flight
+  Operations delivering_;            // done, but for the way back to a device; in order
+  Footprint on_devices_;             // of all those, the arrays that lie there
   Order order_;                      // asked where ranks have not submitted alike
   Announcement announcement_;        // of the first ones, until they have been agreed on
   std::optional<StandIn> stand_in_;  // once this rank has joined

@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 
 #include "base/clock.h"
+#include "base/dtype.h"
 #include "base/futex.h"
 #include "base/shape.h"
 
@@ -26,7 +28,10 @@ struct Times {
 struct Result {
   std::shared_ptr<std::byte> data;
   size_t bytes = 0;
+  Dtype dtype = Dtype::kUint8;
   Shape shape;
+  /// On which device it lies; none: on the host.
+  std::optional<int> device;
 };
 
 class Handle {

@@ -143,6 +143,15 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
                       verbs.reference + "one on " + name(reference.device),
                       "Use one kind of device on all ranks."};
   }
+  if (mine.is_served != reference.is_served) {
+    const auto tell = [](const Header& header) {
+      return std::string(header.is_served ? "reaches" : "has no way to") + " its arrays on " +
+             name(header.device);
+    };
+    return Difference{tell(mine), tell(reference),
+                      "Copy them to the host on all ranks, or see what 'ringsync info' tells on "
+                      "each."};
+  }
   if (mine.dtype != reference.dtype) {
     return Difference{verbs.mine + std::string(name(mine.dtype)),
                       verbs.reference + std::string(name(reference.dtype)),
@@ -179,7 +188,7 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
 
 }  // namespace
 
-Header make_header(const Request& request, uint64_t signature, uint64_t sequence,
+Header make_header(const Request& request, ByteSpan values, uint64_t signature, uint64_t sequence,
                    const std::string& algorithm) {
   Header header;
   header.sequence = sequence;
@@ -187,8 +196,8 @@ Header make_header(const Request& request, uint64_t signature, uint64_t sequence
   header.key = key_of(request);
   header.number = request.number;
   header.submitted_ns = request.submitted_ns;
-  header.address = reinterpret_cast<uint64_t>(request.data.data());
-  header.count = request.data.size() / size_bytes(request.dtype);
+  header.address = reinterpret_cast<uint64_t>(values.data());
+  header.count = values.size() / size_bytes(request.dtype);
   std::ranges::copy(request.shape, header.shape.begin());
   header.group_index = request.group_index;
   header.group_count = request.group_count;
@@ -201,6 +210,7 @@ Header make_header(const Request& request, uint64_t signature, uint64_t sequence
   header.op = request.op;
   header.dimensions = static_cast<uint8_t>(request.shape.size());
   header.is_named = request.name.has_value();
+  header.is_served = is_served(request);
   if (request.name) write_field(header.name, *request.name);
   header.codec = request.codec;
   write_field(header.algorithm, algorithm);
@@ -228,7 +238,8 @@ uint64_t signature_of(const Request& request) {
     hash = (hash ^ value) * kHashPrime;
     hash ^= hash >> 32;  // the product's low half does not depend on the value's high half
   };
-  add(static_cast<uint64_t>(request.device) << 32 |
+  add(static_cast<uint64_t>(is_served(request)) << 40 |
+      static_cast<uint64_t>(request.device) << 32 |
       static_cast<uint64_t>(request.collective) << 24 | static_cast<uint64_t>(request.dtype) << 16 |
       static_cast<uint64_t>(request.op) << 8 | request.shape.size());
   add(static_cast<uint64_t>(request.group_index) << 32 | request.group_count);
@@ -251,7 +262,7 @@ bool is_impossible(const Header& header) {
   const bool needs_rows = header.collective == Collective::kAllgather ||
                           header.collective == Collective::kReduceScatter ||
                           header.collective == Collective::kAlltoall;
-  return (needs_rows && header.dimensions == 0) || header.device != DeviceKind::kCpu ||
+  return (needs_rows && header.dimensions == 0) || !header.is_served ||
          header.codec.front() != '\0';
 }
 

@@ -73,8 +73,10 @@ struct Header : Summary {
   ReduceOp op = ReduceOp::kSum;
   uint8_t dimensions = 0;
   bool is_named = false;
+  /// The rank can work on the array, wherever it lies.
+  bool is_served = true;
   /// For messages, cut to fit and zero-terminated.
-  std::array<char, 94> name{};
+  std::array<char, 93> name{};
   CodecName codec{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
   std::array<char, 24> algorithm{};
@@ -88,9 +90,9 @@ static_assert(offsetof(Header, key) == sizeof(Summary));
 static_assert(sizeof(Header) == 5 * kCacheLineBytes,
               "carried data follows, aligned for vector loads");
 
-/// `request` has passed check_request.
-/// `signature` is signature_of() it.
-Header make_header(const Request& request, uint64_t signature, uint64_t sequence,
+/// `request` has passed check_request; `values` are what is worked on, `signature` is
+/// signature_of() it.
+Header make_header(const Request& request, ByteSpan values, uint64_t signature, uint64_t sequence,
                    const std::string& algorithm);
 
 /// Of what ranks meet under: the name, or the number of a call without one.

@@ -47,19 +47,19 @@ std::shared_ptr<std::byte> make_result(size_t bytes, Collective collective) {
 
 size_t GroupView::carried_limit_bytes() const { return board.segment_bytes() - sizeof(Header); }
 
-bool is_carriable(const Request& request, const GroupView& group) {
-  if (wants_unbuilt(request)) return false;
-  if (request.collective == Collective::kBarrier) return true;  // the announcement is all there is
+bool Operation::is_carriable(const GroupView& group) const {
+  if (wants_unbuilt(request_)) return false;
+  if (request_.collective == Collective::kBarrier) return true;  // the announcement is all there is
   const auto peers = static_cast<size_t>(group.size - 1);
   const bool is_free_allreduce =
-      request.collective == Collective::kAllreduce && group.algorithm.empty() && peers > 0;
-  if (request.collective == Collective::kSend) {
-    return request.data.size() <= group.carried_limit_bytes();
+      request_.collective == Collective::kAllreduce && group.algorithm.empty() && peers > 0;
+  if (request_.collective == Collective::kSend) {
+    return request_.data.size() <= group.carried_limit_bytes();
   }
   if (!is_free_allreduce) return false;
-  const size_t size = request.data.size();
+  const size_t size = request_.data.size();
   return size <= std::min(group.carried_limit_bytes(), kCarriedToAll / peers) &&
-         (size <= kCarriedIfRegistered || group.transport.locate(request.data).id == 0);
+         (size <= kCarriedIfRegistered || group.transport.locate(values()).id == 0);
 }
 
 size_t contribution_bytes(const Request& request, int rank) {
@@ -75,9 +75,26 @@ Operation::Operation(Request&& request, std::shared_ptr<Handle> handle)
       times_{.submitted_ns = request_.submitted_ns},
       renewed_ns_(request_.submitted_ns) {}
 
+void Operation::enter(const GroupView& group) {
+  if (!request_.place || !request_.place->device) return;
+  const bool is_broadcast = request_.collective == Collective::kBroadcast;
+  const bool is_given_to = request_.is_receiver || (is_broadcast && request_.root != group.rank);
+  const bool is_allreduce = request_.collective == Collective::kAllreduce;
+  // A rank that is alone changes nothing by it.
+  const bool is_void =
+      group.size == 1 &&
+      (is_broadcast || (is_allreduce && reduction_of(request_, group.size).factor == 1));
+  copy_.emplace(request_.place, request_.data, !is_given_to && !is_void,
+                (is_given_to || is_allreduce) && !is_void);
+}
+
+void Operation::fetch() {
+  if (copy_) copy_->fetch();
+}
+
 Registration Operation::show(const GroupView& group) {
   staged_ = {};
-  const Registration place = group.transport.locate(request_.data);
+  const Registration place = group.transport.locate(values());
   const size_t size = request_.data.size();
   const bool is_staged = !wants_unbuilt(request_) && place.id == 0 && size > 0 &&
                          request_.collective == Collective::kAllreduce && group.algorithm.empty() &&
@@ -116,14 +133,15 @@ Progress Operation::advance() {
 }
 
 void Operation::finish_carried(int rank, int size, std::span<const ByteSpan> sources) {
-  if (request_.data.empty()) return;
+  const MutableByteSpan target = values();
+  if (target.empty()) return;
   if (request_.collective == Collective::kSend) {
     if (request_.root == rank) return;
     const ByteSpan source = sources[static_cast<size_t>(request_.root)];
-    std::memcpy(request_.data.data(), source.data(), source.size());
+    std::memcpy(target.data(), source.data(), source.size());
     return;
   }
-  reduce(request_.dtype, reduction_of(request_, size), std::span(&request_.data, 1), sources);
+  reduce(request_.dtype, reduction_of(request_, size), std::span(&target, 1), sources);
 }
 
 void Operation::finish_join(int last, uint64_t calls) {
@@ -170,7 +188,7 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
     case Collective::kBarrier:
     case Collective::kSend:
     case Collective::kJoin:
-      return request_.data;
+      return values();
     case Collective::kAllgather:
       for (const Header& header : headers) rows += static_cast<size_t>(header.shape[0]);
       break;
@@ -186,8 +204,16 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
   const size_t bytes = rows * request_.shape.row_elements() * size_bytes(request_.dtype);
   result.shape[0] = static_cast<int64_t>(rows);
   result.bytes = bytes;
-  result.data = make_result(bytes, request_.collective);
-  const MutableByteSpan output{result.data.get(), bytes};
+  result.dtype = request_.dtype;
+  MutableByteSpan output;
+  if (copy_) {
+    result.device = request_.place->device->ordinal();
+    result.data = request_.place->device->allocate(std::max<size_t>(bytes, 1));
+    output = copy_->make_output(bytes, result.data);
+  } else {
+    result.data = make_result(bytes, request_.collective);
+    output = {result.data.get(), bytes};
+  }
   handle_->set_result(std::move(result));
   return output;
 }
@@ -200,7 +226,7 @@ std::vector<Buffers> Operation::make_buffers(const GroupView& group, const Probl
     if (static_cast<int>(i) == group.rank && !staged_.empty()) {
       buffers[i] = {staged_, staged_};
     } else if (static_cast<int>(i) == group.rank) {
-      buffers[i] = {request_.data, make_output(problem, headers, splits)};
+      buffers[i] = {values(), make_output(problem, headers, splits)};
     } else if (problem.is_in_place && is_registered(headers)) {
       const Registration place = headers[i].registration;
       const size_t bytes = headers[i].count * size_bytes(request_.dtype);

@@ -14,6 +14,7 @@
 #include "collective/executor.h"
 #include "engine/handle.h"
 #include "engine/header.h"
+#include "engine/host_copy.h"
 #include "engine/request.h"
 #include "engine/staging.h"
 
@@ -46,10 +47,6 @@ struct GroupView {
   size_t carried_limit_bytes() const;
 };
 
-/// Small enough to travel with its announcement. On ranks that ask for the same it may differ only
-/// by whose array is registered.
-bool is_carriable(const Request& request, const GroupView& group);
-
 /// What a carried operation brings along of `rank`: of a send, nothing from the receiver.
 size_t contribution_bytes(const Request& request, int rank);
 
@@ -69,6 +66,28 @@ class Operation {
   std::shared_ptr<Handle> complete(std::exception_ptr error) {
     return handle_->complete(times_, std::move(error)) ? handle_ : nullptr;
   }
+
+  /// Where the array's values are worked on: where it lies, or for one on a device in a copy.
+  MutableByteSpan values() const { return copy_ ? copy_->bytes() : request_.data; }
+  /// Small enough to travel with its announcement. On ranks that ask for the same it may differ
+  /// only by whose array is registered.
+  bool is_carriable(const GroupView& group) const;
+
+  /// Once, before all that follows: of the group that has to do it.
+  void enter(const GroupView& group);
+  /// Begins to bring the values here, if that has not begun; the array must be nobody else's.
+  /// Throws Error.
+  void fetch();
+  /// The values are where they are worked on.
+  bool is_here() const { return !copy_ || copy_->is_here(); }
+  /// Once it is done: begins to bring them back; false where there is nothing to bring. Throws
+  /// Error.
+  bool deliver() { return copy_ && copy_->deliver(); }
+  bool is_delivered() const { return !copy_ || copy_->is_delivered(); }
+  /// Nobody waits for it any more: true if it is delivered after all.
+  bool settle() const { return !copy_ || copy_->settle(); }
+  Interval fetching() const { return copy_ ? copy_->fetching() : Interval(); }
+  Interval delivering() const { return copy_ ? copy_->delivering() : Interval(); }
 
   /// Where peers find the array, for which it may be copied to the group's staging; nowhere if it
   /// is private. Before it starts.
@@ -108,7 +127,8 @@ class Operation {
   std::shared_ptr<Handle> handle_;
   Times times_;
   int64_t renewed_ns_;
-  MutableByteSpan staged_;  // the array as peers see it, where it is a copy
+  std::optional<HostCopy> copy_;  // of an array on a device
+  MutableByteSpan staged_;        // the array as peers see it, where it is a copy
   std::optional<Run> run_;
 };
 

@@ -25,6 +25,12 @@ void record_done(EventLog& events, const Operation& operation) {
   events.record(kLane, "agree", times.started_ns, agreed_ns, label, bytes);
   if (times.agreed_ns == 0) return;
   events.record(kLane, "run", agreed_ns, times.done_ns, label, bytes);
+  // To and from a device.
+  const auto record_way = [&](const char* word, Interval way) {
+    if (way.end_ns != 0) events.record(kLane, word, way.begin_ns, way.end_ns, label, bytes);
+  };
+  record_way("pack", operation.fetching());
+  record_way("unpack", operation.delivering());
 }
 
 }  // namespace ringsync

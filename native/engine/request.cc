@@ -80,15 +80,19 @@ std::string_view name_of(ReduceOp op) {
   __builtin_unreachable();
 }
 
+bool is_served(const Request& request) {
+  return request.device == DeviceKind::kCpu || (request.place && request.place->device);
+}
+
 bool wants_unbuilt(const Request& request) {
-  return request.device != DeviceKind::kCpu || request.codec.front() != '\0';
+  return !is_served(request) || request.codec.front() != '\0';
 }
 
 std::string unbuilt_text(const Request& request) {
-  if (request.device != DeviceKind::kCpu) {
+  if (!is_served(request)) {
     return "an array on " + name(request.device) +
-           " was given; this build moves host memory only. Copy it to the host first, on all "
-           "ranks.";
+           " was given, and ringsync has no way to such devices here. Copy it to the host first, "
+           "on all ranks; 'ringsync info' tells what is missing.";
   }
   return "codec='" + std::string(request.codec.data()) +
          "' was given; no codec is built yet. Leave it None on all ranks.";

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "base/shape.h"
 #include "base/span.h"
 #include "collective/schedule.h"
+#include "device/device.h"
 #include "device/reduction.h"
 
 namespace ringsync {
@@ -27,6 +29,18 @@ inline constexpr size_t kWorld = 0;
 /// Zero-terminated. In place: a string takes 50 ns on its way, of the 2 us of a small allreduce.
 using CodecName = std::array<char, 16>;
 
+/// What is known of an array on a device beside its kind.
+struct Place {
+  /// Whose work so far makes its values; null for the device's default stream.
+  void* stream = nullptr;
+  /// All below is the engine's: the device that it lies on, which outlives what comes from it.
+  std::shared_ptr<Device> device;
+  /// Where its stream had come to when the call was made.
+  Mark ready;
+  /// Of the host, as long as the array: where its values are worked on.
+  std::shared_ptr<std::byte> copy;
+};
+
 /// One collective call of one rank. The spans stay valid until its handle is done.
 struct Request {
   Collective collective = Collective::kBarrier;
@@ -35,8 +49,10 @@ struct Request {
   std::optional<std::string> name;
   uint64_t number = 0;
   Dtype dtype = Dtype::kUint8;
-  /// Of an array elsewhere than on the host nothing else is known yet: no bytes, no data.
   DeviceKind device = DeviceKind::kCpu;
+  /// Of an array on a device. Where there is none, or without a device in it, nothing is known of
+  /// it here: no bytes, no data.
+  std::shared_ptr<Place> place;
   ReduceOp op = ReduceOp::kSum;
   /// Number of the group whose ranks take part, among those of the engine; of a send the engine
   /// gives it.
@@ -71,6 +87,9 @@ struct Request {
 bool is_built(ReduceOp op);
 
 std::string_view name_of(ReduceOp op);
+
+/// Where its values can be worked on: on the host, or on a device that the engine has.
+bool is_served(const Request& request);
 
 /// What no rank can serve yet although all may ask for it. Ranks find that out together, because
 /// one that does cannot know whether the others do.

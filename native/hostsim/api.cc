@@ -53,6 +53,18 @@ RsStatus look_at_device(int32_t device, RsDeviceFacts* facts) {
 
 RsStatus use_device(int32_t device) { return device == 0 ? kRsOk : kRsBadArgument; }
 
+RsStatus device_in_use(int32_t* device) {
+  if (device == nullptr) return kRsBadArgument;
+  *device = 0;
+  return kRsOk;
+}
+
+RsStatus pin(void* memory, uint64_t bytes) {
+  return memory != nullptr && bytes > 0 ? kRsOk : kRsBadArgument;
+}
+
+RsStatus unpin(void* memory) { return memory != nullptr ? kRsOk : kRsBadArgument; }
+
 RsStatus allocate_pinned(uint64_t bytes, void** memory) {
   if (memory == nullptr) return kRsBadArgument;
   *memory = std::malloc(bytes != 0 ? bytes : 1);
@@ -149,6 +161,16 @@ RsStatus wait_event(void* stream, void* event) {
   });
 }
 
+RsStatus notify(void (*call)(void*), void* context, void* stream) {
+  if (call == nullptr) return kRsBadArgument;
+  return guarded([&] {
+    return submit(stream, [=] {
+      call(context);
+      return kRsOk;
+    });
+  });
+}
+
 RsStatus query_event(void* event, int32_t* is_reached) {
   if (event == nullptr || is_reached == nullptr) return kRsBadArgument;
   return guarded([&] {
@@ -231,10 +253,14 @@ constexpr RsDeviceApi kApi{
     .count_devices = count_devices,
     .look_at_device = look_at_device,
     .use_device = use_device,
+    .device_in_use = device_in_use,
     .allocate = allocate,
     .release = release,
     .allocate_pinned = allocate_pinned,
     .release_pinned = release_pinned,
+    .pin = pin,
+    .unpin = unpin,
+    .look_at_memory = look_at_memory,
     .copy = copy,
     .fill = fill,
     .create_stream = create_stream,
@@ -244,6 +270,7 @@ constexpr RsDeviceApi kApi{
     .destroy_event = destroy_event,
     .record_event = record_event,
     .wait_event = wait_event,
+    .notify = notify,
     .query_event = query_event,
     .elapsed_ms = elapsed_ms,
     .export_memory = export_memory,

@@ -55,13 +55,8 @@ Registration Pool::locate(ByteSpan bytes) const {
 }
 
 std::byte* Pool::take_from(Slab& slab, size_t bytes) {
-  const auto fit =
-      std::ranges::find_if(slab.free, [bytes](const auto& gap) { return gap.second >= bytes; });
-  if (fit == slab.free.end()) return nullptr;
-  const auto [offset, length] = *fit;
-  slab.free.erase(fit);
-  if (length > bytes) slab.free[offset + bytes] = length - bytes;
-  return slab.block.bytes.data() + offset;
+  const auto offset = slab.free.take(bytes);
+  return offset ? slab.block.bytes.data() + *offset : nullptr;
 }
 
 std::byte* Pool::take(size_t bytes) {
@@ -84,25 +79,15 @@ std::byte* Pool::take_new(size_t bytes) {
   const std::byte* const address = block.bytes.data();
   const size_t size = block.bytes.size();
   const std::lock_guard lock(mutex_);
-  Slab& slab = slabs_[address] = Slab{id, std::move(block), {{first, size - first}}};
-  return take_from(slab, bytes);
+  const auto slab = slabs_.emplace(address, Slab{id, std::move(block), FreeList(first, size)});
+  return take_from(slab.first->second, bytes);
 }
 
 void Pool::give_back(const std::byte* address, size_t bytes) {
   if (::getpid() != pid_ || is_retired_) return;
   const std::lock_guard lock(mutex_);
   Slab& slab = std::prev(slabs_.upper_bound(address))->second;
-  const auto offset = static_cast<size_t>(address - slab.block.bytes.data());
-  auto gap = slab.free.emplace(offset, bytes).first;
-  if (const auto next = std::next(gap); next != slab.free.end() && offset + bytes == next->first) {
-    gap->second += next->second;
-    slab.free.erase(next);
-  }
-  if (gap == slab.free.begin()) return;
-  if (const auto previous = std::prev(gap); previous->first + previous->second == offset) {
-    previous->second += gap->second;
-    slab.free.erase(gap);
-  }
+  slab.free.give_back(static_cast<size_t>(address - slab.block.bytes.data()), bytes);
 }
 
 }  // namespace ringsync

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 
+#include "base/free_list.h"
 #include "transport/block.h"
 #include "transport/transport.h"
 
@@ -35,7 +36,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   struct Slab {
     uint64_t id = 0;
     Block block;
-    std::map<size_t, size_t> free;  // offset to length; neighbours are merged
+    FreeList free;
   };
 
   static std::byte* take_from(Slab& slab, size_t bytes);

@@ -6,10 +6,11 @@ import operator
 from collections.abc import Sequence
 
 from ringsync._native import Terms
-from ringsync.arrays import Array, DeviceArray, as_source
+from ringsync.arrays import Array, as_source
 from ringsync.collectives.call import run, start
 from ringsync.collectives.reduce_op import Average, ReduceOp
 from ringsync.collectives.reduction import reduction
+from ringsync.device_arrays import DeviceArray
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup, ranks_of
 from ringsync.handle import Handle
@@ -169,12 +170,14 @@ def _cut(
     group: ProcessGroup | None,
 ) -> Terms:
     size = len(ranks_of(place, group))
-    if isinstance(rows, DeviceArray) or rows.ndim == 0:
+    is_known = not isinstance(rows, DeviceArray) or rows.is_described
+    if not is_known or not rows.shape:
         return Terms(splits=(0,) * size)  # refused on all ranks at once
-    cut = _even(place, len(rows), size) if splits is None else _checked(place, splits)
-    if len(cut) != size or min(cut) < 0 or sum(cut) != len(rows):
+    length = rows.shape[0]
+    cut = _even(place, length, size) if splits is None else _checked(place, splits)
+    if len(cut) != size or min(cut) < 0 or sum(cut) != length:
         raise ConfigError(
-            f"[{place}] splits={in_line(splits)} do not cut {len(rows)} rows; {size} numbers "
+            f"[{place}] splits={in_line(splits)} do not cut {length} rows; {size} numbers "
             "from 0 with that sum are expected. Give the rows for each rank."
         )
     return Terms(splits=cut)

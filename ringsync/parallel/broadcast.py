@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from ringsync.arrays import Array, DeviceArray, as_target
+from ringsync.arrays import Array, as_target
 from ringsync.autograd import Parameter
 from ringsync.collectives import broadcast_async_
 from ringsync.collectives.call import check_root, told_as
+from ringsync.device_arrays import DeviceArray
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import wait_all
@@ -98,7 +99,9 @@ def broadcast_optimizer_state(
 
 def _spec(name: str, array: Array | DeviceArray) -> TensorSpec:
     if isinstance(array, DeviceArray):
-        return TensorSpec(name, (), f"on device kind {array.device}")
+        if not array.is_described:
+            return TensorSpec(name, (), f"on device kind {array.device}")
+        return TensorSpec(name, array.shape, array.dtype_name)
     return TensorSpec(name, array.shape, array.dtype.name)
 
 

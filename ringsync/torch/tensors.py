@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ringsync.arrays import BFLOAT16, Array
+from ringsync.arrays import Array
+from ringsync.dtypes import BFLOAT16
 
 _DTYPES = frozenset({
     torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int8,

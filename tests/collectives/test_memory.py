@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ringsync as rs
-from ringsync.arrays import SUPPORTED_DTYPES
+from ringsync.dtypes import SUPPORTED_DTYPES
 from ringsync.errors import ConfigError
 
 

@@ -7,7 +7,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,6 +14,9 @@ if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
 from bench.device.plugin import Plugin, find_plugin  # noqa: E402
+
+from ..ranks import TRANSPORTS, world  # noqa: E402
+from .arrays import Device  # noqa: E402
 
 
 def pytest_configure(config):  # for runs without the suite's settings
@@ -43,45 +45,47 @@ def plugin(request):
     return Plugin(find_plugin(request.param))
 
 
-class Device:
-    """A plug-in whose memory and streams end with the test."""
-
-    def __init__(self, plugin):
-        self.plugin = plugin
-        self._memory = []
-        self._streams = []
-
-    def empty(self, size_bytes):
-        memory = self.plugin.allocate(max(size_bytes, 1))
-        self._memory.append(memory)
-        return memory
-
-    def array(self, values):
-        memory = self.empty(values.nbytes)
-        if values.nbytes:
-            self.plugin.put(values, memory)
-        return memory
-
-    def filled(self, size_bytes, byte):
-        return self.array(np.full(size_bytes, byte, np.uint8))
-
-    def read(self, memory, count, dtype):
-        return self.plugin.get(memory, np.empty(count, dtype))
-
-    def stream(self, **options):
-        stream = self.plugin.create_stream(**options)
-        self._streams.append(stream)
-        return stream
-
-    def close(self):
-        for stream in self._streams:
-            self.plugin.call("destroy_stream", stream)
-        for memory in self._memory:
-            self.plugin.call("release", memory)
-
-
 @pytest.fixture
 def device(plugin):
     device = Device(plugin)
     yield device
     device.close()
+
+
+@pytest.fixture
+def plugin_path(plugin):
+    return str(find_plugin(plugin.kind))
+
+
+@pytest.fixture
+def made(plugin_path, transport):
+    with world(3, transport, device_plugin=plugin_path) as made:
+        yield made
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request):
+    return request.param
+
+
+@pytest.fixture
+def gate(device):
+    """Holds streams back until a test opens it."""
+
+    class Gate:
+        stream = device.stream()
+
+        def __init__(self):
+            self.flag = device.filled(256, 0)
+            self.other = device.stream()
+
+        def close(self):
+            device.plugin.wait_flag(self.flag, 1, self.stream)
+
+        def open(self):
+            device.plugin.signal([self.flag], 1, self.other)
+
+    gate = Gate()
+    yield gate
+    gate.open()
+    device.plugin.call("synchronize_stream", gate.stream)

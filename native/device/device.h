@@ -1,0 +1,98 @@
+#pragma once
+
+// A device as one engine uses it: copies between its memory and pinned memory of the host, in
+// stream order. Nobody waits for them; what is copied when is decided by those who ask.
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/span.h"
+#include "device/pinned_pool.h"
+#include "device/plugin.h"
+
+namespace ringsync {
+
+/// How far a stream had been given work at some time. Any thread.
+using Mark = std::shared_ptr<void>;
+
+/// One copy on its way. Any thread.
+class Transfer {
+ public:
+  /// `memory` of the host is kept until it is done.
+  explicit Transfer(std::shared_ptr<std::byte> memory) : memory_(std::move(memory)) {}
+
+  bool is_done() const { return done_ns_.load() != 0; }
+  /// By the one clock; 0 before.
+  int64_t done_ns() const { return done_ns_.load(); }
+  void note_done() { done_ns_.store(now_ns()); }
+
+ private:
+  const std::shared_ptr<std::byte> memory_;
+  std::atomic<int64_t> done_ns_{0};
+};
+
+/// Any thread, unless it says otherwise.
+class Device {
+ public:
+  /// Loads the plug-in, for the device that `memory` lies on, or the calling thread's. `allocate`
+  /// makes memory of the host that peers see; `ring` is called, by a thread of the device's,
+  /// whenever a transfer is done. Throws ConfigError where there is no device, and Error.
+  Device(const std::filesystem::path& plugin, const void* memory, PinnedPool::Allocate allocate,
+         std::function<void()> ring);
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  /// In a forked child, which has no device, nothing is given back.
+  ~Device();
+
+  int ordinal() const { return ordinal_; }
+  /// Where some memory lies; kRsNowhere if on no device.
+  int place_of(const void* memory) const;
+
+  /// Of a stream, or a null one, of any library that works on this device. Throws Error.
+  Mark mark(void* stream);
+  /// Pinned, holding anything. Throws Error.
+  std::shared_ptr<std::byte> lend(size_t bytes) { return pool_->lend(bytes); }
+  /// Memory of the device; may outlive this. Throws Error.
+  std::shared_ptr<std::byte> allocate(size_t bytes);
+
+  /// Starts to copy from the device what lies at `from` once `after` has been reached. Throws
+  /// Error.
+  std::shared_ptr<const Transfer> fetch(const Mark& after, ByteSpan from,
+                                        std::shared_ptr<std::byte> to);
+  /// Starts to copy to the device. Throws Error.
+  std::shared_ptr<const Transfer> deliver(std::shared_ptr<std::byte> from, MutableByteSpan to);
+  /// Waits for a transfer; false where it is not done at the deadline. One thread at a time.
+  bool wait(const Transfer& transfer, Deadline deadline) const;
+
+  /// Rings no more, and waits a second at most for what is on its way. Idempotent.
+  void close() noexcept;
+
+ private:
+  struct Bell;
+  struct News;
+
+  static void on_done(void* context);
+  void require(RsStatus status, const char* what) const;
+  int ordinal_of(const void* memory) const;
+  std::shared_ptr<const Transfer> watch(std::shared_ptr<std::byte> memory, void* stream);
+
+  const Plugin plugin_;
+  const RsDeviceApi& api_;
+  const int ordinal_;
+  const pid_t pid_;  // of the process that has it
+  const std::shared_ptr<Bell> bell_;
+  std::shared_ptr<PinnedPool> pool_;
+  void* from_device_ = nullptr;  // stream
+  void* to_device_ = nullptr;    // stream
+  std::mutex mutex_;
+  std::vector<void*> events_;  // that nobody uses; guarded by mutex_
+};
+
+}  // namespace ringsync

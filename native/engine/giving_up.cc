@@ -1,0 +1,116 @@
+// How a group ends before its time: what it waits for, for how long, and what is told then.
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "engine/failures.h"
+#include "engine/group.h"
+
+namespace ringsync {
+
+std::vector<int> Group::blocked_on() const {
+  if (stand_in_) return stand_in_->operation().blocked_on();
+  if (order_.is_open()) return order_.others();
+  if (announcement_.is_open()) return announcement_.blocked_on();
+  return operations_.front().is_started() ? operations_.front().blocked_on() : std::vector<int>{};
+}
+
+/// What a rank had sent before it went may have arrived since the last look: looks once more.
+bool Group::moves_after_all() {
+  const Progress progress = advance_current();
+  wake_sleepers();
+  if (progress == Progress::kBlocked) return false;
+  watch_.note_progress();
+  return true;
+}
+
+/// Fails what needs a rank that has closed the group, and all that will come; other groups go on.
+bool Group::end_where_closed() {
+  for (const int rank : blocked_on()) {
+    if (!members_.ways.board->is_closed(rank)) continue;
+    if (moves_after_all()) return true;
+    const int closer = members_.ranks[static_cast<size_t>(rank)];
+    fail_all(closed_error(operations_.front(), own_name(), closer, name()));
+    return true;
+  }
+  return false;
+}
+
+bool Group::end_where_lost() {
+  for (const int rank : blocked_on()) {
+    const auto lost = members_.ways.connections[static_cast<size_t>(rank)]->lost();
+    if (!lost) continue;
+    if (moves_after_all()) return true;
+    const std::exception_ptr error = lost_error(operations_.front(), place(), *lost);
+    home_.transport.leave(lost->cause, &*lost);
+    home_.fail_all(error);
+    return true;
+  }
+  return false;
+}
+
+bool Group::give_up() {
+  if (is_idle()) return false;
+  if (!operations_.empty() && (end_where_closed() || end_where_lost())) return true;
+  const auto now = Clock::now();
+  const Operation& front = first();
+  if (watch_.look(now, front, [&] { return missing_for(front); })) {
+    const Missing missing = missing_for(front);
+    end_for(stall_error(front, place(), missing, watch_.seconds_still(now)), missing);
+    return true;
+  }
+  for (const Operations* const operations : {&delivering_, &operations_}) {
+    const auto late = std::ranges::find_if(
+        *operations, [now](const Operation& one) { return one.request().deadline <= now; });
+    if (late == operations->end()) continue;
+    const Missing missing = missing_for(*late);
+    end_for(late_error(*late, place(), missing), missing);
+    return true;
+  }
+  return false;
+}
+
+/// Of all that are not done. There is one.
+const Operation& Group::first() const {
+  return delivering_.empty() ? operations_.front() : delivering_.front();
+}
+
+void Group::end_for(const std::exception_ptr& error, const Missing& missing) {
+  home_.transport.leave(kGaveUp + list_of(missing.ranks), nullptr);
+  home_.fail_all(error);
+}
+
+/// Nobody, where all that it lacks is on its way from or to this rank's own device.
+Missing Group::missing_for(const Operation& operation) const {
+  Missing missing;
+  if (operations_.empty() || operation.delivering().begin_ns != 0) return missing;
+  const bool is_asking = order_.is_open();
+  for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {
+    missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
+    if (is_asking) missing.submitted.push_back(order_.announced_by(rank));
+  }
+  return missing;
+}
+
+Deadline Group::first_deadline() const {
+  Deadline first = kNever;
+  for (const Operation& one : operations_) first = std::min(first, one.request().deadline);
+  for (const Operation& one : delivering_) first = std::min(first, one.request().deadline);
+  return first;
+}
+
+void Group::fail_all(const std::exception_ptr& error) {
+  if (!failure_) failure_ = error;
+  announcement_.abandon();
+  order_.abandon();
+  stand_in_.reset();
+  while (!delivering_.empty()) {
+    const bool is_delivered = delivering_.front().settle();
+    end(delivering_, delivering_.begin(), is_delivered ? nullptr : failure_);
+  }
+  while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());
+  watch_.rest();
+  wake_sleepers();
+}
+
+}  // namespace ringsync

@@ -1,0 +1,65 @@
+#pragma once
+
+// The values of a device's array while ranks work on them: in memory of the host that peers see.
+// They are fetched before the array is announced, and delivered once all is done; on both ways
+// nobody waits for them.
+
+#include <cstdint>
+#include <memory>
+
+#include "base/span.h"
+#include "engine/request.h"
+
+namespace ringsync {
+
+/// When something was on its way; zeros: never.
+struct Interval {
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+};
+
+/// One thread at a time.
+class HostCopy {
+ public:
+  /// Of an array whose device is known. Values are fetched only if they `are_read`, and delivered
+  /// into the array only if they `are_written`.
+  HostCopy(std::shared_ptr<const Place> place, MutableByteSpan array, bool are_read,
+           bool are_written);
+
+  /// Where the values are worked on.
+  MutableByteSpan bytes() const { return {place_->copy.get(), array_.size()}; }
+
+  /// Begins to fetch, if that has not begun. Throws Error.
+  void fetch();
+  bool is_here() const { return !are_read_ || (fetched_ && fetched_->is_done()); }
+
+  /// Room for a result of other length, which goes to `device_memory` of as many bytes.
+  MutableByteSpan make_output(size_t bytes, std::shared_ptr<std::byte> device_memory);
+
+  /// Begins to deliver; false if there is nothing that has to be. Throws Error.
+  bool deliver();
+  bool is_delivered() const { return !delivered_ || delivered_->is_done(); }
+  /// The copy on its way must not write into what its owner may free: waits a second at most, and
+  /// returns whether it is delivered.
+  bool settle() const;
+
+  Interval fetching() const { return span_of(fetch_ns_, fetched_); }
+  Interval delivering() const { return span_of(deliver_ns_, delivered_); }
+
+ private:
+  static Interval span_of(int64_t begin_ns, const std::shared_ptr<const Transfer>& transfer);
+
+  std::shared_ptr<const Place> place_;
+  MutableByteSpan array_;
+  bool are_read_;
+  bool are_written_;
+  std::shared_ptr<std::byte> output_;
+  std::shared_ptr<std::byte> result_;  // on the device
+  size_t result_bytes_ = 0;
+  int64_t fetch_ns_ = 0;
+  int64_t deliver_ns_ = 0;
+  std::shared_ptr<const Transfer> fetched_;
+  std::shared_ptr<const Transfer> delivered_;
+};
+
+}  // namespace ringsync

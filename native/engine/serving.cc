@@ -1,0 +1,61 @@
+#include "engine/serving.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+
+namespace ringsync {
+
+Serving::Serving(std::filesystem::path plugin, Transport& transport, int rank)
+    : plugin_(std::move(plugin)), transport_(transport), rank_(rank) {}
+
+/// The first one that an array lies on is this rank's; null where there is no way to it, of which
+/// 'ringsync info' tells why.
+std::shared_ptr<Device> Serving::device_of(const void* memory) {
+  const std::lock_guard lock(mutex_);
+  if (!has_looked_ && !plugin_.empty()) {
+    has_looked_ = true;
+    try {
+      device_ = std::make_shared<Device>(
+          plugin_, memory, [this](size_t bytes) { return transport_.allocate(bytes); },
+          [this] { transport_.waiter().ring(); });
+    } catch (const ConfigError&) {
+      return nullptr;
+    }
+  }
+  return device_;
+}
+
+void Serving::serve(Request& request) {
+  if (!request.place) return;
+  Place& place = *request.place;
+  if (request.device == DeviceKind::kCuda) place.device = device_of(request.data.data());
+  if (!place.device) {
+    request.place.reset();
+    request.data = {};
+    request.dtype = Dtype::kUint8;
+    request.shape = {0};
+    std::ranges::fill(request.splits, 0);
+    return;
+  }
+  if (request.data.empty()) return;
+  const int ordinal = place.device->place_of(request.data.data());
+  if (ordinal != place.device->ordinal()) {
+    throw ConfigError("[" + call_of(request) + "] the array lies on " +
+                      (ordinal == kRsNowhere ? "no device" : "device " + std::to_string(ordinal)) +
+                      ", and rank " + std::to_string(rank_) + " works on device " +
+                      std::to_string(place.device->ordinal()) +
+                      ". Use one device for each rank, that of its local rank.");
+  }
+  place.copy = place.device->lend(request.data.size());
+  place.ready = place.device->mark(place.stream);
+}
+
+void Serving::close() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (device_) device_->close();
+}
+
+}  // namespace ringsync

@@ -1,0 +1,40 @@
+#pragma once
+
+// The way of a rank's engine to arrays on devices: the device is found with the first of them.
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+
+#include "device/device.h"
+#include "engine/request.h"
+#include "transport/transport.h"
+
+namespace ringsync {
+
+/// Any thread.
+class Serving {
+ public:
+  /// Of rank `rank`; without a plug-in's file there is no way to any device. `transport` outlives
+  /// it.
+  Serving(std::filesystem::path plugin, Transport& transport, int rank);
+
+  /// Sees to it that an array on a device can be worked on, as far as there is a way to it; else
+  /// nothing is known of it from here on. Others are left alone. Throws ConfigError for an array
+  /// that does not lie on this rank's device, and Error.
+  void serve(Request& request);
+  /// Nothing is on its way any more, or shall wake the engine when it is done.
+  void close() noexcept;
+
+ private:
+  std::shared_ptr<Device> device_of(const void* memory);
+
+  const std::filesystem::path plugin_;
+  Transport& transport_;
+  const int rank_;
+  std::mutex mutex_;
+  std::shared_ptr<Device> device_;  // guarded by mutex_
+  bool has_looked_ = false;         // likewise
+};
+
+}  // namespace ringsync

@@ -1,0 +1,159 @@
+"""Arrays on devices, as their libraries describe them; nothing here touches their values.
+
+`__cuda_array_interface__` tells where an array lies and whose work makes it. CuPy, PyTorch and
+Numba have it. Whether there is a way to such devices is the engine's matter.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ringsync.dtypes import BFLOAT16, NUMBERS, SUPPORTED_DTYPES
+from ringsync.errors import ConfigError
+
+# DLPack's number of the kind.
+CUDA = 2
+
+# What the protocol calls the default stream, which has no number of its own.
+_DEFAULT_STREAM = 1
+
+_NAMES = {
+    number: "bfloat16" if number == BFLOAT16 else np.dtype(text).name
+    for text, number in NUMBERS.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceArray:
+    """An array on a device.
+
+    Attributes:
+        device: DLPack's number of the device's kind.
+        array: What the caller passed.
+        is_described: All below is known; else ranks tell each other no more than the kind.
+        address: Of the first element.
+        dtype: The native core's number.
+        shape: As the array has it.
+        stream: Whose work so far makes the values; 0 is the device's default stream.
+        is_read_only: It must not be written.
+    """
+
+    device: int
+    array: object
+    is_described: bool = False
+    address: int = 0
+    dtype: int = 0
+    shape: tuple[int, ...] = (0,)
+    stream: int = 0
+    is_read_only: bool = False
+
+    @property
+    def dtype_name(self) -> str:
+        """The dtype as NumPy calls it."""
+        return _NAMES[self.dtype]
+
+
+def describe(x: object, place: str) -> DeviceArray:
+    """Read what a library tells of its array on a GPU.
+
+    Args:
+        x: The array.
+        place: Name of the operation, for messages.
+
+    Returns:
+        Its description; of an array without `__cuda_array_interface__` no more than its kind.
+
+    Raises:
+        ConfigError: It has an unsupported dtype, strides, or a mask.
+    """
+    facts: Mapping[str, Any] | None = getattr(x, "__cuda_array_interface__", None)
+    if not facts:
+        return DeviceArray(CUDA, x)
+    shape, text = tuple(map(operator.index, facts["shape"])), facts["typestr"]
+    number = NUMBERS.get(text)
+    if number is None or (number == BFLOAT16 and "bfloat16" not in str(getattr(x, "dtype", ""))):
+        raise ConfigError(
+            f"[{place}] dtype {text} is not supported; one of {', '.join(SUPPORTED_DTYPES)} is "
+            "expected. Convert it with astype()."
+        )
+    if facts.get("mask") is not None:
+        raise ConfigError(
+            f"[{place}] {type(x).__name__!r} is no array that can be used, because masks do not "
+            "travel. Pass its filled()."
+        )
+    if not _is_dense(shape, facts.get("strides"), int(text[2:])):
+        raise ConfigError(
+            f"[{place}] the {type(x).__name__} of shape {shape} has strides {facts['strides']}; a "
+            "C-contiguous one is expected on a device. Pass a copy of it, as ascontiguousarray() "
+            "makes one."
+        )
+    address, is_read_only = facts["data"]
+    stream = facts.get("stream") or _DEFAULT_STREAM
+    return DeviceArray(
+        CUDA,
+        x,
+        is_described=True,
+        address=address or 0,
+        dtype=number,
+        shape=shape,
+        stream=0 if stream == _DEFAULT_STREAM else stream,
+        is_read_only=bool(is_read_only),
+    )
+
+
+def copy_of(array: DeviceArray, place: str) -> object:
+    """Have an array's library copy it.
+
+    Args:
+        array: Described.
+        place: Name of the operation, for messages.
+
+    Returns:
+        An array of the same library, on the same device.
+
+    Raises:
+        ConfigError: It has no method for that.
+    """
+    for word in ("copy", "clone"):  # CuPy's and PyTorch's
+        copy = getattr(array.array, word, None)
+        if callable(copy):
+            return copy()
+    raise ConfigError(
+        f"[{place}] {type(array.array).__name__!r} on a device has no copy(), and this call leaves "
+        "it as it is. Pass cupy.asarray(x), or reduce it in place."
+    )
+
+
+def from_device(memory: object, like: object) -> object:
+    """Make an array of a result on a device.
+
+    Args:
+        memory: The result, with `__cuda_array_interface__`.
+        like: The caller's array, of the same dtype.
+
+    Returns:
+        A CuPy array where the process has loaded CuPy; else `memory`, of which any library makes an
+        array.
+    """
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        return memory
+    array = cupy.asarray(memory)
+    return array.view(like.dtype) if isinstance(like, cupy.ndarray) else array
+
+
+def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...] | None, item_bytes: int) -> bool:
+    if strides is None or 0 in shape:
+        return True
+    expected = item_bytes
+    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if length > 1 and stride != expected:
+            return False
+        expected *= length
+    return True

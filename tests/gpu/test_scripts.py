@@ -1,0 +1,184 @@
+"""Arrays on devices as scripts pass them: several processes, through the public functions."""
+
+import pytest
+
+from bench.device.plugin import find_plugin
+
+from ..processes.job import Jobs, require_ended
+from .conftest import ROOT
+
+# What a script has in place of a library: memory of the plug-in itself.
+LIBRARY = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from bench.device.plugin import Plugin, find_plugin
+from tests.gpu.arrays import Device, OnDevice, values_in
+KIND = os.environ["RINGSYNC_DEVICE_PLUGIN"]
+DEVICE = Device(Plugin(find_plugin(KIND)))
+
+def there(values):
+    return OnDevice(DEVICE, np.asarray(values, np.float32))
+
+def here(result):
+    return values_in(DEVICE, result, np.float32).tolist()
+
+rs.init()
+SIZE = rs.size()
+"""
+
+
+@pytest.fixture
+def run(plugin):
+    made = Jobs()
+
+    def run(size, script):
+        variables = {"RINGSYNC_DEVICE_PLUGIN": plugin.kind}
+        folder = find_plugin(plugin.kind).parent
+        if folder.name != "ringsync":
+            variables["RINGSYNC_PLUGINS"] = str(folder)
+        ended = made.run(size, LIBRARY + script, **variables)
+        require_ended(ended)
+        return [one.said for one in ended]
+
+    run.jobs = made
+    yield run
+    made.close()
+
+
+def test_every_public_function_takes_them(run):
+    said = run(
+        2,
+        """
+X = lambda: there([RANK + 1.0, 2.0 * RANK])
+assert here(rs.allreduce(X())) == [1.5, 1.0]
+assert here(rs.allreduce_(X(), op=rs.Sum)) == [3.0, 2.0]
+assert here(rs.allreduce_async(X(), name="a").result()) == [1.5, 1.0]
+assert here(rs.allreduce_async_(X(), prescale=2.0).result()) == [3.0, 2.0]
+for call in (rs.grouped_allreduce, rs.grouped_allreduce_):
+    assert [here(x) for x in call([X(), X()])] == [[1.5, 1.0]] * 2
+assert [here(x) for x in rs.grouped_allreduce_async_([X()], name="g").result()] == [[1.5, 1.0]]
+assert here(rs.allgather(X())) == [1.0, 0.0, 2.0, 2.0]
+assert here(rs.allgather_async(X()).result()) == [1.0, 0.0, 2.0, 2.0]
+assert here(rs.broadcast(X(), 1)) == [2.0, 2.0]
+assert here(rs.broadcast_(X(), 1)) == [2.0, 2.0]
+assert here(rs.broadcast_async_(X(), 0).result()) == [1.0, 0.0]
+assert here(rs.reduce_scatter(X())) == [[1.5], [1.0]][RANK]
+assert here(rs.alltoall(X())) == [[1.0, 2.0], [0.0, 2.0]][RANK]
+assert here(rs.alltoall(X(), [2, 0] if RANK else [0, 2])) == [[2.0, 2.0], [1.0, 0.0]][RANK]
+x = X()
+if RANK == 0:
+    rs.send(x, 1)
+else:
+    assert here(rs.recv(x, 0)) == [1.0, 0.0]
+weights = {"w": X(), "b": np.full(3, RANK)}
+rs.broadcast_parameters(weights, root=1)
+assert here(weights["w"]) == [2.0, 2.0] and weights["b"].tolist() == [1, 1, 1]
+pair = rs.new_group([0, 1])
+assert here(rs.allreduce_(X(), group=pair)) == [1.5, 1.0]
+x = X()
+assert here(rs.allreduce(x)) == [1.5, 1.0] and here(x) == [RANK + 1.0, 2.0 * RANK]
+big = there(np.full(300_000, RANK + 1.0))
+rs.allreduce_(big)
+assert set(here(big)) == {1.5}
+print("all")
+""",
+    )
+    assert said == [["all"]] * 2
+
+
+def test_what_cannot_be_used_is_refused_in_one_sentence_and_nothing_is_left_behind(run):
+    said = run(
+        2,
+        """
+class Odd(OnDevice):
+    facts = {}
+    __cuda_array_interface__ = property(
+        lambda self: OnDevice.__cuda_array_interface__.fget(self) | self.facts
+    )
+
+def told(call, **facts):
+    x = Odd(DEVICE, np.ones((2, 3), np.float32))
+    x.facts = facts
+    try:
+        call(x)
+    except errors.ConfigError as error:
+        print(error)
+
+told(rs.allreduce_, strides=(4, 8))
+told(rs.allreduce_, typestr="<c8")
+told(rs.allreduce_, typestr="<V2")
+told(rs.allreduce_, data=(1, True))
+told(rs.allgather, mask=object())
+told(rs.allreduce_, data=(2**40, False))
+assert here(rs.allreduce(there([RANK]))) == [0.5]
+""",
+    )
+    dtypes = "float16, bfloat16, float32, float64, int8, int16, int32, int64, uint8, bool"
+    expected = [
+        "[allreduce_] the Odd of shape (2, 3) has strides (4, 8); a C-contiguous one is expected "
+        "on a device. Pass a copy of it, as ascontiguousarray() makes one.",
+        *(
+            f"[allreduce_] dtype {text} is not supported; one of {dtypes} is expected. Convert it "
+            "with astype()."
+            for text in ("<c8", "<V2")
+        ),
+        "[allreduce_] the Odd of shape (2, 3) is read-only, and this call writes its result into "
+        "it. Pass a copy.",
+        "[allgather] 'Odd' is no array that can be used, because masks do not travel. Pass its "
+        "filled().",
+    ]
+    for rank, lines in enumerate(said):
+        assert lines[:-1] == expected
+        assert lines[-1] == (
+            f"[allreduce] the array lies on no device, and rank {rank} works on device 0. Use one "
+            "device for each rank, that of its local rank."
+        )
+
+
+def test_a_rank_that_dies_is_told_by_name_while_arrays_are_in_flight(run):
+    said = run(
+        3,
+        """
+rs.allreduce_(there([1.0]))
+if RANK == 1:
+    print("gone", flush=True)
+    os._exit(0)
+try:
+    for _ in range(1000):
+        rs.allreduce_(there(np.ones(200_000)))
+except errors.PeerLostError as error:
+    print(error.rank)
+""",
+    )
+    assert said == [["1"], ["gone"], ["1"]]
+
+
+def test_the_timeline_shows_the_ways_to_the_host_and_back(run, tmp_path):
+    run(
+        2,
+        f"""
+rs.start_timeline({str(tmp_path)!r})
+for step in range(3):
+    rs.allreduce_(there(np.ones(100_000)), name="layer")
+rs.stop_timeline()
+""",
+    )
+    text = "".join(path.read_text() for path in tmp_path.iterdir())
+    for word in ("pack", "agree", "run", "unpack"):
+        assert f'"name": "{word}"' in text or f'"name":"{word}"' in text, word
+
+
+def test_a_forked_child_uses_none_of_it_and_ends_well(run):
+    said = run(
+        2,
+        """
+x = there([1.0])
+rs.allreduce_(x)
+if (child := os.fork()) == 0:
+    require_inert(lambda: rs.allreduce_(x))
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+rs.allreduce_(x)
+""",
+    )
+    assert said == [["0"], ["0"]]
