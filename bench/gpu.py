@@ -19,6 +19,7 @@ from bench.device.ceiling import Ceiling
 from bench.device.nccl import measure_nccl
 from bench.device.parts import Row
 from bench.device.plugin import Plugin, find_plugin
+from bench.device.staged import measure_staged
 from bench.device.timing import Stopwatch
 from bench.machine import commit_info, cpu_name
 from bench.table import Column, format_table
@@ -34,6 +35,7 @@ PARTS: dict[str, Part] = {
     "processes": lambda watch, ceiling: rings.measure_ring_of_processes(
         find_plugin(watch.plugin.kind), watch, ceiling
     ),
+    "staged": lambda _, __: measure_staged(),
     "nccl1": lambda watch, _: measure_nccl(watch, 1),
     "nccl2": lambda watch, _: measure_nccl(watch, 2),
     "sweep-moves": parts.sweep_moves,

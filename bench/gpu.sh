@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the device plug-ins, tests and measures them on this machine's GPU, without a network and
-# in about five minutes. Every step has a time limit of its own, and none ends the others.
+# Builds ringsync, tests and measures its way to GPUs on this machine's, without a network and in
+# about five minutes. Every step has a time limit of its own, and none ends the others.
 #
 #   bench/gpu.sh DIR          all of it; tables and JSON into DIR
 #   bench/gpu.sh DIR moves    these parts only (see bench/gpu.py), after build and tests
@@ -11,7 +11,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 out="${1:?usage: bench/gpu.sh DIR [PART...]}"
 parts=("${@:2}")
 ((${#parts[@]})) ||
-    parts=(ceilings moves sums launches ring processes nccl1 nccl2 sweep-moves sweep-sums)
+    parts=(ceilings moves sums launches ring processes staged nccl1 nccl2 sweep-moves sweep-sums)
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
 build="${BUILD:-/tmp/ringsync-gpu}"
@@ -20,7 +20,8 @@ failed=()
 # Streams that wait for flags need queues of their own: of ranks in one process, one that waits would
 # hold up the one that it waits for.
 export CUDA_DEVICE_MAX_CONNECTIONS=32
-export PYTHONPATH="$root" PYTHONUNBUFFERED=1 PATH="/usr/local/cuda/bin:$PATH"
+site="$build/site"
+export PYTHONPATH="$site:$root" PYTHONUNBUFFERED=1 PATH="/usr/local/cuda/bin:$PATH"
 
 # step NAME LIMIT_S COMMAND...: output into DIR/NAME.txt as well.
 step() {
@@ -41,21 +42,23 @@ build_all() {
     cmake -S "$root/native" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
         -DPython_EXECUTABLE="$(command -v python3)" -DRINGSYNC_CUDA=ON \
         -DCMAKE_CUDA_ARCHITECTURES="${capability:-90}-real" &&
-        cmake --build "$build" --target ringsync_cuda ringsync_hostsim &&
+        cmake --build "$build" &&
+        rm -rf "$site" && mkdir -p "$site" && cp -r "$root/ringsync" "$site" &&
+        cmake --install "$build" --prefix "$site" &&
         nvcc -O3 "-arch=sm_${capability:-90}" -shared -Xcompiler -fPIC \
             -o "$build/libcopy.so" "$root/bench/device/copy.cu"
 }
 export -f build_all
-export root build
+export root build site
 
-# Without the settings of the whole suite, whose plug-ins are not there.
+# Without the settings of the whole suite, which needs more packages.
 tests=(python3 -m pytest -c /dev/null --rootdir "$root" --confcutdir "$root/tests/gpu"
     --import-mode=importlib -p no:cacheprovider -q -rs --tb=short)
 
 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,memory.total \
     --format=csv 2>&1 | tee "$out/device.txt"
 step build 150 bash -c build_all || exit 1
-export RINGSYNC_PLUGINS="$build"
+export DEVICE_PLUGINS="$site/ringsync"
 
 cd "$root" || exit 1
 if [[ -z "${SKIP_TESTS:-}" ]]; then

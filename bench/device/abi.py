@@ -56,6 +56,7 @@ class DeviceFacts(ctypes.Structure):
         ("library_version", c_int32),
         ("driver_version", c_int32),
         ("can_export_memory", c_int32),
+        ("waits_on_release", c_int32),
     ]
 
 

@@ -32,7 +32,7 @@ from bench.device.abi import (
 )
 
 # Where to look for plug-ins first, in place of the installed package.
-PLACE = "RINGSYNC_PLUGINS"
+PLACE = "DEVICE_PLUGINS"
 
 # For CUDA, which reads it once it is first used: of two streams that share a queue, one that waits
 # for a flag holds up the other, which may be the one to write it.

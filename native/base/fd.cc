@@ -48,7 +48,8 @@ size_t available_bytes() {
   while (file >> key >> kib) {
     std::getline(file, unit);
     if (key == "MemTotal:") reserve = kib * 1024 / kReserveShare;
-    if (key == "MemAvailable:") return kib * 1024 - std::min(kib * 1024, reserve);
+    // Where little is available, as in a guest that gives its memory back, half of it.
+    if (key == "MemAvailable:") return kib * 1024 - std::min(kib * 1024 / 2, reserve);
   }
   return std::numeric_limits<size_t>::max();
 }

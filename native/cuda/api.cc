@@ -52,6 +52,7 @@ RsStatus look_at_device(int32_t device, RsDeviceFacts* facts) {
     return error;
   }
   *facts = {};
+  facts->waits_on_release = 1;
   static_assert(sizeof(properties.name) == sizeof(facts->name));
   std::memcpy(facts->name, properties.name, sizeof(facts->name));
   facts->memory_bytes = properties.totalGlobalMem;

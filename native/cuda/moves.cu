@@ -15,11 +15,12 @@ using plugin::MoveFrame;
 
 /// Below this a launch has the 4 KiB of parameters that every driver copies fast.
 constexpr uint32_t kFewSegments = 240;
-/// Warps as teams: a small tensor stalls one warp and not a block. On an H100, packs and unpacks of
-/// 25 to 438 MB, as float32 and as bfloat16: with spans of 4 KiB on average 0.96 of a plain copy's
-/// speed and 0.91 at least; 8 KiB 0.94 and 0.88, 32 KiB 0.87 and 0.74; blocks with 32 KiB 0.95 and
-/// 0.87, with 512 KiB 0.85 and 0.71.
-constexpr RsShape kUsual{512, 32, 4096, 0};
+/// Warps as teams: a small tensor stalls one warp and not a block. On an H100 and on an H200, packs
+/// and unpacks of 25 to 438 MB, as float32 and as bfloat16: with spans of 2 KiB on average 0.97 and
+/// 0.96 of a plain copy's speed, 0.91 and 0.92 at least; of 4 KiB 0.957 and 0.955. On the H100
+/// alone: 8 KiB 0.94 and 0.88, 32 KiB 0.87 and 0.74; blocks with 32 KiB 0.95 and 0.87, with 512 KiB
+/// 0.85 and 0.71.
+constexpr RsShape kUsual{256, 32, 2048, 0};
 
 template <typename Scale, uint32_t kMost>
 struct Parameters {

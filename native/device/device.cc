@@ -13,30 +13,17 @@ namespace {
 
 constexpr auto kPatience = std::chrono::seconds(1);
 
-/// Makes a device the calling thread's as long as it lives: the thread may be the user's.
-class InUse {
- public:
-  InUse(const RsDeviceApi& api, int ordinal) : api_(api) {
-    const bool is_known = api_.device_in_use(&before_) == kRsOk;
-    is_other_ = !is_known || before_ != ordinal;
-    if (is_other_) status_ = api_.use_device(ordinal);
-  }
-  InUse(const InUse&) = delete;
-  InUse& operator=(const InUse&) = delete;
-  ~InUse() {
-    if (is_other_) api_.use_device(before_);
-  }
-
-  RsStatus status() const { return status_; }
-
- private:
-  const RsDeviceApi& api_;
-  int32_t before_ = 0;
-  bool is_other_ = false;
-  RsStatus status_ = kRsOk;
-};
-
 }  // namespace
+
+Device::InUse::InUse(const Device& device) : api_(device.api_) {
+  const bool is_known = api_.device_in_use(&before_) == kRsOk;
+  is_other_ = !is_known || before_ != device.ordinal_;
+  if (is_other_) device.require(api_.use_device(device.ordinal_), "it cannot be used");
+}
+
+Device::InUse::~InUse() {
+  if (is_other_) api_.use_device(before_);
+}
 
 /// Outlives the device: a transfer may be done later than anybody waits for.
 struct Device::Bell {
@@ -59,8 +46,7 @@ Device::Device(const std::filesystem::path& plugin, const void* memory,
       pid_(::getpid()),
       bell_(std::make_shared<Bell>()),
       pool_(std::make_shared<PinnedPool>(api_, std::move(allocate))) {
-  const InUse in_use(api_, ordinal_);
-  require(in_use.status(), "it cannot be used");
+  const InUse in_use(*this);
   require(api_.create_stream(1, &from_device_), "there is no stream from it");
   require(api_.create_stream(1, &to_device_), "there is no stream to it");
   bell_->ring = std::move(ring);
@@ -77,8 +63,10 @@ int Device::ordinal_of(const void* memory) const {
   return in_use;
 }
 
+bool Device::is_here() const { return ::getpid() == pid_; }
+
 Device::~Device() {
-  if (::getpid() != pid_) return;
+  if (!is_here()) return;
   close();
   if (bell_->in_flight != 0) return;  // to destroy a stream that stands still may take for ever
   for (void* const event : events_) api_.destroy_event(event);
@@ -102,7 +90,7 @@ Mark Device::mark(void* stream) {
     }
   }
   if (event == nullptr) {
-    const InUse in_use(api_, ordinal_);
+    const InUse in_use(*this);
     require(api_.create_event(0, &event), "there is no event");
   }
   const Mark mark(event, [this](void* done) {
@@ -115,7 +103,7 @@ Mark Device::mark(void* stream) {
 
 std::shared_ptr<std::byte> Device::allocate(size_t bytes) {
   void* memory = nullptr;
-  const InUse in_use(api_, ordinal_);
+  const InUse in_use(*this);
   require(api_.allocate(bytes, &memory), "no memory for a result");
   return {static_cast<std::byte*>(memory),
           [api = &api_](std::byte* released) { api->release(released); }};
@@ -134,7 +122,6 @@ std::shared_ptr<const Transfer> Device::deliver(std::shared_ptr<std::byte> from,
   return watch(std::move(from), to_device_);
 }
 
-/// Of what the stream has been given last.
 std::shared_ptr<const Transfer> Device::watch(std::shared_ptr<std::byte> memory, void* stream) {
   auto transfer = std::make_shared<Transfer>(std::move(memory));
   auto news = std::make_unique<News>(News{bell_, transfer});
@@ -167,10 +154,15 @@ bool Device::wait(const Transfer& transfer, Deadline deadline) const {
   return transfer.is_done();
 }
 
+bool Device::settle(const Transfer& transfer) const {
+  return wait(transfer, Clock::now() + kPatience);
+}
+
 void Device::close() noexcept {
-  if (::getpid() != pid_) return;
+  if (!is_here()) return;
   {
     const std::lock_guard lock(bell_->mutex);
+    if (!bell_->ring) return;
     bell_->ring = nullptr;
   }
   const Deadline deadline = Clock::now() + kPatience;

@@ -51,7 +51,26 @@ class Device {
   /// In a forked child, which has no device, nothing is given back.
   ~Device();
 
+  /// Makes this device the calling thread's, which may be the user's, as long as it lives.
+  class InUse {
+   public:
+    explicit InUse(const Device& device);
+    InUse(const InUse&) = delete;
+    InUse& operator=(const InUse&) = delete;
+    ~InUse();
+
+   private:
+    const RsDeviceApi& api_;
+    int32_t before_ = 0;
+    bool is_other_ = false;
+  };
+
   int ordinal() const { return ordinal_; }
+  /// False in a forked child, which has no device.
+  bool is_here() const;
+  const RsDeviceApi& api() const { return api_; }
+  /// Throws Error, where a call of the table has failed.
+  void require(RsStatus status, const char* what) const;
   /// Where some memory lies; kRsNowhere if on no device.
   int place_of(const void* memory) const;
 
@@ -68,8 +87,13 @@ class Device {
                                         std::shared_ptr<std::byte> to);
   /// Starts to copy to the device. Throws Error.
   std::shared_ptr<const Transfer> deliver(std::shared_ptr<std::byte> from, MutableByteSpan to);
-  /// Waits for a transfer; false where it is not done at the deadline. One thread at a time.
+  /// Of what a stream has been given last; rings when that is done. `memory` of the host is kept
+  /// until then. Throws Error.
+  std::shared_ptr<const Transfer> watch(std::shared_ptr<std::byte> memory, void* stream);
+  /// Waits for a transfer; false where it is not done at the deadline.
   bool wait(const Transfer& transfer, Deadline deadline) const;
+  /// Nobody wants it any more: waits a second at most, for the sake of the memory it works on.
+  bool settle(const Transfer& transfer) const;
 
   /// Rings no more, and waits a second at most for what is on its way. Idempotent.
   void close() noexcept;
@@ -79,9 +103,7 @@ class Device {
   struct News;
 
   static void on_done(void* context);
-  void require(RsStatus status, const char* what) const;
   int ordinal_of(const void* memory) const;
-  std::shared_ptr<const Transfer> watch(std::shared_ptr<std::byte> memory, void* stream);
 
   const Plugin plugin_;
   const RsDeviceApi& api_;

@@ -53,6 +53,8 @@ struct RsDeviceFacts {
   int32_t driver_version;
   /// Whether other processes of this host can open memory of this device.
   int32_t can_export_memory;
+  /// Whether `release` waits for all streams of its process.
+  int32_t waits_on_release;
 };
 
 /// One tensor of a bucket: where it lies, and at which element of the fusion buffer it begins. At a

@@ -8,7 +8,18 @@
 
 namespace ringsync {
 
+std::vector<int> Group::others() const {
+  std::vector<int> ranks;
+  for (int rank = 0; rank < view_.size; ++rank) {
+    if (rank != members_.rank) ranks.push_back(rank);
+  }
+  return ranks;
+}
+
 std::vector<int> Group::blocked_on() const {
+  // On devices ranks wait for one another; for whom, nobody sees from here.
+  if (!delivering_.empty() && delivering_.front().is_on_device()) return others();
+  if (operations_.empty()) return {};
   if (stand_in_) return stand_in_->operation().blocked_on();
   if (order_.is_open()) return order_.others();
   if (announcement_.is_open()) return announcement_.blocked_on();
@@ -17,11 +28,12 @@ std::vector<int> Group::blocked_on() const {
 
 /// What a rank had sent before it went may have arrived since the last look: looks once more.
 bool Group::moves_after_all() {
-  const Progress progress = advance_current();
+  // What a device works on may need nobody any more.
+  const bool has_ended = !delivering_.empty() && delivering_.front().settle() && end_delivered();
+  const bool has_moved = !operations_.empty() && advance_current() != Progress::kBlocked;
   wake_sleepers();
-  if (progress == Progress::kBlocked) return false;
-  watch_.note_progress();
-  return true;
+  if (has_moved) watch_.note_progress();
+  return has_ended || has_moved;
 }
 
 /// Fails what needs a rank that has closed the group, and all that will come; other groups go on.
@@ -30,7 +42,7 @@ bool Group::end_where_closed() {
     if (!members_.ways.board->is_closed(rank)) continue;
     if (moves_after_all()) return true;
     const int closer = members_.ranks[static_cast<size_t>(rank)];
-    fail_all(closed_error(operations_.front(), own_name(), closer, name()));
+    fail_all(closed_error(first(), own_name(), closer, name()));
     return true;
   }
   return false;
@@ -41,7 +53,7 @@ bool Group::end_where_lost() {
     const auto lost = members_.ways.connections[static_cast<size_t>(rank)]->lost();
     if (!lost) continue;
     if (moves_after_all()) return true;
-    const std::exception_ptr error = lost_error(operations_.front(), place(), *lost);
+    const std::exception_ptr error = lost_error(first(), place(), *lost);
     home_.transport.leave(lost->cause, &*lost);
     home_.fail_all(error);
     return true;
@@ -51,7 +63,7 @@ bool Group::end_where_lost() {
 
 bool Group::give_up() {
   if (is_idle()) return false;
-  if (!operations_.empty() && (end_where_closed() || end_where_lost())) return true;
+  if (end_where_closed() || end_where_lost()) return true;
   const auto now = Clock::now();
   const Operation& front = first();
   if (watch_.look(now, front, [&] { return missing_for(front); })) {
@@ -83,7 +95,8 @@ void Group::end_for(const std::exception_ptr& error, const Missing& missing) {
 /// Nobody, where all that it lacks is on its way from or to this rank's own device.
 Missing Group::missing_for(const Operation& operation) const {
   Missing missing;
-  if (operations_.empty() || operation.delivering().begin_ns != 0) return missing;
+  const bool is_alone = operations_.empty() || operation.delivering().begin_ns != 0;
+  if (is_alone && !operation.is_on_device()) return missing;
   const bool is_asking = order_.is_open();
   for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {
     missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
@@ -101,11 +114,14 @@ Deadline Group::first_deadline() const {
 
 void Group::fail_all(const std::exception_ptr& error) {
   if (!failure_) failure_ = error;
+  end_delivered();
+  // What runs there runs out from here on, with whatever values.
+  if (devices_) devices_->give_up();
   announcement_.abandon();
   order_.abandon();
   stand_in_.reset();
   while (!delivering_.empty()) {
-    const bool is_delivered = delivering_.front().settle();
+    const bool is_delivered = delivering_.front().settle() && !delivering_.front().is_on_device();
     end(delivering_, delivering_.begin(), is_delivered ? nullptr : failure_);
   }
   while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());

@@ -51,7 +51,9 @@ void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
   }
   // What something before it works on too is fetched once that is done.
   const bool is_elsewhere = operation.request().device != DeviceKind::kCpu;
-  if (!is_elsewhere || !on_devices_.add(operation.request().data)) return;
+  if (!is_elsewhere) return;
+  if (!on_devices_.add(operation.request().data)) return operation.share_array();
+  if (best_way_ != Way::kHost && operation.suits_devices(view_.size)) return;
   try {
     operation.fetch();
   } catch (const std::exception& error) {
@@ -99,6 +101,7 @@ Progress Group::agree() {
   }
   if (!announcement_.is_open()) {
     order_.foresee();
+    if (operations_.front().request().device != DeviceKind::kCpu) choose_way(operations_.front());
     if (!is_front_here()) return Progress::kBlocked;
     announcement_.begin(sequence_++);
     operations_.front().set_started(now_ns());
@@ -122,11 +125,52 @@ Progress Group::agree() {
     refuse(impossible_error(operations_.front()));
     return Progress::kDone;
   }
+  if (!agree_on_way()) {
+    announcement_.end();
+    return Progress::kMoved;
+  }
   if (const size_t count = announcement_.count_carried(); count > 0) return finish_carried(count);
   const std::vector<uint64_t> splits = announcement_.splits();
   announcement_.end();
-  operations_.front().start(view_, announcement_.headers(), splits);
-  return Progress::kMoved;
+  if (operations_.front().way() == Way::kHost) {
+    operations_.front().start(view_, announcement_.headers(), splits);
+    return Progress::kMoved;
+  }
+  operations_.front().start_on_device(view_, *devices_, announcement_.headers(), splits);
+  finish(operations_.begin(), nullptr, now_ns());
+  return Progress::kDone;
+}
+
+/// What would be best for it, before it is announced. By way of the host all can be done.
+void Group::choose_way(Operation& operation) {
+  if (operation.is_way_chosen()) return;
+  const bool suits = best_way_ != Way::kHost && operation.suits_devices(view_.size);
+  if (suits && !devices_) {
+    try {
+      devices_ =
+          std::make_unique<DevicePeers>(operation.request().place->device, view_, home_.transport);
+    } catch (const Error&) {
+      best_way_ = Way::kHost;  // memory of this device cannot be shared
+    }
+  }
+  const bool has_room = devices_ && operation.fits(devices_->piece_bytes());
+  const bool goes_there = suits && has_room && best_way_ != Way::kHost;
+  operation.set_way(goes_there ? best_way_ : Way::kHost,
+                    goes_there ? devices_->notice() : Registration());
+}
+
+/// False where ranks have to announce the first operation once more: they did not all name the way
+/// that they now know all can go.
+bool Group::agree_on_way() {
+  const std::vector<Header>& headers = announcement_.headers();
+  const auto is_on_host = [](const Header& header) { return header.way == Way::kHost; };
+  if (std::ranges::all_of(headers, is_on_host)) return true;
+  Operation& front = operations_.front();
+  const Way common = common_way(headers, announcement_.joined().is_any());
+  if (common == Way::kDevice) return true;
+  if (common == Way::kShown) best_way_ = devices_->open(headers) ? Way::kDevice : Way::kHost;
+  front.set_way(common == Way::kShown ? best_way_ : Way::kHost, front.notice());
+  return false;
 }
 
 /// This rank has joined: it learns that all have, or does what the others do.
@@ -142,6 +186,11 @@ Progress Group::take_part() {
   }
   join.renew();
   const Header& call = announcement_.call();
+  // Others have to announce it once more, because of this very rank.
+  if (call.way != Way::kHost) {
+    announcement_.end();
+    return Progress::kMoved;
+  }
   // What is carried the others do without this rank.
   const bool is_over =
       announcement_.is_carried() || announcement_.find_mismatch() || is_impossible(call);
@@ -196,7 +245,9 @@ void Group::refuse(const std::exception_ptr& error) {
 /// now that those are done.
 bool Group::is_front_here() {
   Operation& front = operations_.front();
-  if (delivering_.empty()) front.fetch();
+  if (front.shares_array() && !delivering_.empty()) return false;
+  if (front.way() != Way::kHost) return true;
+  front.fetch();
   return front.is_here();
 }
 
@@ -204,6 +255,7 @@ bool Group::is_front_here() {
 bool Group::end_delivered() {
   bool is_any = false;
   while (!delivering_.empty() && delivering_.front().is_delivered()) {
+    if (delivering_.front().is_on_device()) delivering_.front().set_done(now_ns());
     end(delivering_, delivering_.begin(), nullptr);
     is_any = true;
   }

@@ -15,6 +15,7 @@
 
 #include "base/event_log.h"
 #include "engine/announcement.h"
+#include "engine/device_peers.h"
 #include "engine/failures.h"
 #include "engine/footprint.h"
 #include "engine/join.h"
@@ -94,6 +95,7 @@ class Group {
   void refuse(const std::exception_ptr& error);
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
+  std::vector<int> others() const;
   bool end_where_closed();
   bool end_where_lost();
   const Operation& first() const;
@@ -101,6 +103,8 @@ class Group {
   void count_finished() { finished_.store(finished_ + 1, std::memory_order_release); }
   Progress finish_carried(size_t count);
   bool is_front_here();
+  void choose_way(Operation& operation);
+  bool agree_on_way();
   bool end_delivered();
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
   void end(Operations& operations, Operations::iterator operation, std::exception_ptr error);
@@ -130,6 +134,8 @@ class Group {
   /// would otherwise take the core after each.
   std::vector<std::shared_ptr<Handle>> sleepers_;
   Watch watch_;
+  std::unique_ptr<DevicePeers> devices_;  // once an array wants the way over them
+  Way best_way_ = Way::kShown;            // for those; less once it has been tried
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
 };
 

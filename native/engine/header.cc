@@ -197,7 +197,7 @@ Header make_header(const Request& request, ByteSpan values, uint64_t signature, 
   header.number = request.number;
   header.submitted_ns = request.submitted_ns;
   header.address = reinterpret_cast<uint64_t>(values.data());
-  header.count = values.size() / size_bytes(request.dtype);
+  header.count = request.data.size() / size_bytes(request.dtype);
   std::ranges::copy(request.shape, header.shape.begin());
   header.group_index = request.group_index;
   header.group_count = request.group_count;
@@ -256,6 +256,10 @@ bool is_one_call(const std::vector<Header>& headers) {
   return std::ranges::all_of(headers, [first](const Header& header) {
     return is_join(header) || header.key == first->key || !is_consistent(header);
   });
+}
+
+Way common_way(const std::vector<Header>& headers, bool has_any_joined) {
+  return has_any_joined ? Way::kHost : std::ranges::min(headers, {}, &Header::way).way;
 }
 
 bool is_impossible(const Header& header) {

@@ -31,6 +31,16 @@ enum class Notice : uint8_t {
   kOrder = 2,
 };
 
+/// Where ranks work on arrays that lie on devices; those on the host all take the first.
+enum class Way : uint8_t {
+  /// In memory of the host.
+  kHost = 0,
+  /// There, or on the device, if all ranks see the memory there of which they tell.
+  kShown = 1,
+  /// On the device.
+  kDevice = 2,
+};
+
 /// What is read of every message on the board: one cache line, the rest of a header stays with its
 /// writer where signatures agree.
 struct Summary {
@@ -51,6 +61,7 @@ struct Summary {
   /// The data of the announced operations follows.
   bool is_carried = false;
   Notice notice = Notice::kAnnouncement;
+  Way way = Way::kHost;
 };
 static_assert(sizeof(Summary) == kCacheLineBytes);
 
@@ -90,8 +101,8 @@ static_assert(offsetof(Header, key) == sizeof(Summary));
 static_assert(sizeof(Header) == 5 * kCacheLineBytes,
               "carried data follows, aligned for vector loads");
 
-/// `request` has passed check_request; `values` are what is worked on, `signature` is
-/// signature_of() it.
+/// `request` has passed check_request; `values` are what the host works on, if anything,
+/// `signature` is signature_of() it.
 Header make_header(const Request& request, ByteSpan values, uint64_t signature, uint64_t sequence,
                    const std::string& algorithm);
 
@@ -112,6 +123,10 @@ inline bool is_join(const Header& header) { return header.collective == Collecti
 
 /// All but those of ranks that have joined are of one call, whatever they disagree on, or damaged.
 bool is_one_call(const std::vector<Header>& headers);
+
+/// The way that all can go: none is on the host if any rank wants another. Of ranks that have
+/// joined nobody knows.
+Way common_way(const std::vector<Header>& headers, bool has_any_joined);
 
 /// What all ranks ask for alike and none can serve: rows of a scalar, or what wants_unbuilt().
 bool is_impossible(const Header& header);

@@ -27,11 +27,11 @@ class HostCopy {
            bool are_written);
 
   /// Where the values are worked on.
-  MutableByteSpan bytes() const { return {place_->copy.get(), array_.size()}; }
+  MutableByteSpan bytes() const { return {copy_.get(), copy_ ? array_.size() : 0}; }
 
   /// Begins to fetch, if that has not begun. Throws Error.
   void fetch();
-  bool is_here() const { return !are_read_ || (fetched_ && fetched_->is_done()); }
+  bool is_here() const { return copy_ && (!are_read_ || fetched_->is_done()); }
 
   /// Room for a result of other length, which goes to `device_memory` of as many bytes.
   MutableByteSpan make_output(size_t bytes, std::shared_ptr<std::byte> device_memory);
@@ -43,6 +43,10 @@ class HostCopy {
   /// returns whether it is delivered.
   bool settle() const;
 
+  /// What of the array takes part, and where the result goes, for those who need no copy of it.
+  ByteSpan read() const { return are_read_ ? array_ : ByteSpan(); }
+  MutableByteSpan written() const { return are_written_ ? array_ : MutableByteSpan(); }
+
   Interval fetching() const { return span_of(fetch_ns_, fetched_); }
   Interval delivering() const { return span_of(deliver_ns_, delivered_); }
 
@@ -53,6 +57,7 @@ class HostCopy {
   MutableByteSpan array_;
   bool are_read_;
   bool are_written_;
+  std::shared_ptr<std::byte> copy_;
   std::shared_ptr<std::byte> output_;
   std::shared_ptr<std::byte> result_;  // on the device
   size_t result_bytes_ = 0;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "device/host_reduce.h"
+#include "engine/device_peers.h"
 
 namespace ringsync {
 namespace {
@@ -19,6 +20,9 @@ constexpr size_t kCarriedToAll = 96 * 1024;
 /// Likewise of one that need not be copied to be read in place: 2 ranks, 8 KiB 3.8 and 3.6 us, 16
 /// KiB 5.0 and 3.4 us, 64 KiB 10.7 and 4.5 us.
 constexpr size_t kCarriedIfRegistered = 12 * 1024;
+
+/// Below it the host is as fast: an announcement carries it.
+constexpr size_t kFewestOnDevice = 64 * 1024;
 
 /// One private array sends every rank down the private path.
 bool is_registered(const std::vector<Header>& headers) {
@@ -48,7 +52,7 @@ std::shared_ptr<std::byte> make_result(size_t bytes, Collective collective) {
 size_t GroupView::carried_limit_bytes() const { return board.segment_bytes() - sizeof(Header); }
 
 bool Operation::is_carriable(const GroupView& group) const {
-  if (wants_unbuilt(request_)) return false;
+  if (wants_unbuilt(request_) || way() != Way::kHost) return false;
   if (request_.collective == Collective::kBarrier) return true;  // the announcement is all there is
   const auto peers = static_cast<size_t>(group.size - 1);
   const bool is_free_allreduce =
@@ -88,12 +92,38 @@ void Operation::enter(const GroupView& group) {
                 (is_given_to || is_allreduce) && !is_void);
 }
 
+void Operation::set_way(Way way, Registration notice) {
+  way_ = way;
+  notice_ = notice;
+}
+
+/// Allreduces and broadcasts are cut into pieces.
+bool Operation::fits(size_t bytes) const {
+  return request_.collective == Collective::kAllreduce ||
+         request_.collective == Collective::kBroadcast || request_.data.size() <= bytes;
+}
+
+bool Operation::suits_devices(int size) const {
+  return copy_ && request_.data.size() >= kFewestOnDevice &&
+         ringsync::suits_devices(request_, size);
+}
+
 void Operation::fetch() {
   if (copy_) copy_->fetch();
 }
 
+bool Operation::is_delivered() const {
+  return on_device_ ? on_device_->is_done() : !copy_ || copy_->is_delivered();
+}
+
+bool Operation::settle() const {
+  if (on_device_) return request_.place->device->settle(*on_device_);
+  return !copy_ || copy_->settle();
+}
+
 Registration Operation::show(const GroupView& group) {
   staged_ = {};
+  if (way() != Way::kHost) return notice_;
   const Registration place = group.transport.locate(values());
   const size_t size = request_.data.size();
   const bool is_staged = !wants_unbuilt(request_) && place.id == 0 && size > 0 &&
@@ -121,6 +151,35 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
   for (const auto& connection : group.connections) context.connections.push_back(connection.get());
   context.board = &group.board;
   run_.emplace(group.route_of(problem), std::move(context));
+}
+
+void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
+                                const std::vector<Header>& headers,
+                                const std::vector<uint64_t>& splits) {
+  peers.wait_for(request_.place->ready);
+  DevicePeers::Piece piece{copy_->read(), copy_->written(), false, request_.dtype,
+                           reduction_of(request_, group.size)};
+  Problem problem = make_problem(group, headers, splits);
+  problem.is_in_place = true;
+  if (!fits(0)) {
+    piece.output = make_output(problem, headers, splits);
+    piece.is_output_apart = true;
+    peers.run(*group.route_of(problem), piece);
+  } else {
+    const ByteSpan input = piece.input;
+    const MutableByteSpan output = piece.output;
+    const size_t width = size_bytes(request_.dtype);
+    const size_t most = peers.piece_bytes() / width;
+    const size_t total = request_.data.size() / width;
+    for (size_t first = 0; first < total; first += most) {
+      const size_t count = std::min(most, total - first);
+      problem.counts.assign(problem.counts.size(), count);
+      if (!input.empty()) piece.input = input.subspan(first * width, count * width);
+      if (!output.empty()) piece.output = output.subspan(first * width, count * width);
+      peers.run(*group.route_of(problem), piece);
+    }
+  }
+  on_device_ = peers.end();
 }
 
 Progress Operation::advance() {
@@ -209,7 +268,8 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
   if (copy_) {
     result.device = request_.place->device->ordinal();
     result.data = request_.place->device->allocate(std::max<size_t>(bytes, 1));
-    output = copy_->make_output(bytes, result.data);
+    output = way() == Way::kHost ? copy_->make_output(bytes, result.data)
+                                 : MutableByteSpan(result.data.get(), bytes);
   } else {
     result.data = make_result(bytes, request_.collective);
     output = {result.data.get(), bytes};

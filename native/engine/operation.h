@@ -20,6 +20,8 @@
 
 namespace ringsync {
 
+class DevicePeers;
+
 /// What an operation uses of its group.
 struct GroupView {
   /// This rank and the number of ranks, within the group.
@@ -75,6 +77,19 @@ class Operation {
 
   /// Once, before all that follows: of the group that has to do it.
   void enter(const GroupView& group);
+  /// Something before it works on the array too.
+  void share_array() { is_shared_ = true; }
+  bool shares_array() const { return is_shared_; }
+  /// Where it is worked on, unless it is none of the host's; before it starts.
+  Way way() const { return way_.value_or(Way::kHost); }
+  bool is_way_chosen() const { return way_.has_value(); }
+  const Registration& notice() const { return notice_; }
+  /// Needs no more than so much room on the device.
+  bool fits(size_t bytes) const;
+  /// `notice`: where peers learn of this rank's memory on the device.
+  void set_way(Way way, Registration notice);
+  /// A way over devices suits it.
+  bool suits_devices(int size) const;
   /// Begins to bring the values here, if that has not begun; the array must be nobody else's.
   /// Throws Error.
   void fetch();
@@ -82,10 +97,12 @@ class Operation {
   bool is_here() const { return !copy_ || copy_->is_here(); }
   /// Once it is done: begins to bring them back; false where there is nothing to bring. Throws
   /// Error.
-  bool deliver() { return copy_ && copy_->deliver(); }
-  bool is_delivered() const { return !copy_ || copy_->is_delivered(); }
+  bool deliver() { return is_on_device() || (copy_ && copy_->deliver()); }
+  bool is_delivered() const;
   /// Nobody waits for it any more: true if it is delivered after all.
-  bool settle() const { return !copy_ || copy_->settle(); }
+  bool settle() const;
+  /// It runs there, and its ranks wait for one another there.
+  bool is_on_device() const { return on_device_ != nullptr; }
   Interval fetching() const { return copy_ ? copy_->fetching() : Interval(); }
   Interval delivering() const { return copy_ ? copy_->delivering() : Interval(); }
 
@@ -97,6 +114,9 @@ class Operation {
   void start(const GroupView& group, const std::vector<Header>& headers,
              const std::vector<uint64_t>& splits);
   bool is_started() const { return run_.has_value(); }
+  /// Likewise, all of it on the device. Throws Error.
+  void start_on_device(const GroupView& group, DevicePeers& peers,
+                       const std::vector<Header>& headers, const std::vector<uint64_t>& splits);
   /// Only once started.
   Progress advance();
   /// Ranks without which it cannot go on. Only once started.
@@ -128,7 +148,11 @@ class Operation {
   Times times_;
   int64_t renewed_ns_;
   std::optional<HostCopy> copy_;  // of an array on a device
-  MutableByteSpan staged_;        // the array as peers see it, where it is a copy
+  bool is_shared_ = false;
+  std::optional<Way> way_;
+  Registration notice_;
+  std::shared_ptr<const Transfer> on_device_;
+  MutableByteSpan staged_;  // the array as peers see it, where it is a copy
   std::optional<Run> run_;
 };
 

@@ -8,6 +8,7 @@ namespace ringsync {
 namespace {
 
 constexpr char kLane[] = "engine";
+constexpr char kDeviceLane[] = "device";
 
 }  // namespace
 
@@ -24,10 +25,11 @@ void record_done(EventLog& events, const Operation& operation) {
   const std::string label = label_of(request);
   events.record(kLane, "agree", times.started_ns, agreed_ns, label, bytes);
   if (times.agreed_ns == 0) return;
-  events.record(kLane, "run", agreed_ns, times.done_ns, label, bytes);
-  // To and from a device.
+  // What a device does lies beside what the engine's thread does meanwhile.
+  const char* const lane = operation.is_on_device() ? kDeviceLane : kLane;
+  events.record(lane, "run", agreed_ns, times.done_ns, label, bytes);
   const auto record_way = [&](const char* word, Interval way) {
-    if (way.end_ns != 0) events.record(kLane, word, way.begin_ns, way.end_ns, label, bytes);
+    if (way.end_ns != 0) events.record(kDeviceLane, word, way.begin_ns, way.end_ns, label, bytes);
   };
   record_way("pack", operation.fetching());
   record_way("unpack", operation.delivering());

@@ -37,8 +37,6 @@ struct Place {
   std::shared_ptr<Device> device;
   /// Where its stream had come to when the call was made.
   Mark ready;
-  /// Of the host, as long as the array: where its values are worked on.
-  std::shared_ptr<std::byte> copy;
 };
 
 /// One collective call of one rank. The spans stay valid until its handle is done.

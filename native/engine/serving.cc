@@ -49,7 +49,6 @@ void Serving::serve(Request& request) {
                       std::to_string(place.device->ordinal()) +
                       ". Use one device for each rank, that of its local rank.");
   }
-  place.copy = place.device->lend(request.data.size());
   place.ready = place.device->mark(place.stream);
 }
 

@@ -8,7 +8,7 @@ count once. For each rank, with the events of its file:
   out. T is its length.
 - **C, compute**: the union of `forward`, `backward` and `step` on the train lane, less the union
   of `wait` there: who waits does not compute.
-- **M, communication**: the union of `run` on the engine lane.
+- **M, communication**: the union of `run` on the engine lane and of all on the device lane.
 - **W, waiting for peers**: the union of `agree` on the engine lane: ready here, not everywhere.
 - **overlap** = |C n M| / |M|; undefined in a step without communication.
 - **exposed communication** = |M \ C|: what the step would be shorter by, were it hidden.
@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from ringsync.report.intervals import Interval, intersect, length, subtract, union
 from ringsync.report.timeline import Event, RankTimeline
 
-_TRAIN, _ENGINE = "train", "engine"
+_TRAIN, _ENGINE = "train", ("engine", "device")
+_MOVES = ("run", "pack", "unpack")
 _COMPUTE = frozenset({"forward", "backward", "step"})
 
 
@@ -66,10 +67,10 @@ def measure_steps(timeline: RankTimeline) -> tuple[StepOverlap, ...]:
     Cost: O(events log events + steps * events per step).
     """
     train = [event for event in timeline.events if event.lane == _TRAIN]
-    engine = [event for event in timeline.events if event.lane == _ENGINE]
+    engine = [event for event in timeline.events if event.lane in _ENGINE]
     busy = _cover(event for event in train if event.name in _COMPUTE)
     compute = subtract(busy, _cover(event for event in train if event.name == "wait"))
-    communication = _cover(event for event in engine if event.name == "run")
+    communication = _cover(event for event in engine if event.name in _MOVES)
     waiting = _cover(event for event in engine if event.name == "agree")
     bounds = _step_bounds(train)
     cut = [_cut(whole, bounds) for whole in (compute, communication, waiting)]

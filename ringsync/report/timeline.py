@@ -31,7 +31,7 @@ class Event:
     """One span of time on one lane of one rank.
 
     Attributes:
-        lane: "train" or "engine".
+        lane: "train", "engine" or "device".
         name: What was done: forward, backward, wait, step, submit, agree, pack, run, ...
         start_ns: CLOCK_MONOTONIC, common to all ranks of a host.
         end_ns: Not before `start_ns`.
