@@ -55,6 +55,7 @@ export root build site
 tests=(python3 -m pytest -c /dev/null --rootdir "$root" --confcutdir "$root/tests/gpu"
     --import-mode=importlib -p no:cacheprovider -q -rs --tb=short)
 
+grep -E 'MemTotal|MemAvailable|HugePages_Total' /proc/meminfo | tee "$out/host.txt"
 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,memory.total \
     --format=csv 2>&1 | tee "$out/device.txt"
 step build 150 bash -c build_all || exit 1

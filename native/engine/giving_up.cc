@@ -121,7 +121,7 @@ void Group::fail_all(const std::exception_ptr& error) {
   order_.abandon();
   stand_in_.reset();
   while (!delivering_.empty()) {
-    const bool is_delivered = delivering_.front().settle() && !delivering_.front().is_on_device();
+    const bool is_delivered = !delivering_.front().is_on_device() && delivering_.front().settle();
     end(delivering_, delivering_.begin(), is_delivered ? nullptr : failure_);
   }
   while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());

@@ -27,8 +27,7 @@ from dataclasses import dataclass
 from ringsync.report.intervals import Interval, intersect, length, subtract, union
 from ringsync.report.timeline import Event, RankTimeline
 
-_TRAIN, _ENGINE = "train", ("engine", "device")
-_MOVES = ("run", "pack", "unpack")
+_TRAIN, _ENGINE, _DEVICE = "train", "engine", "device"
 _COMPUTE = frozenset({"forward", "backward", "step"})
 
 
@@ -67,10 +66,12 @@ def measure_steps(timeline: RankTimeline) -> tuple[StepOverlap, ...]:
     Cost: O(events log events + steps * events per step).
     """
     train = [event for event in timeline.events if event.lane == _TRAIN]
-    engine = [event for event in timeline.events if event.lane in _ENGINE]
+    engine = [event for event in timeline.events if event.lane == _ENGINE]
+    device = [event for event in timeline.events if event.lane == _DEVICE]
     busy = _cover(event for event in train if event.name in _COMPUTE)
     compute = subtract(busy, _cover(event for event in train if event.name == "wait"))
-    communication = _cover(event for event in engine if event.name in _MOVES)
+    runs = [event for event in engine if event.name == "run"]
+    communication = _cover([*runs, *device])
     waiting = _cover(event for event in engine if event.name == "agree")
     bounds = _step_bounds(train)
     cut = [_cut(whole, bounds) for whole in (compute, communication, waiting)]

@@ -50,7 +50,7 @@ DOORS = {
         "bench.ranks.wrappers",
         "examples",
     ),
-    "cupy": ("ringsync.arrays", "bench.device"),
+    "cupy": ("ringsync.device_arrays", "bench.device", "bench.ranks.devices"),
 }
 READS_ENVIRONMENT = (
     "ringsync.config",

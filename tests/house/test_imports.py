@@ -206,7 +206,7 @@ def test_an_import_past_a_door_is_found(path, line):
         ("ringsync/runtime.py", "from ringsync import _native"),
         ("ringsync/autograd/ops/conv.py", "from ringsync import _kernels"),
         ("ringsync/torch/optimizer.py", "import torch"),
-        ("ringsync/arrays.py", "import cupy"),
+        ("ringsync/device_arrays.py", "import cupy"),
         ("ringsync/launch/cli.py", "from ringsync import torch"),
     ],
 )

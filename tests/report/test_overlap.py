@@ -18,6 +18,7 @@ PAIRS = st.lists(
 NAMES = {
     "train": ["forward", "backward", "step", "wait", "submit", "pack"],
     "engine": ["agree", "run", "unpack"],
+    "device": ["pack", "run", "unpack"],
 }
 EVENTS = st.lists(
     st.sampled_from([(lane, name) for lane, names in NAMES.items() for name in names]).flatmap(
@@ -52,7 +53,8 @@ def rasterise(events: list[Event]) -> list[StepOverlap]:
         if not whole:
             continue
         compute = whole & (cover("train", "forward", "backward", "step") - cover("train", "wait"))
-        run, agree = whole & cover("engine", "run"), whole & cover("engine", "agree")
+        run = whole & (cover("engine", "run") | cover("device", "pack", "run", "unpack"))
+        agree = whole & cover("engine", "agree")
         hidden = len(compute & run)
         exposed, waiting = len(run - compute), len(agree - compute)
         idle = len(whole - compute - run - agree)
