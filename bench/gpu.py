@@ -16,10 +16,10 @@ from pathlib import Path
 from bench.device import parts, rings
 from bench.device.abi import DeviceFacts
 from bench.device.ceiling import Ceiling
+from bench.device.collectives import measure_collectives
 from bench.device.nccl import measure_nccl
 from bench.device.parts import Row
 from bench.device.plugin import Plugin, find_plugin
-from bench.device.staged import measure_staged
 from bench.device.timing import Stopwatch
 from bench.machine import commit_info, cpu_name
 from bench.table import Column, format_table
@@ -35,7 +35,7 @@ PARTS: dict[str, Part] = {
     "processes": lambda watch, ceiling: rings.measure_ring_of_processes(
         find_plugin(watch.plugin.kind), watch, ceiling
     ),
-    "staged": lambda _, __: measure_staged(),
+    "collectives": lambda _, __: measure_collectives(),
     "nccl1": lambda watch, _: measure_nccl(watch, 1),
     "nccl2": lambda watch, _: measure_nccl(watch, 2),
     "sweep-moves": parts.sweep_moves,

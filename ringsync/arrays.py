@@ -1,7 +1,7 @@
 """The one door for arrays: what a caller passes becomes a NumPy view that the native core reads.
 
 Checks that every caller must get the same sentence for live here; nothing is copied here unless a
-function says so. No other module looks at array protocols.
+function says so. No other module looks at array protocols, but device_arrays for devices.
 """
 
 from __future__ import annotations
@@ -176,7 +176,9 @@ def _import(x: object, place: str) -> Array | DeviceArray:
         if hasattr(x, "__dlpack__"):
             return np.from_dlpack(x)
         return np.asarray(_memory_of(x, place))
-    except (TypeError, BufferError, RuntimeError, ValueError) as error:
+    except (
+        TypeError, BufferError, RuntimeError, ValueError, LookupError, AttributeError, OverflowError
+    ) as error:  # fmt: skip
         if isinstance(error, ConfigError):
             raise
         raise _no_array(x, place, f" ({error})") from None

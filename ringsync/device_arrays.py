@@ -6,6 +6,7 @@ Numba have it. Whether there is a way to such devices is the engine's matter.
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ CUDA = 2
 
 # What the protocol calls the default stream, which has no number of its own.
 _DEFAULT_STREAM = 1
+
+# Beyond every address.
+_MOST = 2**64
 
 _NAMES = {
     number: "bfloat16" if number == BFLOAT16 else np.dtype(text).name
@@ -95,14 +99,20 @@ def describe(x: object, place: str) -> DeviceArray:
         )
     address, is_read_only = facts["data"]
     stream = facts.get("stream") or _DEFAULT_STREAM
+    numbers = (operator.index(address or 0), operator.index(stream))
+    if min(*numbers, *shape) < 0 or max(numbers) >= _MOST or math.prod(shape) >= _MOST // 8:
+        raise ConfigError(
+            f"[{place}] the {type(x).__name__} tells of address {address}, stream {stream} and "
+            f"shape {shape}; such as exist are expected. Pass an array of CuPy or PyTorch."
+        )
     return DeviceArray(
         CUDA,
         x,
         is_described=True,
-        address=address or 0,
+        address=numbers[0],
         dtype=number,
         shape=shape,
-        stream=0 if stream == _DEFAULT_STREAM else stream,
+        stream=0 if stream == _DEFAULT_STREAM else numbers[1],
         is_read_only=bool(is_read_only),
     )
 

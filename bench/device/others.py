@@ -14,7 +14,7 @@ from bench.device.sets import MemorySets
 from bench.device.values import NUMPY
 
 Run = Callable[[int], None]
-_TYPES = {dtype: numpy.str for dtype, numpy in NUMPY.items()} | {Dtype.BFLOAT16: "<i2"}
+_TYPES = {dtype: values.str for dtype, values in NUMPY.items()} | {Dtype.BFLOAT16: "<i2"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""One rank of `bench.gpu staged`: allreduces of CuPy's arrays, which go through the host.
+"""One rank of `bench.gpu collectives`: allreduces of CuPy's arrays, small ones by the host.
 
-Beside them, with the same arrays: the copies to the host and back alone, and the allreduce of
-memory that the ranks share. In a world of one, what wrapping costs a training step.
+Beside them, of the same size: the copies to the host and back alone, and the allreduce of memory of
+the host that the ranks share. In a world of one, what wrapping costs a training step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cupy
 import numpy as np
 
 import ringsync as rs
-from bench.device.staged import Task
+from bench.device.collectives import Task
 from bench.measure import collector_paused, time_together
 from bench.rank import Rank
 from bench.series import Fact, Series

@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/forget.h"
+
 namespace ringsync {
 
 Keeper::~Keeper() {
   if (!engine_->is_exposed()) return;
   never_freed_.splice(never_freed_.end(), kept_);
   // Nobody can tell when that memory will have seen its last writer.
-  static_cast<void>(std::make_unique<std::list<Kept>>(std::move(never_freed_)).release());
+  forget(std::move(never_freed_));
 }
 
 void Keeper::keep(std::list<Kept> kept) {

@@ -3,6 +3,9 @@
 #include <cuda.h>
 #include <cuda_runtime.h>
 
+#include <memory>
+#include <new>
+
 #include "cuda/driver.h"
 #include "cuda/kernels.h"
 
@@ -11,6 +14,17 @@ namespace {
 
 cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 cudaEvent_t event_of(void* event) { return static_cast<cudaEvent_t>(event); }
+
+/// Whom to tell what.
+struct Told {
+  void (*call)(void*, RsStatus);
+  void* context;
+};
+
+void CUDART_CB tell(cudaStream_t, cudaError_t status, void* data) {
+  const std::unique_ptr<Told> told(static_cast<Told*>(data));
+  told->call(told->context, status);
+}
 
 /// The driver's errors have the numbers of the run time's, but for some that it never returns here.
 RsStatus status_of(CUresult result) { return static_cast<RsStatus>(result); }
@@ -59,9 +73,18 @@ RsStatus wait_event(void* stream, void* event) {
   return cudaStreamWaitEvent(stream_of(stream), event_of(event), 0);
 }
 
-RsStatus notify(void (*call)(void*), void* context, void* stream) {
+RsStatus notify(void (*call)(void*, RsStatus), void* context, void* stream) {
   if (call == nullptr) return kRsBadArgument;
-  return cudaLaunchHostFunc(stream_of(stream), call, context);
+  std::unique_ptr<Told> told;
+  try {
+    told = std::make_unique<Told>(Told{call, context});
+  } catch (const std::bad_alloc&) {
+    return kRsUnexpected;
+  }
+  // cudaLaunchHostFunc's function is never called once anything on the device has failed.
+  const cudaError_t error = cudaStreamAddCallback(stream_of(stream), &tell, told.get(), 0);
+  if (error == cudaSuccess) static_cast<void>(told.release());
+  return error;
 }
 
 RsStatus query_event(void* event, int32_t* is_reached) {

@@ -13,7 +13,7 @@ RsStatus create_event(int32_t is_timed, void** event);
 RsStatus destroy_event(void* event);
 RsStatus record_event(void* event, void* stream);
 RsStatus wait_event(void* stream, void* event);
-RsStatus notify(void (*call)(void*), void* context, void* stream);
+RsStatus notify(void (*call)(void*, RsStatus), void* context, void* stream);
 RsStatus query_event(void* event, int32_t* is_reached);
 RsStatus elapsed_ms(void* start, void* end, float* milliseconds);
 RsStatus wait_flag(const uint32_t* flag, uint32_t value, void* stream);

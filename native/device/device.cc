@@ -2,15 +2,22 @@
 
 #include <unistd.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
+#include "base/forget.h"
 #include "base/futex.h"
 
 namespace ringsync {
 namespace {
 
+/// Fetches that wait at the same time: as many as keep a device's copy engine busy, and no more,
+/// because each takes a stream.
+constexpr size_t kMostFetching = 8;
+
+/// For what is on its way when an engine ends: some copies, or what never ends.
 constexpr auto kPatience = std::chrono::seconds(1);
 
 }  // namespace
@@ -18,7 +25,8 @@ constexpr auto kPatience = std::chrono::seconds(1);
 Device::InUse::InUse(const Device& device) : api_(device.api_) {
   const bool is_known = api_.device_in_use(&before_) == kRsOk;
   is_other_ = !is_known || before_ != device.ordinal_;
-  if (is_other_) device.require(api_.use_device(device.ordinal_), "it cannot be used");
+  // Where that fails, so does what is asked for next, and says so.
+  if (is_other_) api_.use_device(device.ordinal_);
 }
 
 Device::InUse::~InUse() {
@@ -28,14 +36,16 @@ Device::InUse::~InUse() {
 /// Outlives the device: a transfer may be done later than anybody waits for.
 struct Device::Bell {
   std::mutex mutex;
-  std::function<void()> ring;  // guarded by mutex; empty once closed
+  std::function<void()> ring;       // guarded by mutex; empty once closed
+  std::vector<void*> free_streams;  // for fetches; likewise
   std::atomic<uint32_t> in_flight{0};
 };
 
 /// What the plug-in's thread is given.
 struct Device::News {
   std::shared_ptr<Bell> bell;
-  std::shared_ptr<Transfer> transfer;
+  std::shared_ptr<StreamWork> work;
+  void* free_stream;  // null: none that is given back
 };
 
 Device::Device(const std::filesystem::path& plugin, const void* memory,
@@ -47,8 +57,7 @@ Device::Device(const std::filesystem::path& plugin, const void* memory,
       bell_(std::make_shared<Bell>()),
       pool_(std::make_shared<PinnedPool>(api_, std::move(allocate))) {
   const InUse in_use(*this);
-  require(api_.create_stream(1, &from_device_), "there is no stream from it");
-  require(api_.create_stream(1, &to_device_), "there is no stream to it");
+  to_device_ = make_stream();
   bell_->ring = std::move(ring);
 }
 
@@ -68,10 +77,12 @@ bool Device::is_here() const { return ::getpid() == pid_; }
 Device::~Device() {
   if (!is_here()) return;
   close();
-  if (bell_->in_flight != 0) return;  // to destroy a stream that stands still may take for ever
   for (void* const event : events_) api_.destroy_event(event);
-  api_.destroy_stream(from_device_);
-  api_.destroy_stream(to_device_);
+  // Of others than these one stands still, and to destroy it may take for ever.
+  for (void* const stream : bell_->free_streams) api_.destroy_stream(stream);
+  if (bell_->in_flight == 0) return;
+  forget(std::move(to_device_));
+  forget(std::move(pool_));  // or the last that is done would give pages back amid a stream
 }
 
 int Device::place_of(const void* memory) const {
@@ -80,7 +91,16 @@ int Device::place_of(const void* memory) const {
   return device;
 }
 
-Mark Device::mark(void* stream) {
+std::shared_ptr<void> Device::make_stream() const {
+  const InUse in_use(*this);
+  void* stream = nullptr;
+  require(api_.create_stream(1, &stream), "a stream cannot be made");
+  return {stream, [api = &api_, pid = pid_](void* made) {
+            if (::getpid() == pid) api->destroy_stream(made);
+          }};
+}
+
+DeviceEvent Device::record(void* stream) {
   void* event = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -89,73 +109,125 @@ Mark Device::mark(void* stream) {
       events_.pop_back();
     }
   }
+  const InUse in_use(*this);
   if (event == nullptr) {
-    const InUse in_use(*this);
-    require(api_.create_event(0, &event), "there is no event");
+    require(api_.create_event(0, &event), "an event cannot be made");
   }
-  const Mark mark(event, [this](void* done) {
+  const DeviceEvent recorded(event, [this](void* done) {
     const std::lock_guard lock(mutex_);
     events_.push_back(done);
   });
-  require(api_.record_event(event, stream), "the array's stream takes no event");
-  return mark;
+  require(api_.record_event(event, stream), "an event cannot be recorded in the array's stream");
+  return recorded;
 }
 
-std::shared_ptr<std::byte> Device::allocate(size_t bytes) {
+std::shared_ptr<std::byte> Device::allocate(size_t bytes) const {
   void* memory = nullptr;
   const InUse in_use(*this);
-  require(api_.allocate(bytes, &memory), "no memory for a result");
+  require(api_.allocate(bytes, &memory), "no memory for " + std::to_string(bytes) + " bytes");
   return {static_cast<std::byte*>(memory),
           [api = &api_](std::byte* released) { api->release(released); }};
 }
 
-std::shared_ptr<const Transfer> Device::fetch(const Mark& after, ByteSpan from,
-                                              std::shared_ptr<std::byte> to) {
-  require(api_.wait_event(from_device_, after.get()), "its stream does not wait");
-  require(api_.copy(to.get(), from.data(), from.size(), from_device_), "no copy from it");
-  return watch(std::move(to), from_device_);
+std::shared_ptr<std::byte> Device::lend_shareable(size_t bytes) {
+  std::byte* memory = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto kept = shareable_.find(bytes); kept != shareable_.end()) {
+      memory = kept->second;
+      shareable_.erase(kept);
+    }
+  }
+  if (memory == nullptr) {
+    const InUse in_use(*this);
+    void* made = nullptr;
+    require(api_.allocate(bytes, &made), "no memory for " + std::to_string(bytes) + " bytes");
+    memory = static_cast<std::byte*>(made);
+  }
+  return {memory, [this, bytes](std::byte* returned) {
+            const std::lock_guard lock(mutex_);
+            shareable_.emplace(bytes, returned);
+          }};
 }
 
-std::shared_ptr<const Transfer> Device::deliver(std::shared_ptr<std::byte> from,
-                                                MutableByteSpan to) {
-  require(api_.copy(to.data(), from.get(), to.size(), to_device_), "no copy to it");
-  return watch(std::move(from), to_device_);
+bool Device::is_reached(const DeviceEvent& event) const {
+  int32_t is_reached = 0;
+  require(api_.query_event(event.get(), &is_reached), "an event cannot be asked for");
+  return is_reached != 0;
 }
 
-std::shared_ptr<const Transfer> Device::watch(std::shared_ptr<std::byte> memory, void* stream) {
-  auto transfer = std::make_shared<Transfer>(std::move(memory));
-  auto news = std::make_unique<News>(News{bell_, transfer});
+/// Null where there is none, unless it is urgent.
+void* Device::take_stream(bool is_urgent) {
+  const std::scoped_lock lock(mutex_, bell_->mutex);
+  if (!bell_->free_streams.empty()) {
+    void* const stream = bell_->free_streams.back();
+    bell_->free_streams.pop_back();
+    return stream;
+  }
+  if (!is_urgent && fetch_streams_ >= kMostFetching) return nullptr;
+  const InUse in_use(*this);
+  void* stream = nullptr;
+  require(api_.create_stream(1, &stream), "a stream cannot be made");
+  ++fetch_streams_;
+  return stream;
+}
+
+std::shared_ptr<const StreamWork> Device::fetch(const DeviceEvent& after, ByteSpan from,
+                                                std::shared_ptr<std::byte> to, bool is_urgent) {
+  void* const stream = take_stream(is_urgent);
+  if (stream == nullptr) return nullptr;
+  require(api_.wait_event(stream, after.get()), "an event cannot be waited for");
+  require(api_.copy(to.get(), from.data(), from.size(), stream), "values cannot be fetched");
+  return tell_of(std::move(to), stream, stream);
+}
+
+std::shared_ptr<const StreamWork> Device::deliver(std::shared_ptr<std::byte> from,
+                                                  MutableByteSpan to) {
+  require(api_.copy(to.data(), from.get(), to.size(), to_device_.get()),
+          "values cannot be delivered");
+  return tell_of(std::move(from), to_device_.get(), nullptr);
+}
+
+std::shared_ptr<const StreamWork> Device::watch(void* stream) {
+  return tell_of(nullptr, stream, nullptr);
+}
+
+std::shared_ptr<const StreamWork> Device::tell_of(std::shared_ptr<std::byte> memory, void* stream,
+                                                  void* given_back) {
+  auto work = std::make_shared<StreamWork>(std::move(memory));
+  auto news = std::make_unique<News>(News{bell_, work, given_back});
   ++bell_->in_flight;
   const RsStatus status = api_.notify(&on_done, news.get(), stream);
   if (status != kRsOk) --bell_->in_flight;
-  require(status, "it tells nobody what is done");
+  require(status, "completion cannot be reported");
   static_cast<void>(news.release());
-  return transfer;
+  return work;
 }
 
-void Device::on_done(void* context) {
+void Device::on_done(void* context, RsStatus status) {
   const std::unique_ptr<News> news(static_cast<News*>(context));
-  Bell& bell = *news->bell;
-  news->transfer->note_done();
+  const std::shared_ptr<Bell> bell = std::move(news->bell);
+  news->work->note_done(status);
   {
-    const std::lock_guard lock(bell.mutex);
-    if (bell.ring) bell.ring();
+    const std::lock_guard lock(bell->mutex);
+    if (news->free_stream != nullptr && status == kRsOk) {
+      bell->free_streams.push_back(news->free_stream);
+    }
+    if (bell->ring) bell->ring();
   }
-  --bell.in_flight;
-  futex_wake_all(bell.in_flight);
+  // The memory first: with the last that is in flight the device may end.
+  news->work.reset();
+  --bell->in_flight;
+  futex_wake_all(bell->in_flight);
 }
 
-bool Device::wait(const Transfer& transfer, Deadline deadline) const {
-  while (!transfer.is_done()) {
+bool Device::wait(const StreamWork& work, Deadline deadline) const {
+  while (!work.is_done()) {
     const uint32_t seen = bell_->in_flight;
-    if (transfer.is_done() || Clock::now() >= deadline) break;
+    if (work.is_done() || Clock::now() >= deadline) break;
     futex_wait(bell_->in_flight, seen, deadline);
   }
-  return transfer.is_done();
-}
-
-bool Device::settle(const Transfer& transfer) const {
-  return wait(transfer, Clock::now() + kPatience);
+  return work.is_done();
 }
 
 void Device::close() noexcept {
@@ -172,9 +244,10 @@ void Device::close() noexcept {
   }
 }
 
-void Device::require(RsStatus status, const char* what) const {
+void Device::require(RsStatus status, const std::string& what) const {
   if (status == kRsOk) return;
-  throw Error("[device] " + std::string(what) + ": " + plugin_.describe(status));
+  throw Error("[device] device " + std::to_string(ordinal_) + ": " + what + ": " +
+              plugin_.describe(status));
 }
 
 }  // namespace ringsync

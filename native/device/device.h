@@ -8,8 +8,10 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -20,21 +22,27 @@
 namespace ringsync {
 
 /// How far a stream had been given work at some time. Any thread.
-using Mark = std::shared_ptr<void>;
+using DeviceEvent = std::shared_ptr<void>;
 
-/// One copy on its way. Any thread.
-class Transfer {
+/// What a stream has been given up to some time. Any thread.
+class StreamWork {
  public:
   /// `memory` of the host is kept until it is done.
-  explicit Transfer(std::shared_ptr<std::byte> memory) : memory_(std::move(memory)) {}
+  explicit StreamWork(std::shared_ptr<std::byte> memory) : memory_(std::move(memory)) {}
 
   bool is_done() const { return done_ns_.load() != 0; }
   /// By the one clock; 0 before.
   int64_t done_ns() const { return done_ns_.load(); }
-  void note_done() { done_ns_.store(now_ns()); }
+  /// What has failed on the device by then. Once done.
+  RsStatus status() const { return status_; }
+  void note_done(RsStatus status) {
+    status_ = status;
+    done_ns_.store(now_ns());
+  }
 
  private:
   const std::shared_ptr<std::byte> memory_;
+  RsStatus status_ = kRsOk;  // written before done_ns_
   std::atomic<int64_t> done_ns_{0};
 };
 
@@ -70,31 +78,39 @@ class Device {
   bool is_here() const;
   const RsDeviceApi& api() const { return api_; }
   /// Throws Error, where a call of the table has failed.
-  void require(RsStatus status, const char* what) const;
+  void require(RsStatus status, const std::string& what) const;
   /// Where some memory lies; kRsNowhere if on no device.
   int place_of(const void* memory) const;
 
+  /// A stream of its own, before others; ends with the last pointer. Throws Error.
+  std::shared_ptr<void> make_stream() const;
   /// Of a stream, or a null one, of any library that works on this device. Throws Error.
-  Mark mark(void* stream);
+  DeviceEvent record(void* stream);
   /// Pinned, holding anything. Throws Error.
   std::shared_ptr<std::byte> lend(size_t bytes) { return pool_->lend(bytes); }
   /// Memory of the device; may outlive this. Throws Error.
-  std::shared_ptr<std::byte> allocate(size_t bytes);
+  std::shared_ptr<std::byte> allocate(size_t bytes) const;
+  /// Memory of the device that other processes may open, as its base; it goes back to this device
+  /// with the last pointer, and never to the driver: somebody may have it open. Throws Error.
+  std::shared_ptr<std::byte> lend_shareable(size_t bytes);
 
-  /// Starts to copy from the device what lies at `from` once `after` has been reached. Throws
+  /// True once the stream has come there. Throws Error.
+  bool is_reached(const DeviceEvent& event) const;
+
+  /// Starts to copy from the device what lies at `from` once `after` has been reached; no copy waits
+  /// for another's event. Null where as many wait already as make sense, unless it is urgent. Throws
   /// Error.
-  std::shared_ptr<const Transfer> fetch(const Mark& after, ByteSpan from,
-                                        std::shared_ptr<std::byte> to);
+  std::shared_ptr<const StreamWork> fetch(const DeviceEvent& after, ByteSpan from,
+                                          std::shared_ptr<std::byte> to, bool is_urgent);
   /// Starts to copy to the device. Throws Error.
-  std::shared_ptr<const Transfer> deliver(std::shared_ptr<std::byte> from, MutableByteSpan to);
-  /// Of what a stream has been given last; rings when that is done. `memory` of the host is kept
-  /// until then. Throws Error.
-  std::shared_ptr<const Transfer> watch(std::shared_ptr<std::byte> memory, void* stream);
-  /// Waits for a transfer; false where it is not done at the deadline.
-  bool wait(const Transfer& transfer, Deadline deadline) const;
-  /// Nobody wants it any more: waits a second at most, for the sake of the memory it works on.
-  bool settle(const Transfer& transfer) const;
+  std::shared_ptr<const StreamWork> deliver(std::shared_ptr<std::byte> from, MutableByteSpan to);
+  /// Of what a stream has been given last; rings when that is done. Throws Error.
+  std::shared_ptr<const StreamWork> watch(void* stream);
+  /// Waits for it; false where it is not done at the deadline.
+  bool wait(const StreamWork& work, Deadline deadline) const;
 
+  /// Makes this device that of the calling thread, for good.
+  void adopt_thread() const { api_.use_device(ordinal_); }
   /// Rings no more, and waits a second at most for what is on its way. Idempotent.
   void close() noexcept;
 
@@ -102,7 +118,10 @@ class Device {
   struct Bell;
   struct News;
 
-  static void on_done(void* context);
+  static void on_done(void* context, RsStatus status);
+  std::shared_ptr<const StreamWork> tell_of(std::shared_ptr<std::byte> memory, void* stream,
+                                            void* given_back);
+  void* take_stream(bool is_urgent);
   int ordinal_of(const void* memory) const;
 
   const Plugin plugin_;
@@ -111,10 +130,12 @@ class Device {
   const pid_t pid_;  // of the process that has it
   const std::shared_ptr<Bell> bell_;
   std::shared_ptr<PinnedPool> pool_;
-  void* from_device_ = nullptr;  // stream
-  void* to_device_ = nullptr;    // stream
+  std::shared_ptr<void> to_device_;  // stream
   std::mutex mutex_;
-  std::vector<void*> events_;  // that nobody uses; guarded by mutex_
+  // Guarded by mutex_, all of them.
+  size_t fetch_streams_ = 0;                     // so many have been made
+  std::vector<void*> events_;                    // that nobody uses
+  std::multimap<size_t, std::byte*> shareable_;  // likewise, by size
 };
 
 }  // namespace ringsync

@@ -31,11 +31,10 @@ PinnedPool::~PinnedPool() {
 
 std::shared_ptr<std::byte> PinnedPool::lend(size_t bytes) {
   const size_t length = padded(bytes);
-  const std::lock_guard lock(mutex_);
   std::byte* address = take(length);
-  if (address == nullptr) {
+  while (address == nullptr) {
     add_chunk(length);
-    address = take(length);
+    address = take(length);  // another thread may have been faster
   }
   return {address, [pool = shared_from_this(), length](std::byte* memory) {
             pool->give_back(memory, length);
@@ -43,12 +42,14 @@ std::shared_ptr<std::byte> PinnedPool::lend(size_t bytes) {
 }
 
 std::byte* PinnedPool::take(size_t length) {
+  const std::lock_guard lock(mutex_);
   for (auto& [address, chunk] : chunks_) {
     if (const auto offset = chunk.free.take(length)) return chunk.memory.get() + *offset;
   }
   return nullptr;
 }
 
+/// Without the lock: to pin may wait for a device, which may be about to give memory back.
 void PinnedPool::add_chunk(size_t length) {
   const size_t wanted = std::max(length, kChunkBytes);
   std::shared_ptr<std::byte> memory = allocate_(wanted + 2 * kPageBytes);
@@ -59,6 +60,7 @@ void PinnedPool::add_chunk(size_t length) {
   // At the place within a page where all memory of this rank begins, away from its neighbours'.
   const size_t begin = first + place % kPageBytes;
   const std::byte* const key = memory.get();
+  const std::lock_guard lock(mutex_);
   chunks_.emplace(key, Chunk{std::move(memory), is_pinned ? pages : MutableByteSpan(),
                              FreeList(begin, begin + wanted)});
 }

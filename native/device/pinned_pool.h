@@ -38,8 +38,8 @@ class PinnedPool : public std::enable_shared_from_this<PinnedPool> {
     FreeList free;
   };
 
-  std::byte* take(size_t length);  // mutex_ held; null where there is no room
-  void add_chunk(size_t length);   // mutex_ held
+  std::byte* take(size_t length);  // null where there is no room
+  void add_chunk(size_t length);
   void give_back(const std::byte* address, size_t length);
 
   const RsDeviceApi& api_;

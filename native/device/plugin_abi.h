@@ -164,9 +164,10 @@ struct RsDeviceApi {
   RsStatus (*record_event)(void* event, void* stream);
   /// The stream goes on once the event's last record has been reached; none counts as reached.
   RsStatus (*wait_event)(void* stream, void* event);
-  /// Calls `call(context)` on a thread of the plug-in's own once everything before it in the stream
-  /// is done; never if that fails. The call holds up the stream, and must not use this table.
-  RsStatus (*notify)(void (*call)(void* context), void* context, void* stream);
+  /// Calls `call` on a thread of the plug-in's own once everything before it in the stream is done,
+  /// with what has failed on the device by then. The call holds up the stream, and must not use
+  /// this table.
+  RsStatus (*notify)(void (*call)(void* context, RsStatus status), void* context, void* stream);
   RsStatus (*query_event)(void* event, int32_t* is_reached);
   /// Between two timed events that have been reached.
   RsStatus (*elapsed_ms)(void* start, void* end, float* milliseconds);

@@ -32,7 +32,7 @@ void Announcement::begin(uint64_t sequence) {
                       std::to_string(group_.size) + " ranks do not fit a message of " +
                       std::to_string(limit) + " bytes. Use fewer ranks on one host.");
   }
-  own.way = first.way();
+  own.site = first.announced_site();
   own.is_carried = first.is_carriable(group_);
   if (own.is_carried) {
     carried_.choose(operations_, joined_.is_any());

@@ -21,8 +21,13 @@ constexpr size_t kMostCarried = 256;
 /// its memory with that of all before it.
 constexpr size_t kMostPassed = 16;
 
-size_t carried_bytes(const Request& request, int rank) {
-  return round_up(contribution_bytes(request, rank), kCarriedAlignment);
+size_t carried_bytes(const Operation& operation, int rank) {
+  return round_up(operation.contribution_bytes(rank), kCarriedAlignment);
+}
+
+/// Of a bucket on a device.
+size_t bucket_bytes(const Operation& operation) {
+  return operation.is_on_host() ? 0 : round_up(operation.request().data.size(), kBucketAlignment);
 }
 
 /// Where the data begins in an announcement of `operations`.
@@ -46,7 +51,9 @@ void Carried::begin(Operations::iterator first) {
 /// same before them choose alike. Another call than the first one's goes as a whole or not at all:
 /// ranks that do not have it at one place would be left with unlike parts of it in front.
 void Carried::choose(Operations& operations, bool is_alone) {
-  size_t data_bytes = carried_bytes(request(0), group_.rank);
+  const Operation& first = *chosen_[0];
+  size_t data_bytes = carried_bytes(first, group_.rank);
+  size_t room_bytes = group_.bucket_bytes - std::min(group_.bucket_bytes, bucket_bytes(first));
   message_bytes_ = data_offset(1) + data_bytes;
   if (is_alone) return;
   before_.assign(1, request(0).data);
@@ -62,13 +69,15 @@ void Carried::choose(Operations& operations, bool is_alone) {
       whole = chosen_.size();
       whole_bytes = message_bytes_;
     }
-    const size_t more_bytes = carried_bytes(next, group_.rank);
+    const size_t more_bytes = carried_bytes(*at, group_.rank);
+    const size_t on_device_bytes = bucket_bytes(*at);
     const size_t bytes = data_offset(chosen_.size() + 1) + data_bytes + more_bytes;
     const bool is_free = !shares_memory(next.data);
     before_.push_back(next.data);
-    if (at->is_carriable(group_) && at->is_here() &&
+    if (at->is_carriable(group_) && at->goes_with(first) && on_device_bytes <= room_bytes &&
         bytes <= group_.carried_limit_bytes() + sizeof(Header) && is_free) {
       data_bytes += more_bytes;
+      room_bytes -= on_device_bytes;
       message_bytes_ = bytes;
       chosen_.push_back(at);
     } else if (next.collective == Collective::kBarrier) {
@@ -100,9 +109,9 @@ void Carried::write(MutableByteSpan room) const {
   }
   size_t offset = data_offset(chosen_.size());
   for (size_t k = 0; k < chosen_.size(); ++k) {
-    const size_t bytes = contribution_bytes(request(k), group_.rank);
+    const size_t bytes = chosen_[k]->contribution_bytes(group_.rank);
     if (bytes > 0) std::memcpy(room.data() + offset, chosen_[k]->values().data(), bytes);
-    offset += carried_bytes(request(k), group_.rank);
+    offset += carried_bytes(*chosen_[k], group_.rank);
   }
 }
 
@@ -149,12 +158,12 @@ std::span<const ByteSpan> Carried::take(size_t index, std::span<const ByteSpan> 
       continue;
     }
     size_t& offset = taken_bytes_[rank];
-    const size_t bytes = contribution_bytes(request(index), i);
+    const size_t bytes = chosen_[index]->contribution_bytes(i);
     if (offset + bytes > messages[rank].size()) {
       refuse(group_.ranks[rank], "more than a message holds");
     }
     sources_.push_back(messages[rank].subspan(offset, bytes));
-    offset += carried_bytes(request(index), i);
+    offset += carried_bytes(*chosen_[index], i);
   }
   return sources_;
 }

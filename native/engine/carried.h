@@ -12,6 +12,9 @@
 
 namespace ringsync {
 
+/// Where an array begins in a bucket on a device: tensors lie so, and kernels move vectors then.
+inline constexpr size_t kBucketAlignment = 256;
+
 /// Of one round after another. One thread at a time.
 class Carried {
  public:

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/forget.h"
 
 namespace ringsync {
 namespace {
@@ -15,22 +16,20 @@ namespace {
 /// Each rank's flags: a word for each other rank, no two in one line that a device writes at once,
 /// and one that silences its own signals.
 constexpr size_t kFlagStride = 128;
-constexpr size_t kMostRanks = kRsMostPeers;
-constexpr size_t kSilenceOffset = kMostRanks * kFlagStride;
+constexpr size_t kSilenceOffset = kRsMostPeers * kFlagStride;
 constexpr size_t kFlagsBytes = kSilenceOffset + kFlagStride;
 
-/// Of an arena: longer pieces gain nothing, and a device has room for many groups'. 64 MiB of 64
-/// GB.
-constexpr size_t kMostArenaBytes = 64 * 1024 * 1024;
-constexpr size_t kFewestArenaBytes = 4 * 1024 * 1024;
-constexpr size_t kArenaShare = 1024;
+/// Of a fusion buffer: 64 MiB on a device of 64 GB or more, so that a hundred groups take a tenth
+/// of it, and each piece is long against the launches that it takes.
+constexpr size_t kMostFusionBytes = 64 * 1024 * 1024;
+constexpr size_t kFewestFusionBytes = 4 * 1024 * 1024;
+constexpr size_t kFusionShare = 1024;
 
-/// How long a rank that gives up waits for its own stream, and how long before it looks again: a
-/// peer that is behind may write its lower count over the flags.
-constexpr auto kRunOut = std::chrono::seconds(1);
+/// How long a rank that gives up waits before it writes its flags again: a peer that is behind may
+/// have written its lower count over them.
 constexpr auto kBetween = std::chrono::milliseconds(20);
 
-/// Of more than the kernels know nothing can be summed.
+/// Those for which plug-ins have sums.
 bool is_summed_by_kernels(Dtype dtype) {
   constexpr std::array kKnown{Dtype::kInt32,   Dtype::kInt64,   Dtype::kFloat32,
                               Dtype::kFloat64, Dtype::kFloat16, Dtype::kBfloat16};
@@ -46,7 +45,7 @@ double scale_of(const Reduction& reduction) {
 }  // namespace
 
 bool suits_devices(const Request& request, int size) {
-  if (size < 2 || static_cast<size_t>(size) > kMostRanks || request.data.empty()) return false;
+  if (size < 2 || static_cast<size_t>(size) > kRsMostPeers || request.data.empty()) return false;
   switch (request.collective) {
     case Collective::kAllreduce:
     case Collective::kReduceScatter: {
@@ -68,12 +67,12 @@ bool suits_devices(const Request& request, int size) {
 }
 
 /// In registered memory of the host. Addresses are for ranks of the same process.
-struct DevicePeers::Notice {
+struct DevicePeers::Share {
   int64_t pid;
-  std::byte* arena;
+  std::byte* fusion;
   std::byte* flags;
-  uint64_t arena_bytes;
-  RsMemoryHandle arena_handle;
+  uint64_t fusion_bytes;
+  RsMemoryHandle fusion_handle;
   RsMemoryHandle flags_handle;
 };
 
@@ -82,79 +81,81 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
     : device_(std::move(device)),
       group_(group),
       api_(device_->api()),
-      notice_(transport.allocate(sizeof(Notice))),
-      registration_(transport.locate({notice_.get(), sizeof(Notice)})),
+      share_(transport.allocate(sizeof(Share))),
+      registration_(transport.locate({share_.get(), sizeof(Share)})),
       peers_(static_cast<size_t>(group.size)) {
   const Device::InUse in_use(*device_);
   RsDeviceFacts facts{};
   device_->require(api_.look_at_device(device_->ordinal(), &facts), "it cannot be looked at");
-  arena_bytes_ = std::clamp(facts.memory_bytes / kArenaShare, kFewestArenaBytes, kMostArenaBytes);
-  void* memory = nullptr;
-  device_->require(api_.allocate(arena_bytes_, &memory), "no memory for a fusion buffer");
-  arena_ = static_cast<std::byte*>(memory);
-  device_->require(api_.allocate(kFlagsBytes, &memory), "no memory for flags");
-  flags_ = static_cast<std::byte*>(memory);
-  device_->require(api_.create_stream(1, &stream_), "there is no stream");
-  device_->require(api_.create_stream(1, &rescue_), "there is no stream");
-  device_->require(api_.fill(flags_, 0, kFlagsBytes, stream_), "flags cannot be written");
-  device_->require(api_.synchronize_stream(stream_), "flags cannot be written");
-  Notice notice{::getpid(), arena_, flags_, arena_bytes_, {}, {}};
-  device_->require(api_.export_memory(arena_, &notice.arena_handle), "memory cannot be shared");
-  device_->require(api_.export_memory(flags_, &notice.flags_handle), "memory cannot be shared");
-  std::memcpy(notice_.get(), &notice, sizeof(notice));
+  // To give memory back would wait for streams, one of which may wait for this very rank.
+  has_shareable_threads_ = facts.waits_on_release == 0;
+  if (facts.can_export_memory == 0) {
+    throw Error("[device] its memory cannot be shared between processes. Nothing is to be done.");
+  }
+  piece_bytes_ =
+      std::clamp(facts.memory_bytes / kFusionShare, kFewestFusionBytes, kMostFusionBytes);
+  fusion_ = device_->lend_shareable(piece_bytes_);
+  flags_ = device_->lend_shareable(kFlagsBytes);
+  stream_ = device_->make_stream();
+  rescue_ = device_->make_stream();
+  device_->require(api_.fill(flags_.get(), 0, kFlagsBytes, stream_.get()),
+                   "flags cannot be written");
+  // Not every driver can wait for one.
+  device_->require(api_.wait_flag(flag(flags_.get(), 0), 0, stream_.get()),
+                   "flags cannot be waited for");
+  device_->require(api_.synchronize_stream(stream_.get()), "flags cannot be written");
+  Share share{::getpid(), fusion_.get(), flags_.get(), piece_bytes_, {}, {}};
+  device_->require(api_.export_memory(fusion_.get(), &share.fusion_handle),
+                   "its memory cannot be shared");
+  device_->require(api_.export_memory(flags_.get(), &share.flags_handle),
+                   "its memory cannot be shared");
+  std::memcpy(share_.get(), &share, sizeof(share));
 }
 
 DevicePeers::~DevicePeers() {
-  // In a forked child there is no device; and a peer may still be at work in what was given up.
-  if (!device_->is_here() || has_given_up_) return;
-  const Device::InUse in_use(*device_);
-  if (last_ && !device_->settle(*last_)) return;
+  if (is_begun_ || (last_ && !last_->is_done())) {
+    forget(std::move(stream_));
+    forget(std::move(rescue_));
+    forget(std::move(fusion_));
+    forget(std::move(flags_));
+    return;
+  }
+  if (!device_->is_here()) return;
   for (const Peer& peer : peers_) {
     if (!peer.is_opened) continue;
-    api_.close_memory(peer.arena);
+    api_.close_memory(peer.fusion);
     api_.close_memory(peer.flags);
   }
-  if (stream_ != nullptr) api_.destroy_stream(stream_);
-  if (rescue_ != nullptr) api_.destroy_stream(rescue_);
-  // Whoever has it open keeps it until it is closed there.
-  if (arena_ != nullptr) api_.release(arena_);
-  if (flags_ != nullptr) api_.release(flags_);
 }
 
 bool DevicePeers::open(const std::vector<Header>& headers) {
   const Device::InUse in_use(*device_);
-  piece_bytes_ = arena_bytes_;
   for (size_t i = 0; i < peers_.size(); ++i) {
     if (static_cast<int>(i) == group_.rank) {
-      peers_[i] = {arena_, flags_, false};
+      peers_[i] = {fusion_.get(), flags_.get(), false};
       continue;
     }
     const Registration place = headers[i].registration;
     const MutableByteSpan window = group_.connections[i]->memory().window(place.id);
-    if (place.offset > window.size() || sizeof(Notice) > window.size() - place.offset) return false;
-    Notice notice;
-    std::memcpy(&notice, window.data() + place.offset, sizeof(notice));
-    if (!open_one(notice, peers_[i])) return false;
-    piece_bytes_ = std::min<size_t>(piece_bytes_, notice.arena_bytes);
+    if (place.offset > window.size() || sizeof(Share) > window.size() - place.offset) return false;
+    Share share;
+    std::memcpy(&share, window.data() + place.offset, sizeof(share));
+    if (!open_one(share, peers_[i])) return false;
+    piece_bytes_ = std::min<size_t>(piece_bytes_, share.fusion_bytes);
   }
   return true;
 }
 
-bool DevicePeers::open_one(const Notice& notice, Peer& peer) {
-  if (notice.pid == ::getpid()) {
-    RsDeviceFacts facts{};
-    // To give memory back would wait for streams, one of which may wait for this very rank.
-    if (api_.look_at_device(device_->ordinal(), &facts) != kRsOk || facts.waits_on_release != 0) {
-      return false;
-    }
-    peer = {notice.arena, notice.flags, false};
-    return true;
+bool DevicePeers::open_one(const Share& share, Peer& peer) {
+  if (share.pid == ::getpid()) {
+    peer = {share.fusion, share.flags, false};
+    return has_shareable_threads_;
   }
   void* memory = nullptr;
-  if (api_.open_memory(&notice.arena_handle, &memory) != kRsOk) return false;
-  peer.arena = static_cast<std::byte*>(memory);
-  if (api_.open_memory(&notice.flags_handle, &memory) != kRsOk) {
-    api_.close_memory(peer.arena);
+  if (api_.open_memory(&share.fusion_handle, &memory) != kRsOk) return false;
+  peer.fusion = static_cast<std::byte*>(memory);
+  if (api_.open_memory(&share.flags_handle, &memory) != kRsOk) {
+    api_.close_memory(peer.fusion);
     return false;
   }
   peer.flags = static_cast<std::byte*>(memory);
@@ -162,28 +163,56 @@ bool DevicePeers::open_one(const Notice& notice, Peer& peer) {
   return true;
 }
 
-void DevicePeers::wait_for(const Mark& mark) {
-  device_->require(api_.wait_event(stream_, mark.get()), "its stream does not wait");
+void DevicePeers::wait_for(const DeviceEvent& event) {
+  is_begun_ = true;
+  device_->require(api_.wait_event(stream_.get(), event.get()), "an event cannot be waited for");
 }
 
 void DevicePeers::run(const Route& route, const Piece& piece) {
   const Device::InUse in_use(*device_);
   if (!piece.input.empty()) {
-    device_->require(api_.copy(arena_, piece.input.data(), piece.input.size(), stream_),
-                     "an array cannot be packed");
+    device_->require(
+        api_.copy(fusion_.get(), piece.input.data(), piece.input.size(), stream_.get()),
+        "an array cannot be packed");
   }
+  go_through(route, piece);
+  if (piece.is_output_apart || piece.output.empty()) return;
+  device_->require(
+      api_.copy(piece.output.data(), fusion_.get(), piece.output.size(), stream_.get()),
+      "a result cannot be unpacked");
+}
+
+void DevicePeers::run(const Route& route, const Bucket& bucket) {
+  const Device::InUse in_use(*device_);
+  const auto dtype = static_cast<uint32_t>(bucket.dtype);
+  const RsMove move{bucket.segments.data(),
+                    static_cast<uint32_t>(bucket.segments.size()),
+                    0,
+                    fusion_.get(),
+                    bucket.elements,
+                    dtype,
+                    dtype,
+                    1.0,
+                    {}};
+  device_->require(api_.pack(&move, stream_.get()), "arrays cannot be packed");
+  Piece whole;
+  whole.dtype = bucket.dtype;
+  whole.reduction = bucket.reduction;
+  go_through(route, whole);
+  device_->require(api_.unpack(&move, stream_.get()), "results cannot be unpacked");
+}
+
+void DevicePeers::go_through(const Route& route, const Piece& piece) {
   exchange(route.neighbours);
   for (const Phase& phase : route.phases) {
     for (const RoutedStep& step : phase.steps) apply(step, piece);
     exchange(route.neighbours);
   }
-  if (piece.is_output_apart || piece.output.empty()) return;
-  device_->require(api_.copy(piece.output.data(), arena_, piece.output.size(), stream_),
-                   "a result cannot be unpacked");
 }
 
-std::shared_ptr<const Transfer> DevicePeers::end() {
-  last_ = device_->watch(nullptr, stream_);
+std::shared_ptr<const StreamWork> DevicePeers::end() {
+  last_ = device_->watch(stream_.get());
+  is_begun_ = false;
   return last_;
 }
 
@@ -194,14 +223,14 @@ void DevicePeers::exchange(const std::vector<int>& neighbours) {
   for (const int rank : neighbours) {
     words.push_back(flag(peers_[static_cast<size_t>(rank)].flags, group_.rank));
   }
-  const auto* const silence = reinterpret_cast<const uint32_t*>(flags_ + kSilenceOffset);
+  const auto* const silence = reinterpret_cast<const uint32_t*>(flags_.get() + kSilenceOffset);
   for (size_t first = 0; first < words.size(); first += kRsMostFlags) {
     const auto count = static_cast<uint32_t>(std::min<size_t>(kRsMostFlags, words.size() - first));
-    device_->require(api_.signal(words.data() + first, count, value_, silence, stream_),
+    device_->require(api_.signal(words.data() + first, count, value_, silence, stream_.get()),
                      "peers cannot be told");
   }
   for (const int rank : neighbours) {
-    device_->require(api_.wait_flag(flag(flags_, rank), value_, stream_),
+    device_->require(api_.wait_flag(flag(flags_.get(), rank), value_, stream_.get()),
                      "peers cannot be waited for");
   }
 }
@@ -211,7 +240,8 @@ void DevicePeers::apply(const Step& step, const Piece& piece) {
   std::byte* const target = place_of(group_.rank, step.write, piece);
   if (step.apply == Apply::kCopy) {
     const std::byte* const source = place_of(step.from[0], step.read, piece);
-    device_->require(api_.copy(target, source, bytes, stream_), "a peer's array cannot be copied");
+    device_->require(api_.copy(target, source, bytes, stream_.get()),
+                     "a peer's array cannot be copied");
   } else {
     RsSum sum{};
     sum.destination = target;
@@ -222,11 +252,11 @@ void DevicePeers::apply(const Step& step, const Piece& piece) {
     sum.dtype = static_cast<uint32_t>(piece.dtype);
     sum.count = step.read.count;
     sum.scale = step.apply == Apply::kReduceLast ? scale_of(piece.reduction) : 1;
-    device_->require(api_.sum_peers(&sum, stream_), "peers' arrays cannot be summed");
+    device_->require(api_.sum_peers(&sum, stream_.get()), "peers' arrays cannot be summed");
   }
   for (const int rank : step.to) {
     if (rank == group_.rank) continue;
-    device_->require(api_.copy(place_of(rank, step.write, piece), target, bytes, stream_),
+    device_->require(api_.copy(place_of(rank, step.write, piece), target, bytes, stream_.get()),
                      "a sum cannot be given to a peer");
   }
 }
@@ -234,25 +264,26 @@ void DevicePeers::apply(const Step& step, const Piece& piece) {
 std::byte* DevicePeers::place_of(int rank, const Range& range, const Piece& piece) const {
   const size_t offset = range.offset * size_bytes(piece.dtype);
   const bool is_apart = piece.is_output_apart && range.buffer == Buffer::kOutput;
-  return (is_apart ? piece.output.data() : peers_[static_cast<size_t>(rank)].arena) + offset;
+  return (is_apart ? piece.output.data() : peers_[static_cast<size_t>(rank)].fusion) + offset;
 }
 
 uint32_t* DevicePeers::flag(std::byte* flags, int of) const {
   return reinterpret_cast<uint32_t*>(flags + static_cast<size_t>(of) * kFlagStride);
 }
 
-void DevicePeers::give_up() noexcept {
-  if (has_given_up_ || !last_ || last_->is_done() || !device_->is_here()) return;
-  has_given_up_ = true;
+void DevicePeers::give_up(Deadline deadline) noexcept {
+  const bool is_over = !is_begun_ && (!last_ || last_->is_done());
+  if (is_over || !device_->is_here()) return;
   const Device::InUse in_use(*device_);
-  uint32_t* const silence = reinterpret_cast<uint32_t*>(flags_ + kSilenceOffset);
-  api_.signal(&silence, 1, 1, nullptr, rescue_);
-  const Deadline deadline = Clock::now() + kRunOut;
+  auto* const silence = reinterpret_cast<uint32_t*>(flags_.get() + kSilenceOffset);
+  api_.signal(&silence, 1, 1, nullptr, rescue_.get());
   do {
     for (int rank = 0; rank < group_.size; ++rank) {
-      uint32_t* const word = flag(flags_, rank);
-      api_.signal(&word, 1, value_, nullptr, rescue_);
+      uint32_t* const word = flag(flags_.get(), rank);
+      api_.signal(&word, 1, value_, nullptr, rescue_.get());
     }
+    // Of what was begun and not ended nobody is told when it is over.
+    if (is_begun_) return;
   } while (!device_->wait(*last_, Clock::now() + kBetween) && Clock::now() < deadline);
 }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "collective/route.h"
@@ -24,18 +25,20 @@ bool suits_devices(const Request& request, int size);
 /// One thread at a time.
 class DevicePeers {
  public:
-  /// Makes this rank's share. Throws Error where there is no memory for it, or it cannot be shared.
+  /// Makes this rank's share. Throws Error where there is no memory for it, or other processes
+  /// could not open it.
   DevicePeers(std::shared_ptr<Device> device, const GroupView& group, Transport& transport);
   DevicePeers(const DevicePeers&) = delete;
   DevicePeers& operator=(const DevicePeers&) = delete;
   ~DevicePeers();
 
   /// Where peers learn of it.
-  const Registration& notice() const { return registration_; }
+  const Registration& share_at() const { return registration_; }
   /// Sees the others' share, of which they have told where; by rank. False where some of it cannot
   /// be seen. Once.
   bool open(const std::vector<Header>& headers);
-  /// Most bytes of an array that are not cut into pieces. Equal on all ranks, once they are open.
+  /// Most bytes of an array that is not cut into pieces: equal on all ranks, once it is known of
+  /// all.
   size_t piece_bytes() const { return piece_bytes_; }
 
   /// One piece of an array on its way.
@@ -48,26 +51,35 @@ class DevicePeers {
     Dtype dtype = Dtype::kUint8;
     Reduction reduction;
   };
-  /// Nothing goes on before `mark` has been reached.
-  void wait_for(const Mark& mark);
+  /// Arrays that are summed as one, each where its segment says.
+  struct Bucket {
+    std::span<const RsSegment> segments;
+    size_t elements = 0;
+    Dtype dtype = Dtype::kUint8;
+    Reduction reduction;
+  };
+  /// Nothing goes on before `event`.
+  void wait_for(const DeviceEvent& event);
   /// Throws Error.
   void run(const Route& route, const Piece& piece);
+  void run(const Route& route, const Bucket& bucket);
   /// Of all that has been run so far.
-  std::shared_ptr<const Transfer> end();
+  std::shared_ptr<const StreamWork> end();
 
-  /// The others are not to be waited for any more: what runs ends, a second at most from now.
-  void give_up() noexcept;
+  /// The others are not to be waited for any more: what runs ends, if that can be by the deadline.
+  void give_up(Deadline deadline) noexcept;
 
  private:
-  struct Notice;
-  /// Another rank's, as seen from here; of its process, it was opened.
+  struct Share;
+  /// A rank's memory as this one sees it.
   struct Peer {
-    std::byte* arena = nullptr;
+    std::byte* fusion = nullptr;
     std::byte* flags = nullptr;
-    bool is_opened = false;
+    bool is_opened = false;  // of another process, to be closed
   };
 
-  bool open_one(const Notice& notice, Peer& peer);
+  bool open_one(const Share& share, Peer& peer);
+  void go_through(const Route& route, const Piece& piece);
   void exchange(const std::vector<int>& neighbours);
   void apply(const Step& step, const Piece& piece);
   std::byte* place_of(int rank, const Range& range, const Piece& piece) const;
@@ -76,18 +88,18 @@ class DevicePeers {
   const std::shared_ptr<Device> device_;
   const GroupView& group_;
   const RsDeviceApi& api_;
-  std::shared_ptr<std::byte> notice_;
+  std::shared_ptr<std::byte> share_;
   Registration registration_;
-  std::byte* arena_ = nullptr;
-  std::byte* flags_ = nullptr;
-  size_t arena_bytes_ = 0;
+  bool has_shareable_threads_ = false;  // ranks that are threads of one process may use it
   size_t piece_bytes_ = 0;
-  void* stream_ = nullptr;
-  void* rescue_ = nullptr;
-  std::vector<Peer> peers_;  // by rank; its own as well
-  uint32_t value_ = 0;       // of the flags at the end of what has been run, in a circle
-  std::shared_ptr<const Transfer> last_;
-  bool has_given_up_ = false;
+  std::shared_ptr<std::byte> fusion_;
+  std::shared_ptr<std::byte> flags_;
+  std::shared_ptr<void> stream_;
+  std::shared_ptr<void> rescue_;  // for when that one waits
+  std::vector<Peer> peers_;       // by rank; its own as well
+  uint32_t value_ = 0;            // of the flags at the end of what has been run, in a circle
+  std::shared_ptr<const StreamWork> last_;
+  bool is_begun_ = false;  // something has been run since
 };
 
 }  // namespace ringsync

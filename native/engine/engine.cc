@@ -65,7 +65,8 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
             config_.stall_limits,
             &tell,  // at once: the interpreter may be what stands still
             [this](const Request& request) { queue_.forget_name(request); },
-            [this](const std::exception_ptr& error) { fail_all(error); }},
+            [this](const std::exception_ptr& error) { fail_all(error); },
+            is_exposed_},
       world_(std::make_shared<Group>(connect_world(*transport_, rank, size, deadline), home_)) {
   std::vector<std::shared_ptr<Group>> pairs;
   for (Members& members : connect_pairs(*transport_, rank, size, deadline)) {
@@ -85,7 +86,7 @@ Engine::~Engine() {
 std::shared_ptr<Handle> Engine::submit(Request&& request) {
   serving_.serve(request);
   // Another group may be free whatever the world is doing.
-  const bool is_to_world = request.group == kWorld && request.peer == kAllRanks;
+  const bool is_to_world = request.group == kWorld && request.peer == kAllRanks && !request.place;
   const Deadline deadline = is_to_world ? request.deadline : Deadline::min();
   std::shared_ptr<Handle> handle = queue_.add(std::move(request));
   wake_for(deadline);
@@ -163,11 +164,13 @@ void Engine::work_for(const Handle& until) {
 
 void Engine::serve() {
   block_signals();
+  bool has_device = false;
   while (!queue_.is_stopping()) {
     if (is_wanted_.exchange(0) == 0) {
       futex_wait(is_wanted_, 0, kNever);  // the only wait without a deadline: there is no work
       continue;
     }
+    if (!has_device) has_device = serving_.adopt_thread();
     const std::lock_guard turn(turn_);
     while (!queue_.is_stopping() && !drive(nullptr, config_.engine_spin_us)) {
     }
@@ -194,7 +197,7 @@ bool Engine::drive(const Handle* until, double spin_us) noexcept {
 
 /// What holds while the engine's thread sleeps, as sleeps_until_ says it.
 Deadline Engine::world_sleeps_until() const {
-  if (world_->is_idle() || world_->is_asking()) return kNever;
+  if (!world_->is_busy() || world_->is_asking()) return kNever;
   // Without an end it is not never, which means that the engine is awake.
   return std::min(world_->first_deadline(), kNever - Clock::duration(1));
 }

@@ -83,7 +83,7 @@ class Engine {
   void say_last_words(const std::string& words) noexcept;
 
   /// What operations were given must never be freed. Any thread.
-  bool is_exposed() const { return transport_->is_exposed(); }
+  bool is_exposed() const { return is_exposed_ || transport_->is_exposed(); }
 
   /// Begins to make a group of some ranks, in ascending order and this one among them, under a name
   /// that none has had: once all of them have, add_group() goes on without waiting. Any thread.
@@ -126,6 +126,7 @@ class Engine {
   std::atomic<uint64_t> reach_from_{kUsualReachBytes};
   std::unique_ptr<Transport> transport_;
   Serving serving_;
+  std::atomic<bool> is_exposed_{false};  // to its own device
 
   RequestQueue queue_;
   std::vector<RequestQueue::Queued> taken_;  // out of the queue; guarded by turn_

@@ -25,6 +25,11 @@ std::string late_ones(const Missing& missing, const std::string& verb) {
   return "ranks " + list_of(missing.ranks) + " " + verb;
 }
 
+std::string advice(const Missing& missing) {
+  return missing.ranks.empty() ? "See what the array's stream waits for"
+                               : "See what they are doing";
+}
+
 std::string instead_of(const Missing& missing) {
   std::string text;
   for (size_t i = 0; i < missing.submitted.size(); ++i) {
@@ -63,6 +68,17 @@ std::exception_ptr impossible_error(const Operation& operation) {
                        : "a scalar has no first dimension. Pass x.reshape(1) on all ranks.")));
 }
 
+std::exception_ptr error_of_device(const Operation& operation) {
+  const RsStatus status = operation.device_status();
+  if (status == kRsOk) return nullptr;
+  try {
+    operation.request().place->device->require(status, "it has failed in the meantime");
+  } catch (const Error& error) {
+    return std::make_exception_ptr(Error(place_of(operation.request()) + error.what()));
+  }
+  return nullptr;
+}
+
 std::exception_ptr closed_error(const Operation& operation, const std::string& own, int closer,
                                 const std::string& group) {
   return std::make_exception_ptr(MismatchError(
@@ -76,7 +92,7 @@ std::exception_ptr late_error(const Operation& operation, const std::string& own
   return std::make_exception_ptr(
       TimedOutError(place_of(operation.request()) + "not complete after " + seconds_text(seconds) +
                         " on " + own + "; " + late_ones(missing, "did not take part in time") +
-                        instead_of(missing) + ". See what they are doing, or raise timeout_s.",
+                        instead_of(missing) + ". " + advice(missing) + ", or raise timeout_s.",
                     missing.ranks));
 }
 
@@ -84,16 +100,18 @@ std::exception_ptr stall_error(const Operation& operation, const std::string& ow
                                const Missing& missing, double seconds) {
   return std::make_exception_ptr(StallError(
       place_of(operation.request()) + "nothing has moved for " + seconds_text(seconds) + " on " +
-          own + "; " + late_ones(missing, "take no part") + instead_of(missing) +
-          ". See what they are doing, or raise RINGSYNC_STALL_ABORT_S.",
+          own + "; " + late_ones(missing, "take no part") + instead_of(missing) + ". " +
+          advice(missing) + ", or raise RINGSYNC_STALL_ABORT_S.",
       missing.ranks));
 }
 
 std::string stall_text(const Operation& operation, const std::string& own, const Missing& missing,
                        double seconds) {
-  return "[ringsync] " + own + " has waited " + seconds_text(seconds) + " for ranks " +
-         list_of(missing.ranks) + " in " + call_of(operation.request()) + " '" +
-         label_of(operation.request()) + "'" + instead_of(missing) + ".";
+  const std::string whom =
+      missing.ranks.empty() ? "its own device" : "ranks " + list_of(missing.ranks);
+  return "[ringsync] " + own + " has waited " + seconds_text(seconds) + " for " + whom + " in " +
+         call_of(operation.request()) + " '" + label_of(operation.request()) + "'" +
+         instead_of(missing) + ".";
 }
 
 }  // namespace ringsync

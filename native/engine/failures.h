@@ -28,6 +28,8 @@ std::exception_ptr lost_error(const Operation& operation, const std::string& own
                               const LostPeer& lost);
 /// All ranks ask for what none can serve, which is_impossible() says of their headers.
 std::exception_ptr impossible_error(const Operation& operation);
+/// Its device has failed, by when its values should have been there; else null.
+std::exception_ptr error_of_device(const Operation& operation);
 /// `closer` has closed the group.
 std::exception_ptr closed_error(const Operation& operation, const std::string& own, int closer,
                                 const std::string& group);

@@ -1,4 +1,5 @@
-// How a group ends before its time: what it waits for, for how long, and what is told then.
+// How a group ends before its time: what it waits for, for how long, and what becomes of what is in
+// flight then. How operations go on is group.cc's matter, the words are those of failures.cc.
 
 #include <algorithm>
 
@@ -7,6 +8,13 @@
 #include "engine/group.h"
 
 namespace ringsync {
+namespace {
+
+/// How long a rank that gives up waits for its device, for the sake of the memory at work there,
+/// which its caller may free.
+constexpr auto kRunOut = std::chrono::seconds(1);
+
+}  // namespace
 
 std::vector<int> Group::others() const {
   std::vector<int> ranks;
@@ -18,18 +26,22 @@ std::vector<int> Group::others() const {
 
 std::vector<int> Group::blocked_on() const {
   // On devices ranks wait for one another; for whom, nobody sees from here.
-  if (!delivering_.empty() && delivering_.front().is_on_device()) return others();
+  if (!delivering_.empty() && delivering_.front().runs_on_device()) return others();
   if (operations_.empty()) return {};
   if (stand_in_) return stand_in_->operation().blocked_on();
   if (order_.is_open()) return order_.others();
   if (announcement_.is_open()) return announcement_.blocked_on();
-  return operations_.front().is_started() ? operations_.front().blocked_on() : std::vector<int>{};
+  const Operation& front = operations_.front();
+  if (front.is_started()) return front.blocked_on();
+  // It could not go on without any of them, whenever its values come.
+  return front.lies_on_device() ? others() : std::vector<int>{};
 }
 
 /// What a rank had sent before it went may have arrived since the last look: looks once more.
 bool Group::moves_after_all() {
   // What a device works on may need nobody any more.
-  const bool has_ended = !delivering_.empty() && delivering_.front().settle() && end_delivered();
+  const bool has_ended =
+      !delivering_.empty() && delivering_.front().settle(Clock::now() + kRunOut) && end_delivered();
   const bool has_moved = !operations_.empty() && advance_current() != Progress::kBlocked;
   wake_sleepers();
   if (has_moved) watch_.note_progress();
@@ -54,8 +66,7 @@ bool Group::end_where_lost() {
     if (!lost) continue;
     if (moves_after_all()) return true;
     const std::exception_ptr error = lost_error(first(), place(), *lost);
-    home_.transport.leave(lost->cause, &*lost);
-    home_.fail_all(error);
+    end_all(lost->cause, &*lost, error);
     return true;
   }
   return false;
@@ -88,16 +99,22 @@ const Operation& Group::first() const {
 }
 
 void Group::end_for(const std::exception_ptr& error, const Missing& missing) {
-  home_.transport.leave(kGaveUp + list_of(missing.ranks), nullptr);
+  const std::string cause =
+      missing.ranks.empty() ? "its own device stands still" : kGaveUp + list_of(missing.ranks);
+  end_all(cause, nullptr, error);
+}
+
+void Group::end_all(const std::string& cause, const LostPeer* lost,
+                    const std::exception_ptr& error) {
+  home_.transport.leave(cause, lost);
   home_.fail_all(error);
 }
 
 /// Nobody, where all that it lacks is on its way from or to this rank's own device.
 Missing Group::missing_for(const Operation& operation) const {
   Missing missing;
-  const bool is_alone = operations_.empty() || operation.delivering().begin_ns != 0;
-  if (is_alone && !operation.is_on_device()) return missing;
   const bool is_asking = order_.is_open();
+  if (!is_asking && operation.waits_for_own_device()) return missing;
   for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {
     missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
     if (is_asking) missing.submitted.push_back(order_.announced_by(rank));
@@ -116,12 +133,17 @@ void Group::fail_all(const std::exception_ptr& error) {
   if (!failure_) failure_ = error;
   end_delivered();
   // What runs there runs out from here on, with whatever values.
-  if (devices_) devices_->give_up();
+  const Deadline deadline = Clock::now() + kRunOut;
+  if (device_peers_) device_peers_->give_up(deadline);
   announcement_.abandon();
   order_.abandon();
   stand_in_.reset();
   while (!delivering_.empty()) {
-    const bool is_delivered = !delivering_.front().is_on_device() && delivering_.front().settle();
+    const Operation& first = delivering_.front();
+    const bool is_over = first.settle(deadline);
+    // What stands still may go on when its caller has freed the array.
+    if (!is_over) home_.is_exposed = true;
+    const bool is_delivered = is_over && !first.runs_on_device();
     end(delivering_, delivering_.begin(), is_delivered ? nullptr : failure_);
   }
   while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());

@@ -1,6 +1,7 @@
 #include "engine/group.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "base/error.h"
@@ -49,16 +50,25 @@ void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
     operations_.pop_back();  // the caller still has its handle, and fails it
     throw;
   }
-  // What something before it works on too is fetched once that is done.
-  const bool is_elsewhere = operation.request().device != DeviceKind::kCpu;
-  if (!is_elsewhere) return;
-  if (!on_devices_.add(operation.request().data)) return operation.share_array();
-  if (best_way_ != Way::kHost && operation.suits_devices(view_.size)) return;
+  if (!operation.lies_on_device()) return;
+  if (!device_footprint_.add(operation.request().data)) note_sharing(operation);
+  if (best_site_ == Site::kDevice) choose_site(operation);  // it may go with one before it
   try {
-    operation.fetch();
+    bring_more();
   } catch (const std::exception& error) {
-    home_.transport.leave(error.what(), nullptr);
-    home_.fail_all(std::current_exception());
+    end_all(error.what(), nullptr, std::current_exception());
+  }
+}
+
+/// Which of those that share the array of the last one comes first is known once it is agreed on.
+void Group::note_sharing(Operation& last) {
+  const MutableByteSpan own = last.request().data;
+  last.share_array();
+  for (Operation& other : operations_) {
+    const MutableByteSpan data = other.request().data;
+    const bool is_apart =
+        data.data() + data.size() <= own.data() || own.data() + own.size() <= data.data();
+    if (other.lies_on_device() && !is_apart) other.share_array();
   }
 }
 
@@ -87,8 +97,7 @@ Progress Group::advance_current() {
     if (progress == Progress::kDone) finish(operations_.begin(), nullptr, now_ns());
     return progress;
   } catch (const std::exception& error) {
-    home_.transport.leave(error.what(), nullptr);
-    home_.fail_all(std::current_exception());
+    end_all(error.what(), nullptr, std::current_exception());
     return Progress::kDone;
   }
 }
@@ -100,9 +109,9 @@ Progress Group::agree() {
     record_order(home_.events, order_.began_ns());
   }
   if (!announcement_.is_open()) {
-    order_.foresee();
-    if (operations_.front().request().device != DeviceKind::kCpu) choose_way(operations_.front());
-    if (!is_front_here()) return Progress::kBlocked;
+    if (!operations_.front().is_next()) order_.foresee();
+    Operation& front = operations_.front();
+    if (front.lies_on_device() && !bring(front)) return Progress::kBlocked;
     announcement_.begin(sequence_++);
     operations_.front().set_started(now_ns());
   }
@@ -125,52 +134,20 @@ Progress Group::agree() {
     refuse(impossible_error(operations_.front()));
     return Progress::kDone;
   }
-  if (!agree_on_way()) {
+  if (!agree_on_site()) {
     announcement_.end();
     return Progress::kMoved;
   }
   if (const size_t count = announcement_.count_carried(); count > 0) return finish_carried(count);
   const std::vector<uint64_t> splits = announcement_.splits();
   announcement_.end();
-  if (operations_.front().way() == Way::kHost) {
+  if (operations_.front().is_on_host()) {
     operations_.front().start(view_, announcement_.headers(), splits);
     return Progress::kMoved;
   }
-  operations_.front().start_on_device(view_, *devices_, announcement_.headers(), splits);
+  operations_.front().start_on_device(view_, *device_peers_, announcement_.headers(), splits);
   finish(operations_.begin(), nullptr, now_ns());
   return Progress::kDone;
-}
-
-/// What would be best for it, before it is announced. By way of the host all can be done.
-void Group::choose_way(Operation& operation) {
-  if (operation.is_way_chosen()) return;
-  const bool suits = best_way_ != Way::kHost && operation.suits_devices(view_.size);
-  if (suits && !devices_) {
-    try {
-      devices_ =
-          std::make_unique<DevicePeers>(operation.request().place->device, view_, home_.transport);
-    } catch (const Error&) {
-      best_way_ = Way::kHost;  // memory of this device cannot be shared
-    }
-  }
-  const bool has_room = devices_ && operation.fits(devices_->piece_bytes());
-  const bool goes_there = suits && has_room && best_way_ != Way::kHost;
-  operation.set_way(goes_there ? best_way_ : Way::kHost,
-                    goes_there ? devices_->notice() : Registration());
-}
-
-/// False where ranks have to announce the first operation once more: they did not all name the way
-/// that they now know all can go.
-bool Group::agree_on_way() {
-  const std::vector<Header>& headers = announcement_.headers();
-  const auto is_on_host = [](const Header& header) { return header.way == Way::kHost; };
-  if (std::ranges::all_of(headers, is_on_host)) return true;
-  Operation& front = operations_.front();
-  const Way common = common_way(headers, announcement_.joined().is_any());
-  if (common == Way::kDevice) return true;
-  if (common == Way::kShown) best_way_ = devices_->open(headers) ? Way::kDevice : Way::kHost;
-  front.set_way(common == Way::kShown ? best_way_ : Way::kHost, front.notice());
-  return false;
 }
 
 /// This rank has joined: it learns that all have, or does what the others do.
@@ -186,15 +163,14 @@ Progress Group::take_part() {
   }
   join.renew();
   const Header& call = announcement_.call();
-  // Others have to announce it once more, because of this very rank.
-  if (call.way != Way::kHost) {
-    announcement_.end();
-    return Progress::kMoved;
-  }
+  const bool is_refused = announcement_.find_mismatch() || is_impossible(call);
+  // Others have to announce it once more.
+  const auto is_elsewhere = [](const Header& header) { return header.site != Site::kHost; };
+  const bool is_again = !is_refused && std::ranges::any_of(announcement_.headers(), is_elsewhere);
   // What is carried the others do without this rank.
-  const bool is_over =
-      announcement_.is_carried() || announcement_.find_mismatch() || is_impossible(call);
+  const bool is_over = is_refused || announcement_.is_carried();
   announcement_.end();
+  if (is_again) return Progress::kMoved;
   if (is_over) order_.remove(call);
   if (!is_over) stand_in_.emplace(view_, announcement_.headers(), call);
   return Progress::kMoved;
@@ -215,12 +191,15 @@ Progress Group::advance_stand_in() {
 /// Completes what was carried, all of which all ranks have announced.
 Progress Group::finish_carried(size_t count) {
   const Times first = operations_.front().times();
+  const bool is_bucket = !operations_.front().is_on_host();
   for (size_t i = 0; i < count; ++i) {
     Operation& operation = *announcement_.carried(i);
     operation.set_started(first.started_ns);
     operation.set_agreed(first.agreed_ns);
+    if (is_bucket) continue;
     operation.finish_carried(members_.rank, view_.size, announcement_.take_carried(i));
   }
+  if (is_bucket) start_bucket(count);
   announcement_.end();
   const int64_t done_ns = now_ns();
   for (size_t i = 0; i < count; ++i) finish(announcement_.carried(i), nullptr, done_ns);
@@ -241,22 +220,13 @@ void Group::refuse(const std::exception_ptr& error) {
   }
 }
 
-/// The first one's values are here, to be announced. What shared its array with others is fetched
-/// now that those are done.
-bool Group::is_front_here() {
-  Operation& front = operations_.front();
-  if (front.shares_array() && !delivering_.empty()) return false;
-  if (front.way() != Way::kHost) return true;
-  front.fetch();
-  return front.is_here();
-}
-
 /// True if any has been.
 bool Group::end_delivered() {
   bool is_any = false;
   while (!delivering_.empty() && delivering_.front().is_delivered()) {
-    if (delivering_.front().is_on_device()) delivering_.front().set_done(now_ns());
-    end(delivering_, delivering_.begin(), nullptr);
+    Operation& first = delivering_.front();
+    if (first.runs_on_device()) first.set_done(now_ns());
+    end(delivering_, delivering_.begin(), error_of_device(first));
     is_any = true;
   }
   if (is_any) watch_.note_progress();
@@ -278,7 +248,7 @@ void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t do
 
 void Group::end(Operations& operations, Operations::iterator at, std::exception_ptr error) {
   Operation& operation = *at;
-  if (operation.request().device != DeviceKind::kCpu) on_devices_.remove(operation.request().data);
+  if (operation.lies_on_device()) device_footprint_.remove(operation.request().data);
   home_.on_done(operation.request());
   count_finished();
   record_done(home_.events, operation);  // first: whoever sees it complete may ask for the events

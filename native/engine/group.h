@@ -41,6 +41,8 @@ struct GroupHome {
   std::function<void(const Request&)> on_done;
   /// Fails all groups: a rank that gives up leaves its peers in every respect.
   std::function<void(const std::exception_ptr&)> fail_all;
+  /// Set where a device may still write into what a failed operation was given.
+  std::atomic<bool>& is_exposed;
 };
 
 /// Used by the holder of the engine's turn.
@@ -78,6 +80,8 @@ class Group {
   /// When the time of the first of its operations is up.
   Deadline first_deadline() const;
   bool is_idle() const { return operations_.empty() && delivering_.empty(); }
+  /// There is something that other ranks are needed for.
+  bool is_busy() const { return !operations_.empty(); }
   /// Its ranks have not submitted alike, and look for what all have.
   bool is_asking() const { return order_.is_open(); }
   /// What its ranks would do next, if they keep to their order, has not been submitted here.
@@ -102,14 +106,19 @@ class Group {
   bool moves_after_all();
   void count_finished() { finished_.store(finished_ + 1, std::memory_order_release); }
   Progress finish_carried(size_t count);
-  bool is_front_here();
-  void choose_way(Operation& operation);
-  bool agree_on_way();
+  void note_sharing(Operation& last);
+  bool bring(Operation& front);
+  void bring_more();
+  void choose_site(Operation& operation);
+  bool agree_on_site();
+  void stay_on_host(const std::string& why);
+  void start_bucket(size_t count);
   bool end_delivered();
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
   void end(Operations& operations, Operations::iterator operation, std::exception_ptr error);
   void wake_sleepers();
   void end_for(const std::exception_ptr& error, const Missing& missing);
+  void end_all(const std::string& cause, const LostPeer* lost, const std::exception_ptr& error);
   Missing missing_for(const Operation& operation) const;
   std::string own_name() const;
   /// That rank in this group.
@@ -125,7 +134,7 @@ class Group {
   std::atomic<size_t> finished_{0};  // written by the holder of the turn alone, as all below
   Operations operations_;            // the first one is in flight
   Operations delivering_;            // done, but for the way back to a device; in order
-  Footprint on_devices_;             // of all those, the arrays that lie there
+  Footprint device_footprint_;       // of all those, the arrays that lie there
   Order order_;                      // asked where ranks have not submitted alike
   Announcement announcement_;        // of the first ones, until they have been agreed on
   std::optional<StandIn> stand_in_;  // once this rank has joined
@@ -134,8 +143,8 @@ class Group {
   /// would otherwise take the core after each.
   std::vector<std::shared_ptr<Handle>> sleepers_;
   Watch watch_;
-  std::unique_ptr<DevicePeers> devices_;  // once an array wants the way over them
-  Way best_way_ = Way::kShown;            // for those; less once it has been tried
+  std::unique_ptr<DevicePeers> device_peers_;  // once an array wants the way over them
+  Site best_site_ = Site::kOffered;            // for those; less once it has been tried
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
 };
 

@@ -258,8 +258,12 @@ bool is_one_call(const std::vector<Header>& headers) {
   });
 }
 
-Way common_way(const std::vector<Header>& headers, bool has_any_joined) {
-  return has_any_joined ? Way::kHost : std::ranges::min(headers, {}, &Header::way).way;
+bool is_settled(const std::vector<Header>& headers) {
+  const auto all_name = [&headers](Site site) {
+    return std::ranges::all_of(headers,
+                               [site](const Header& header) { return header.site == site; });
+  };
+  return all_name(Site::kHost) || all_name(Site::kDevice);
 }
 
 bool is_impossible(const Header& header) {

@@ -32,13 +32,15 @@ enum class Notice : uint8_t {
 };
 
 /// Where ranks work on arrays that lie on devices; those on the host all take the first.
-enum class Way : uint8_t {
-  /// In memory of the host.
+enum class Site : uint8_t {
+  /// In memory of the host, where its values are.
   kHost = 0,
+  /// There, but its values are not there yet: all announce it once more when they are.
+  kComing = 1,
   /// There, or on the device, if all ranks see the memory there of which they tell.
-  kShown = 1,
+  kOffered = 2,
   /// On the device.
-  kDevice = 2,
+  kDevice = 3,
 };
 
 /// What is read of every message on the board: one cache line, the rest of a header stays with its
@@ -61,7 +63,7 @@ struct Summary {
   /// The data of the announced operations follows.
   bool is_carried = false;
   Notice notice = Notice::kAnnouncement;
-  Way way = Way::kHost;
+  Site site = Site::kHost;
 };
 static_assert(sizeof(Summary) == kCacheLineBytes);
 
@@ -124,9 +126,9 @@ inline bool is_join(const Header& header) { return header.collective == Collecti
 /// All but those of ranks that have joined are of one call, whatever they disagree on, or damaged.
 bool is_one_call(const std::vector<Header>& headers);
 
-/// The way that all can go: none is on the host if any rank wants another. Of ranks that have
-/// joined nobody knows.
-Way common_way(const std::vector<Header>& headers, bool has_any_joined);
+/// All can begin with what they have announced: none names another site than the host, or than the
+/// devices.
+bool is_settled(const std::vector<Header>& headers);
 
 /// What all ranks ask for alike and none can serve: rows of a scalar, or what wants_unbuilt().
 bool is_impossible(const Header& header);

@@ -2,9 +2,8 @@
 
 #include <utility>
 
-#include "base/clock.h"
-
 namespace ringsync {
+
 HostCopy::HostCopy(std::shared_ptr<const Place> place, MutableByteSpan array, bool are_read,
                    bool are_written)
     : place_(std::move(place)),
@@ -12,12 +11,24 @@ HostCopy::HostCopy(std::shared_ptr<const Place> place, MutableByteSpan array, bo
       are_read_(are_read && !array.empty()),
       are_written_(are_written && !array.empty()) {}
 
-void HostCopy::fetch() {
+void HostCopy::fetch(bool is_urgent) {
   if (copy_) return;
   copy_ = place_->device->lend(array_.size());
   if (!are_read_) return;
   fetch_ns_ = now_ns();
-  fetched_ = place_->device->fetch(place_->ready, array_, copy_);
+  fetched_ = place_->device->fetch(place_->ready, array_, copy_, is_urgent);
+  if (!fetched_) copy_.reset();
+}
+
+void HostCopy::drop() {
+  copy_.reset();
+  fetched_.reset();
+}
+
+bool HostCopy::is_here() const {
+  if (!copy_ || (are_read_ && !fetched_->is_done())) return false;
+  if (are_read_) place_->device->require(fetched_->status(), "values could not be fetched");
+  return true;
 }
 
 MutableByteSpan HostCopy::make_output(size_t bytes, std::shared_ptr<std::byte> device_memory) {
@@ -35,11 +46,8 @@ bool HostCopy::deliver() {
   return true;
 }
 
-bool HostCopy::settle() const { return !delivered_ || place_->device->settle(*delivered_); }
-
-Interval HostCopy::span_of(int64_t begin_ns, const std::shared_ptr<const Transfer>& transfer) {
-  if (!transfer) return {};
-  return {begin_ns, transfer->done_ns()};
+bool HostCopy::settle(Deadline deadline) const {
+  return !delivered_ || place_->device->wait(*delivered_, deadline);
 }
 
 }  // namespace ringsync

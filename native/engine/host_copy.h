@@ -1,12 +1,13 @@
 #pragma once
 
 // The values of a device's array while ranks work on them: in memory of the host that peers see.
-// They are fetched before the array is announced, and delivered once all is done; on both ways
+// They are fetched early, while others are worked on, and delivered once all is done; on both ways
 // nobody waits for them.
 
 #include <cstdint>
 #include <memory>
 
+#include "base/clock.h"
 #include "base/span.h"
 #include "engine/request.h"
 
@@ -17,6 +18,11 @@ struct Interval {
   int64_t begin_ns = 0;
   int64_t end_ns = 0;
 };
+
+/// What began at some time, and is done or not.
+inline Interval interval_of(int64_t begin_ns, const std::shared_ptr<const StreamWork>& work) {
+  return work ? Interval{begin_ns, work->done_ns()} : Interval();
+}
 
 /// One thread at a time.
 class HostCopy {
@@ -29,9 +35,12 @@ class HostCopy {
   /// Where the values are worked on.
   MutableByteSpan bytes() const { return {copy_.get(), copy_ ? array_.size() : 0}; }
 
-  /// Begins to fetch, if that has not begun. Throws Error.
-  void fetch();
-  bool is_here() const { return copy_ && (!are_read_ || fetched_->is_done()); }
+  /// Begins to fetch, if that has not begun; if it is not urgent, perhaps not yet. Throws Error.
+  void fetch(bool is_urgent);
+  /// What has been fetched may be out of date.
+  void drop();
+  /// Throws Error where the device has failed.
+  bool is_here() const;
 
   /// Room for a result of other length, which goes to `device_memory` of as many bytes.
   MutableByteSpan make_output(size_t bytes, std::shared_ptr<std::byte> device_memory);
@@ -39,20 +48,19 @@ class HostCopy {
   /// Begins to deliver; false if there is nothing that has to be. Throws Error.
   bool deliver();
   bool is_delivered() const { return !delivered_ || delivered_->is_done(); }
-  /// The copy on its way must not write into what its owner may free: waits a second at most, and
-  /// returns whether it is delivered.
-  bool settle() const;
+  RsStatus delivery_status() const { return delivered_ ? delivered_->status() : kRsOk; }
+  /// A copy on its way must not write into what its owner may free: waits, and returns whether it
+  /// is delivered.
+  bool settle(Deadline deadline) const;
 
   /// What of the array takes part, and where the result goes, for those who need no copy of it.
   ByteSpan read() const { return are_read_ ? array_ : ByteSpan(); }
   MutableByteSpan written() const { return are_written_ ? array_ : MutableByteSpan(); }
 
-  Interval fetching() const { return span_of(fetch_ns_, fetched_); }
-  Interval delivering() const { return span_of(deliver_ns_, delivered_); }
+  Interval fetching() const { return interval_of(fetch_ns_, fetched_); }
+  Interval delivering() const { return interval_of(deliver_ns_, delivered_); }
 
  private:
-  static Interval span_of(int64_t begin_ns, const std::shared_ptr<const Transfer>& transfer);
-
   std::shared_ptr<const Place> place_;
   MutableByteSpan array_;
   bool are_read_;
@@ -63,8 +71,8 @@ class HostCopy {
   size_t result_bytes_ = 0;
   int64_t fetch_ns_ = 0;
   int64_t deliver_ns_ = 0;
-  std::shared_ptr<const Transfer> fetched_;
-  std::shared_ptr<const Transfer> delivered_;
+  std::shared_ptr<const StreamWork> fetched_;
+  std::shared_ptr<const StreamWork> delivered_;
 };
 
 }  // namespace ringsync

@@ -21,9 +21,6 @@ constexpr size_t kCarriedToAll = 96 * 1024;
 /// KiB 5.0 and 3.4 us, 64 KiB 10.7 and 4.5 us.
 constexpr size_t kCarriedIfRegistered = 12 * 1024;
 
-/// Below it the host is as fast: an announcement carries it.
-constexpr size_t kFewestOnDevice = 64 * 1024;
-
 /// One private array sends every rank down the private path.
 bool is_registered(const std::vector<Header>& headers) {
   return std::ranges::all_of(headers,
@@ -52,7 +49,11 @@ std::shared_ptr<std::byte> make_result(size_t bytes, Collective collective) {
 size_t GroupView::carried_limit_bytes() const { return board.segment_bytes() - sizeof(Header); }
 
 bool Operation::is_carriable(const GroupView& group) const {
-  if (wants_unbuilt(request_) || way() != Way::kHost) return false;
+  if (!is_on_host()) {
+    return site_ == Site::kDevice && request_.collective == Collective::kAllreduce &&
+           request_.data.size() <= group.bucket_bytes;
+  }
+  if (wants_unbuilt(request_) || !is_here()) return false;
   if (request_.collective == Collective::kBarrier) return true;  // the announcement is all there is
   const auto peers = static_cast<size_t>(group.size - 1);
   const bool is_free_allreduce =
@@ -66,9 +67,18 @@ bool Operation::is_carriable(const GroupView& group) const {
          (size <= kCarriedIfRegistered || group.transport.locate(values()).id == 0);
 }
 
-size_t contribution_bytes(const Request& request, int rank) {
-  const bool is_receiver = request.collective == Collective::kSend && request.root != rank;
-  return is_receiver ? 0 : request.data.size();
+bool Operation::goes_with(const Operation& first) const {
+  if (is_on_host() != first.is_on_host()) return false;
+  if (is_on_host()) return is_here();
+  if (site_ != first.site()) return false;
+  const Request& other = first.request();
+  return !is_shared_ && request_.dtype == other.dtype && request_.op == other.op &&
+         request_.prescale == other.prescale && request_.postscale == other.postscale;
+}
+
+size_t Operation::contribution_bytes(int rank) const {
+  const bool is_receiver = request_.collective == Collective::kSend && request_.root != rank;
+  return is_receiver || !is_on_host() ? 0 : request_.data.size();
 }
 
 Operation::Operation(Request&& request, std::shared_ptr<Handle> handle)
@@ -80,7 +90,7 @@ Operation::Operation(Request&& request, std::shared_ptr<Handle> handle)
       renewed_ns_(request_.submitted_ns) {}
 
 void Operation::enter(const GroupView& group) {
-  if (!request_.place || !request_.place->device) return;
+  if (request_.device == DeviceKind::kCpu || !is_served(request_)) return;
   const bool is_broadcast = request_.collective == Collective::kBroadcast;
   const bool is_given_to = request_.is_receiver || (is_broadcast && request_.root != group.rank);
   const bool is_allreduce = request_.collective == Collective::kAllreduce;
@@ -92,45 +102,30 @@ void Operation::enter(const GroupView& group) {
                 (is_given_to || is_allreduce) && !is_void);
 }
 
-void Operation::set_way(Way way, Registration notice) {
-  way_ = way;
-  notice_ = notice;
+void Operation::fetch(bool is_urgent) {
+  if (copy_) copy_->fetch(is_urgent);
 }
 
-/// Allreduces and broadcasts are cut into pieces.
-bool Operation::fits(size_t bytes) const {
-  return request_.collective == Collective::kAllreduce ||
-         request_.collective == Collective::kBroadcast || request_.data.size() <= bytes;
+bool Operation::is_here() const {
+  if (!copy_) return true;
+  return (!is_shared_ || is_next_) && copy_->is_here();
 }
 
-bool Operation::suits_devices(int size) const {
-  return copy_ && request_.data.size() >= kFewestOnDevice &&
-         ringsync::suits_devices(request_, size);
-}
-
-void Operation::fetch() {
-  if (copy_) copy_->fetch();
-}
-
-bool Operation::is_delivered() const {
-  return on_device_ ? on_device_->is_done() : !copy_ || copy_->is_delivered();
-}
-
-bool Operation::settle() const {
-  if (on_device_) return request_.place->device->settle(*on_device_);
-  return !copy_ || copy_->settle();
+bool Operation::settle(Deadline deadline) const {
+  if (device_work_) return request_.place->device->wait(*device_work_, deadline);
+  return !copy_ || copy_->settle(deadline);
 }
 
 Registration Operation::show(const GroupView& group) {
   staged_ = {};
-  if (way() != Way::kHost) return notice_;
+  if (!is_on_host()) return share_at_;
   const Registration place = group.transport.locate(values());
   const size_t size = request_.data.size();
   const bool is_staged = !wants_unbuilt(request_) && place.id == 0 && size > 0 &&
                          request_.collective == Collective::kAllreduce && group.algorithm.empty() &&
                          size <= group.staging.size_bytes() && size < group.reach_from;
   if (!is_staged) return place;
-  staged_ = group.staging.lend(request_.data);
+  staged_ = group.staging.lend(values());
   return group.staging.registration();
 }
 
@@ -153,33 +148,8 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
   run_.emplace(group.route_of(problem), std::move(context));
 }
 
-void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
-                                const std::vector<Header>& headers,
-                                const std::vector<uint64_t>& splits) {
-  peers.wait_for(request_.place->ready);
-  DevicePeers::Piece piece{copy_->read(), copy_->written(), false, request_.dtype,
-                           reduction_of(request_, group.size)};
-  Problem problem = make_problem(group, headers, splits);
-  problem.is_in_place = true;
-  if (!fits(0)) {
-    piece.output = make_output(problem, headers, splits);
-    piece.is_output_apart = true;
-    peers.run(*group.route_of(problem), piece);
-  } else {
-    const ByteSpan input = piece.input;
-    const MutableByteSpan output = piece.output;
-    const size_t width = size_bytes(request_.dtype);
-    const size_t most = peers.piece_bytes() / width;
-    const size_t total = request_.data.size() / width;
-    for (size_t first = 0; first < total; first += most) {
-      const size_t count = std::min(most, total - first);
-      problem.counts.assign(problem.counts.size(), count);
-      if (!input.empty()) piece.input = input.subspan(first * width, count * width);
-      if (!output.empty()) piece.output = output.subspan(first * width, count * width);
-      peers.run(*group.route_of(problem), piece);
-    }
-  }
-  on_device_ = peers.end();
+void Operation::note_on_device(std::shared_ptr<const StreamWork> transfer) {
+  device_work_ = std::move(transfer);
 }
 
 Progress Operation::advance() {
@@ -268,8 +238,8 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
   if (copy_) {
     result.device = request_.place->device->ordinal();
     result.data = request_.place->device->allocate(std::max<size_t>(bytes, 1));
-    output = way() == Way::kHost ? copy_->make_output(bytes, result.data)
-                                 : MutableByteSpan(result.data.get(), bytes);
+    output = is_on_host() ? copy_->make_output(bytes, result.data)
+                          : MutableByteSpan(result.data.get(), bytes);
   } else {
     result.data = make_result(bytes, request_.collective);
     output = {result.data.get(), bytes};

@@ -45,12 +45,12 @@ struct GroupView {
   /// The route of a problem, computed once and kept.
   std::function<std::shared_ptr<const Route>(const Problem&)> route_of;
 
+  /// Most bytes of arrays that devices sum as one; 0 before ranks see each other's.
+  size_t bucket_bytes = 0;
+
   /// Most bytes that an announcement carries beside its header.
   size_t carried_limit_bytes() const;
 };
-
-/// What a carried operation brings along of `rank`: of a send, nothing from the receiver.
-size_t contribution_bytes(const Request& request, int rank);
 
 /// One thread at a time.
 class Operation {
@@ -71,38 +71,57 @@ class Operation {
 
   /// Where the array's values are worked on: where it lies, or for one on a device in a copy.
   MutableByteSpan values() const { return copy_ ? copy_->bytes() : request_.data; }
-  /// Small enough to travel with its announcement. On ranks that ask for the same it may differ
-  /// only by whose array is registered.
+  /// Small enough to travel with its announcement, or with that of another: its values, or on
+  /// devices the word that they are there. On ranks that ask for the same it may differ only by
+  /// whose array is registered.
   bool is_carriable(const GroupView& group) const;
+  /// Can be done in one with `first`.
+  bool goes_with(const Operation& first) const;
+  /// What a carried operation brings along of `rank`: of a send, nothing from the receiver; nothing
+  /// of what lies on devices.
+  size_t contribution_bytes(int rank) const;
 
   /// Once, before all that follows: of the group that has to do it.
   void enter(const GroupView& group);
-  /// Something before it works on the array too.
+  /// Another operation works on the array too, and the order of the two is not known yet.
   void share_array() { is_shared_ = true; }
   bool shares_array() const { return is_shared_; }
-  /// Where it is worked on, unless it is none of the host's; before it starts.
-  Way way() const { return way_.value_or(Way::kHost); }
-  bool is_way_chosen() const { return way_.has_value(); }
-  const Registration& notice() const { return notice_; }
-  /// Needs no more than so much room on the device.
-  bool fits(size_t bytes) const;
-  /// `notice`: where peers learn of this rank's memory on the device.
-  void set_way(Way way, Registration notice);
-  /// A way over devices suits it.
-  bool suits_devices(int size) const;
-  /// Begins to bring the values here, if that has not begun; the array must be nobody else's.
+  /// It is served, on a device.
+  bool lies_on_device() const { return copy_.has_value(); }
+  /// Where it is worked on, once that is chosen.
+  const std::optional<Site>& site() const { return site_; }
+  bool is_on_host() const { return site_.value_or(Site::kHost) == Site::kHost; }
+  /// What this rank tells the others of that.
+  Site announced_site() const;
+  /// `share_at`: where peers learn of this rank's memory on the device.
+  void set_site(Site site, Registration share_at) {
+    site_ = site;
+    share_at_ = share_at;
+  }
+  void forget_site() { site_.reset(); }
+  /// It could be worked on where it lies; with `peers`, if that is known, in memory of theirs.
+  bool can_stay(const GroupView& group, const DevicePeers* peers) const;
+  /// All ranks have agreed that it comes next, and will announce it once more.
+  void set_next();
+  bool is_next() const { return is_next_; }
+  /// Begins to bring the values here, if that has not begun; if it is not urgent, perhaps not yet.
   /// Throws Error.
-  void fetch();
-  /// The values are where they are worked on.
-  bool is_here() const { return !copy_ || copy_->is_here(); }
+  void fetch(bool is_urgent);
+  /// The values are where they are worked on. Throws Error where the device has failed.
+  bool is_here() const;
   /// Once it is done: begins to bring them back; false where there is nothing to bring. Throws
   /// Error.
-  bool deliver() { return is_on_device() || (copy_ && copy_->deliver()); }
+  bool deliver() { return runs_on_device() || (copy_ && copy_->deliver()); }
   bool is_delivered() const;
-  /// Nobody waits for it any more: true if it is delivered after all.
-  bool settle() const;
+  /// What has failed on the device by then. Once delivered.
+  RsStatus device_status() const;
+  /// It waits for nobody but this rank's own device.
+  bool waits_for_own_device() const;
+  /// Nobody wants it any more: waits, for the sake of its memory, and returns whether it is
+  /// delivered.
+  bool settle(Deadline deadline) const;
   /// It runs there, and its ranks wait for one another there.
-  bool is_on_device() const { return on_device_ != nullptr; }
+  bool runs_on_device() const { return device_work_ != nullptr; }
   Interval fetching() const { return copy_ ? copy_->fetching() : Interval(); }
   Interval delivering() const { return copy_ ? copy_->delivering() : Interval(); }
 
@@ -117,6 +136,8 @@ class Operation {
   /// Likewise, all of it on the device. Throws Error.
   void start_on_device(const GroupView& group, DevicePeers& peers,
                        const std::vector<Header>& headers, const std::vector<uint64_t>& splits);
+  /// It does, with others.
+  void note_on_device(std::shared_ptr<const StreamWork> transfer);
   /// Only once started.
   Progress advance();
   /// Ranks without which it cannot go on. Only once started.
@@ -133,6 +154,7 @@ class Operation {
   void renew();
 
  private:
+  bool is_cut() const;
   Problem make_problem(const GroupView& group, const std::vector<Header>& headers,
                        const std::vector<uint64_t>& splits) const;
   MutableByteSpan make_output(const Problem& problem, const std::vector<Header>& headers,
@@ -149,9 +171,10 @@ class Operation {
   int64_t renewed_ns_;
   std::optional<HostCopy> copy_;  // of an array on a device
   bool is_shared_ = false;
-  std::optional<Way> way_;
-  Registration notice_;
-  std::shared_ptr<const Transfer> on_device_;
+  bool is_next_ = false;
+  std::optional<Site> site_;
+  Registration share_at_;
+  std::shared_ptr<const StreamWork> device_work_;
   MutableByteSpan staged_;  // the array as peers see it, where it is a copy
   std::optional<Run> run_;
 };

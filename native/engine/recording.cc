@@ -26,13 +26,14 @@ void record_done(EventLog& events, const Operation& operation) {
   events.record(kLane, "agree", times.started_ns, agreed_ns, label, bytes);
   if (times.agreed_ns == 0) return;
   // What a device does lies beside what the engine's thread does meanwhile.
-  const char* const lane = operation.is_on_device() ? kDeviceLane : kLane;
+  const char* const lane = operation.runs_on_device() ? kDeviceLane : kLane;
   events.record(lane, "run", agreed_ns, times.done_ns, label, bytes);
-  const auto record_way = [&](const char* word, Interval way) {
-    if (way.end_ns != 0) events.record(kDeviceLane, word, way.begin_ns, way.end_ns, label, bytes);
+  const auto record_copy = [&](const char* word, Interval taken) {
+    if (taken.end_ns == 0) return;
+    events.record(kDeviceLane, word, taken.begin_ns, taken.end_ns, label, bytes);
   };
-  record_way("pack", operation.fetching());
-  record_way("unpack", operation.delivering());
+  record_copy("fetch", operation.fetching());
+  record_copy("deliver", operation.delivering());
 }
 
 }  // namespace ringsync

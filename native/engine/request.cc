@@ -90,9 +90,10 @@ bool wants_unbuilt(const Request& request) {
 
 std::string unbuilt_text(const Request& request) {
   if (!is_served(request)) {
+    const std::string lack = request.place ? request.place->lack : "";
     return "an array on " + name(request.device) +
-           " was given, and ringsync has no way to such devices here. Copy it to the host first, "
-           "on all ranks; 'ringsync info' tells what is missing.";
+           " was given, and ringsync has no way to it. Copy it to the host first, on all ranks." +
+           (lack.empty() ? "" : " The way is missing because of this: " + lack);
   }
   return "codec='" + std::string(request.codec.data()) +
          "' was given; no codec is built yet. Leave it None on all ranks.";

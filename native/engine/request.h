@@ -36,7 +36,9 @@ struct Place {
   /// All below is the engine's: the device that it lies on, which outlives what comes from it.
   std::shared_ptr<Device> device;
   /// Where its stream had come to when the call was made.
-  Mark ready;
+  DeviceEvent ready;
+  /// Without a device: why there is no way to it.
+  std::string lack;
 };
 
 /// One collective call of one rank. The spans stay valid until its handle is done.
@@ -66,6 +68,8 @@ struct Request {
   /// is one of no data, so that all ranks make as many calls.
   uint32_t group_index = 0;
   uint32_t group_count = 1;
+  /// Of all their arrays together.
+  size_t group_bytes = 0;
   /// Each rank's values are multiplied by the first before, the result by the second after.
   double prescale = 1;
   double postscale = 1;

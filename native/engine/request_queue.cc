@@ -20,6 +20,7 @@ namespace {
 
 std::shared_ptr<Handle> RequestQueue::add(Request&& request) {
   auto handle = std::make_shared<Handle>(1);
+  request.group_bytes = request.data.size();
   const std::lock_guard lock(mutex_);
   Groups::Entry& entry = groups_.admit(request);
   if (is_stopping_) refuse("engine", call_of(request));
@@ -31,6 +32,9 @@ std::shared_ptr<Handle> RequestQueue::add(Request&& request) {
 
 std::shared_ptr<Handle> RequestQueue::add_all(std::vector<Request> requests) {
   check_disjoint(requests);
+  size_t bytes = 0;
+  for (const Request& request : requests) bytes += request.data.size();
+  for (Request& request : requests) request.group_bytes = bytes;
   auto handle = std::make_shared<Handle>(requests.size());
   Groups::Entry* entry = nullptr;
   const std::lock_guard lock(mutex_);

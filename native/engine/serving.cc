@@ -11,9 +11,8 @@ namespace ringsync {
 Serving::Serving(std::filesystem::path plugin, Transport& transport, int rank)
     : plugin_(std::move(plugin)), transport_(transport), rank_(rank) {}
 
-/// The first one that an array lies on is this rank's; null where there is no way to it, of which
-/// 'ringsync info' tells why.
-std::shared_ptr<Device> Serving::device_of(const void* memory) {
+/// The first one that an array lies on is this rank's. Null, and why, where there is no way to it.
+std::shared_ptr<Device> Serving::device_of(const void* memory, std::string& lack) {
   const std::lock_guard lock(mutex_);
   if (!has_looked_ && !plugin_.empty()) {
     has_looked_ = true;
@@ -21,19 +20,20 @@ std::shared_ptr<Device> Serving::device_of(const void* memory) {
       device_ = std::make_shared<Device>(
           plugin_, memory, [this](size_t bytes) { return transport_.allocate(bytes); },
           [this] { transport_.waiter().ring(); });
-    } catch (const ConfigError&) {
-      return nullptr;
+    } catch (const Error& error) {
+      lack_ = error.what();
     }
   }
+  lack = lack_;
   return device_;
 }
 
 void Serving::serve(Request& request) {
   if (!request.place) return;
   Place& place = *request.place;
-  if (request.device == DeviceKind::kCuda) place.device = device_of(request.data.data());
+  if (request.device == DeviceKind::kCuda)
+    place.device = device_of(request.data.data(), place.lack);
   if (!place.device) {
-    request.place.reset();
     request.data = {};
     request.dtype = Dtype::kUint8;
     request.shape = {0};
@@ -49,7 +49,13 @@ void Serving::serve(Request& request) {
                       std::to_string(place.device->ordinal()) +
                       ". Use one device for each rank, that of its local rank.");
   }
-  place.ready = place.device->mark(place.stream);
+  place.ready = place.device->record(place.stream);
+}
+
+bool Serving::adopt_thread() {
+  const std::lock_guard lock(mutex_);
+  if (device_) device_->adopt_thread();
+  return device_ != nullptr;
 }
 
 void Serving::close() noexcept {

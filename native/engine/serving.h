@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "device/device.h"
 #include "engine/request.h"
@@ -23,18 +24,22 @@ class Serving {
   /// nothing is known of it from here on. Others are left alone. Throws ConfigError for an array
   /// that does not lie on this rank's device, and Error.
   void serve(Request& request);
+  /// The calling thread works on this rank's device from now on; false where there is none yet.
+  bool adopt_thread();
   /// Nothing is on its way any more, or shall wake the engine when it is done.
   void close() noexcept;
 
  private:
-  std::shared_ptr<Device> device_of(const void* memory);
+  std::shared_ptr<Device> device_of(const void* memory, std::string& lack);
 
   const std::filesystem::path plugin_;
   Transport& transport_;
   const int rank_;
   std::mutex mutex_;
   std::shared_ptr<Device> device_;  // guarded by mutex_
-  bool has_looked_ = false;         // likewise
+  // Likewise.
+  bool has_looked_ = false;
+  std::string lack_ = "its plug-in was not built.";  // unless there is one
 };
 
 }  // namespace ringsync

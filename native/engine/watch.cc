@@ -36,7 +36,7 @@ bool Watch::look(Deadline now, const Operation& front, const std::function<Missi
 
 /// Of those it has asked; others tell of the rest.
 void Watch::tell(const Operation& front, const Missing& missing, Deadline now) const {
-  if (asked_.empty()) return;
+  if (asked_.empty() && !missing.ranks.empty()) return;
   std::string text = stall_text(front, own_, missing, stall_.seconds_still(now)) + "\n";
   for (const int rank : asked_) text += testimony_.answer_of(rank) + "\n";
   tell_(text);

@@ -161,11 +161,11 @@ RsStatus wait_event(void* stream, void* event) {
   });
 }
 
-RsStatus notify(void (*call)(void*), void* context, void* stream) {
+RsStatus notify(void (*call)(void*, RsStatus), void* context, void* stream) {
   if (call == nullptr) return kRsBadArgument;
   return guarded([&] {
     return submit(stream, [=] {
-      call(context);
+      call(context, kRsOk);
       return kRsOk;
     });
   });

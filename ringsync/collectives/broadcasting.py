@@ -20,8 +20,8 @@ def broadcast(
     """Return `root`'s values on every rank.
 
     Args:
-        x: Any shape and supported dtype, both equal on every rank, in host memory; only `root`'s
-            values matter.
+        x: Any shape and supported dtype, both equal on every rank, on the host or on a GPU; only
+            `root`'s values matter.
         root: The rank whose values all get, by its number in the world, of a group as well.
         name: As for `allreduce`.
         group: As for `allreduce`.

@@ -29,7 +29,8 @@ def allgather(
         A new array, equal on every rank.
 
     Raises:
-        ConfigError: `x` or `group` cannot be used; on all ranks `x` is a scalar or on a device.
+        ConfigError: `x` or `group` cannot be used; on all ranks `x` is a scalar, or on a device
+            to which there is no way.
         MismatchError: Ranks disagree on dtype, device kind or trailing dimensions, or some pass a
             scalar.
         PeerLostError: A rank died.

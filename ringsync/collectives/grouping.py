@@ -48,7 +48,8 @@ def grouped_allreduce(
 
     Raises:
         ConfigError: An array, `op`, `group`, `codec` or a scale cannot be used, and nothing was
-            submitted; or an array is on a device on all ranks, and the others are reduced.
+            submitted; or an array is on a device to which no rank has a way, and the others are
+            reduced.
         DuplicateNameError: An operation of one of the names is in flight; nothing was submitted.
         MismatchError: Ranks disagree on an array, and the others are reduced all the same; or on
             how many arrays there are, and none is.

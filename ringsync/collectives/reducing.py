@@ -26,10 +26,10 @@ def allreduce(
     """Reduce `x` over all ranks; every rank returns the same values.
 
     Args:
-        x: Any shape; float16/bfloat16/float32/float64/int8/int16/int32/int64/uint8/bool; host
-            memory. Shape, dtype and device kind equal on every rank. float16 and bfloat16 (of
-            ml_dtypes) are added in float32 and rounded where a rank hands on its result. bool is
-            for `Min` (all) and `Max` (any) only.
+        x: Any shape; float16/bfloat16/float32/float64/int8/int16/int32/int64/uint8/bool; on the
+            host, or on a GPU (docs/gpu.md). Shape, dtype and device kind equal on every rank.
+            float16 and bfloat16 (of ml_dtypes) are added in float32 and rounded where a rank hands
+            on its result. bool is for `Min` (all) and `Max` (any) only.
         op: `Average`, `Sum`, `Min`, `Max` or `Product`. Integers wrap where their sum or product
             overflows; an integer average divides truly and truncates toward zero. NaN on any rank
             is the result of `Min` and `Max`, and -0 is below +0.
@@ -50,7 +50,7 @@ def allreduce(
 
     Raises:
         ConfigError: `x`, `op`, `group`, `codec` or a scale cannot be used; or on all
-            ranks `x` is on a device, or all name a codec.
+            ranks `x` is on a device to which there is no way, or all name a codec.
         MismatchError: Ranks disagree on shape, dtype, device kind, op, scales, codec or order; no
             data has moved.
         PeerLostError: A rank died; its number is in `.rank`.

@@ -46,8 +46,8 @@ def reduce_scatter(
         do not depend on timing.
 
     Raises:
-        ConfigError: `x`, `op` or `group` cannot be used; on all ranks `x` is a scalar or on a
-            device.
+        ConfigError: `x`, `op` or `group` cannot be used; on all ranks `x` is a scalar, or on a
+            device to which there is no way.
         MismatchError: Ranks disagree on shape, dtype, device kind, op or order; no data has moved.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
@@ -117,7 +117,8 @@ def alltoall(
 
     Raises:
         ConfigError: `x`, `splits` or `group` cannot be used, `splits` is None and the ranks do not
-            divide the rows, or on all ranks `x` is a scalar or on a device.
+            divide the rows, or on all ranks `x` is a scalar, or on a device to
+            which there is no way.
         MismatchError: Ranks disagree on dtype, device kind, trailing dimensions or order; no data
             has moved.
         PeerLostError: A rank died.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ringsync.arrays import Array
+from ringsync.device_arrays import DeviceArray
 from ringsync.dtypes import BFLOAT16
 
 _DTYPES = frozenset({
@@ -48,8 +49,8 @@ def as_array(tensor: torch.Tensor) -> object:
         tensor: What `check_tensor` has returned.
 
     Returns:
-        A NumPy array of its memory, with its bits as uint16 where NumPy lacks the dtype; the tensor
-        itself where it lies on a device, for the door to tell of.
+        A NumPy array of its memory, with its bits as uint16 where NumPy lacks the dtype; where it
+        lies on a device no more than that, which all ranks are told.
 
     Raises:
         ValueError: It has no values.
@@ -57,7 +58,7 @@ def as_array(tensor: torch.Tensor) -> object:
     if tensor.device.type != "cpu":
         if tensor.device.type == "meta":  # the door would take it for a sequence
             raise ValueError("Tensor on device meta is not supported: it has no values.")
-        return tensor
+        return DeviceArray(int(tensor.__dlpack_device__()[0]), tensor)
     tensor = tensor.detach()
     if tensor.dtype is not torch.bfloat16:
         return tensor.numpy()

@@ -27,8 +27,8 @@ def test_a_device_array_is_refused_in_words(place):
     with pytest.raises(ConfigError) as told:
         CALLS[place](OnDevice())
     assert str(told.value) == (
-        f"[{word}] an array on cuda was given, and ringsync has no way to such devices here. Copy "
-        "it to the host first, on all ranks; 'ringsync info' tells what is missing."
+        f"[{word}] an array on cuda was given, and ringsync has no way to it. Copy it to the host "
+        "first, on all ranks."
     )
     assert rs.allreduce(np.ones(2))[0] == 1
 

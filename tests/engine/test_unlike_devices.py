@@ -15,8 +15,8 @@ CUDA = DeviceArray(2, "memory that no processor reads")
 ROCM = DeviceArray(10, "likewise")
 
 ON_CUDA = (
-    "an array on cuda was given, and ringsync has no way to such devices here. Copy it to the host "
-    "first, on all ranks; 'ringsync info' tells what is missing."
+    "an array on cuda was given, and ringsync has no way to it. Copy it to the host first, on all "
+    "ranks."
 )
 FP16 = "codec='fp16' was given; no codec is built yet. Leave it None "
 

@@ -11,7 +11,7 @@ from .arrays import OnDevice, seen, values_in
 N = 3
 F32 = np.float32
 DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8"]
-# Carried with its announcement, alone in place, and in several segments.
+# Of rows of two: carried with its announcement, alone, and on the device where that can be.
 COUNTS = [1, 12, 5_000, 300_007]
 
 
@@ -194,7 +194,12 @@ def test_a_world_of_one_moves_nothing(device, plugin_path, gate):
         (rank,) = made.ranks
         assert rank.allreduce(seen(x), op=Op.AVERAGE) is x  # nor does it wait
         gate.open()
-        rank.allreduce(seen(x), prescale=2.0)
+
+
+def test_a_world_of_one_scales(device, plugin_path):
+    x = OnDevice(device, np.arange(5, dtype=F32))
+    with world(1, device_plugin=plugin_path) as made:
+        made.ranks[0].allreduce(seen(x), prescale=2.0)
         assert x.get().tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
 
 

@@ -102,10 +102,7 @@ def test_bfloat16_of_ml_dtypes_travels(run):
         """
 import ml_dtypes
 rs.init()
-try:
-    x = cp.ones(10, dtype=ml_dtypes.bfloat16)
-except TypeError:
-    sys.exit(0)  # this CuPy has no such type
+x = cp.ones(10, dtype=ml_dtypes.bfloat16)
 total = rs.allreduce(x, op=rs.Sum)
 assert total.dtype == x.dtype and (total.astype("f4") == 2).all()
 """,

@@ -121,6 +121,28 @@ def test_hundreds_of_sums_in_flight_are_right(device, made):
         assert found == [{27.0 * (1 + i)} for i in range(60)]
 
 
+def test_arrays_of_many_sizes_and_dtypes_are_summed_in_few_buckets(device, made):
+    sizes = [1, 63, 64, 65, 1000, 40_000, 2, 999_983, 7, 128]
+    dtypes = [F32, np.float64, np.float16, np.int32]
+
+    def work(rank):
+        arrays = [
+            OnDevice(device, (np.arange(n) % 5 + rank.rank).astype(dtype))
+            for dtype in dtypes
+            for n in sizes
+        ]
+        finish(rank.submit_all([seen(x) for x in arrays], name="g"))
+        loose = [rank.submit(Collective.ALLREDUCE, seen(x)) for x in arrays]
+        for handle in loose:
+            finish(handle)
+        return [x.get() for x in arrays]
+
+    expected = [(9 * (np.arange(n) % 5 + 1)).astype(dtype) for dtype in dtypes for n in sizes]
+    for results in made.each(work):
+        for result, right in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(result, right)
+
+
 def test_a_rank_whose_device_stands_still_is_told_in_time(device, made, gate):
     arrays = ones(device, stream=gate.stream)
     for array in arrays[:2]:

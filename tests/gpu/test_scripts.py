@@ -59,13 +59,21 @@ assert here(rs.broadcast(X(), 1)) == [2.0, 2.0]
 assert here(rs.broadcast_(X(), 1)) == [2.0, 2.0]
 assert here(rs.broadcast_async_(X(), 0).result()) == [1.0, 0.0]
 assert here(rs.reduce_scatter(X())) == [[1.5], [1.0]][RANK]
+assert here(rs.reduce_scatter_async(X(), op=rs.Sum).result()) == [[3.0], [2.0]][RANK]
+assert [here(x) for x in rs.grouped_allreduce_async([X()]).result()] == [[1.5, 1.0]]
+assert here(rs.broadcast_async(X(), 1).result()) == [2.0, 2.0]
 assert here(rs.alltoall(X())) == [[1.0, 2.0], [0.0, 2.0]][RANK]
+assert here(rs.alltoall_async(X()).result()) == [[1.0, 2.0], [0.0, 2.0]][RANK]
 assert here(rs.alltoall(X(), [2, 0] if RANK else [0, 2])) == [[2.0, 2.0], [1.0, 0.0]][RANK]
 x = X()
 if RANK == 0:
     rs.send(x, 1)
 else:
     assert here(rs.recv(x, 0)) == [1.0, 0.0]
+y = X()
+handle = rs.send_async(y, 1) if RANK == 0 else rs.recv_async(y, 0)
+handle.wait()
+assert here(y) == [1.0, 0.0]
 weights = {"w": X(), "b": np.full(3, RANK)}
 rs.broadcast_parameters(weights, root=1)
 assert here(weights["w"]) == [2.0, 2.0] and weights["b"].tolist() == [1, 1, 1]
@@ -149,25 +157,52 @@ except errors.PeerLostError as error:
     assert said == [["1"], ["gone"], ["1"]]
 
 
-def test_the_timeline_shows_ways_to_the_host_and_back_of_small_arrays_only(run, tmp_path):
+def timeline_of(run, folder, script):
+    """What is recorded of each array by name: lanes and events."""
     run(
         2,
         f"""
-rs.start_timeline({str(tmp_path)!r})
-for step in range(3):
-    rs.allreduce_(there(np.ones(1_000)), name="small")
-    rs.allreduce_(there(np.ones(100_000)), name="large")
+rs.start_timeline({str(folder)!r})
+LARGE = np.ones(100_000)
+{script}
 rs.stop_timeline()
 """,
     )
-    told = {"small": set(), "large": set()}
-    for path in tmp_path.iterdir():
+    told = {}
+    for path in folder.iterdir():
         for event in json.loads(path.read_text())["events"]:
-            told.get(event.get("args", {}).get("tensor"), set()).add(event["name"])
-    assert {"pack", "agree", "run", "unpack"} <= told["small"]
-    assert {"agree", "run"} <= told["large"]
-    # It stays where it is, but for ranks of one process and devices that cannot be shared.
-    assert not {"pack", "unpack"} & told["large"]
+            told.setdefault(event["args"].get("tensor"), set()).add((event["lane"], event["name"]))
+    return told
+
+
+BY_THE_HOST = {("device", "fetch"), ("engine", "agree"), ("engine", "run"), ("device", "deliver")}
+THERE = {("engine", "agree"), ("device", "run")}
+
+
+def test_a_small_array_goes_by_the_host_and_the_timeline_shows_its_ways(run, tmp_path):
+    told = timeline_of(run, tmp_path, "rs.allreduce_(there(np.ones(1_000)), name='x')")
+    assert told["x"] - {("train", "wait")} == BY_THE_HOST
+
+
+@pytest.mark.parametrize("call", ["allreduce_", "allgather", "reduce_scatter", "alltoall"])
+def test_a_large_array_stays_where_it_is(run, tmp_path, call):
+    told = timeline_of(run, tmp_path, f"rs.{call}(there(LARGE), name='x')")
+    assert told["x"] - {("train", "wait")} == THERE
+
+
+def test_small_arrays_of_one_call_stay_together(run, tmp_path):
+    told = timeline_of(
+        run,
+        tmp_path,
+        """
+for step in range(2):
+    xs = [there(np.full(n, RANK + n)) for n in (3, 5_000, 0, 1, 70_000, 20)]
+    rs.grouped_allreduce_(xs, op=rs.Sum, name="g")
+    assert [set(here(x)) for x in xs] == [{7.0}, {10_001.0}, set(), {3.0}, {140_001.0}, {41.0}]
+""",
+    )
+    for i in (0, 1, 3, 4, 5):
+        assert told[f"g.{i}"] - {("train", "wait")} == THERE, i
 
 
 def test_a_forked_child_uses_none_of_it_and_ends_well(run):

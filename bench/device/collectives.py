@@ -1,4 +1,4 @@
-"""Allreduces of device arrays that go through the host: several processes on one device.
+"""Allreduces of arrays on one device that several processes share.
 
 The ranks' side, which needs CuPy, is bench/ranks/devices.py.
 """
@@ -31,7 +31,7 @@ class Task:
     count: int
 
 
-def measure_staged() -> Iterator[Row]:
+def measure_collectives() -> Iterator[Row]:
     """Two and four ranks' sums beside their parts, and a step of one rank with and without."""
     if find_spec("cupy") is None:
         yield {"failed": "no CuPy"}

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+
+namespace ringsync {
+
+/// Keeps until the process ends what must never be given back, because somebody may still be at
+/// work in it.
+template <typename T>
+void forget(T kept) {
+  static_cast<void>(std::make_unique<T>(std::move(kept)).release());
+}
+
+}  // namespace ringsync
