@@ -1,4 +1,4 @@
-"""Order and progress of operations on devices are those on hosts, whatever a device is late with."""
+"""Order and progress of calls on devices are those on hosts, whatever a device is late with."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
 """The pull ring over device memory and flags: exact, bit-equal on all ranks, and never for ever.
 
-Its driver is bench/device/ring.py: the product has no ring between devices yet.
+Its driver is bench/device/ring.py, which stands on the plug-ins alone.
 """
 
 import threading
