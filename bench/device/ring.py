@@ -1,7 +1,7 @@
 """The pull ring between ranks that see each other's device memory, step by step on one stream.
 
-Peers are addresses: of this process's threads, or opened from other processes. ringsync's engine runs
-whatever schedule it has; this ring is for the plug-ins' memory, flags and sums by themselves.
+Peers are addresses: of this process's threads, or opened from other processes. ringsync's engine
+runs whatever schedule it has; this ring is for the plug-ins' memory, flags and sums by themselves.
 """
 
 from __future__ import annotations
