@@ -99,8 +99,8 @@ def test_what_is_submitted_behind_a_device_at_work_is_begun_at_once(device, made
 
 def test_a_lost_rank_is_noticed_while_an_array_is_late(device, made, gate):
     gate.close()
-    device.keep_memory()
     x = OnDevice(device, np.ones(50, F32), stream=gate.stream)
+    device.keep_memory()
     handle = made.ranks[0].submit(Collective.ALLREDUCE, seen(x), name="w")
     made.ranks[1].engine.shutdown("it is gone")
     with pytest.raises(PeerLostError, match=r"rank 0 of 3 lost rank 1 .*it is gone"):
@@ -179,8 +179,8 @@ def test_early_values_are_dropped_where_another_operation_comes_first(device, ma
 
 def test_all_ends_when_an_engine_is_shut_down_amid_late_arrays(device, made, gate):
     gate.close()
-    device.keep_memory()
     arrays = [OnDevice(device, np.ones(50, F32), stream=gate.stream) for _ in range(12)]
+    device.keep_memory()
     handles = [made.ranks[0].submit(Collective.ALLREDUCE, seen(x)) for x in arrays]
     made.ranks[0].engine.shutdown("enough")
     until(lambda: all(handle.done() for handle in handles))
