@@ -78,8 +78,13 @@ Device::~Device() {
   if (!is_here()) return;
   close();
   for (void* const event : events_) api_.destroy_event(event);
+  std::vector<void*> free_streams;
+  {
+    const std::lock_guard lock(bell_->mutex);
+    free_streams.swap(bell_->free_streams);
+  }
   // Of others than these one stands still, and to destroy it may take for ever.
-  for (void* const stream : bell_->free_streams) api_.destroy_stream(stream);
+  for (void* const stream : free_streams) api_.destroy_stream(stream);
   if (bell_->in_flight == 0) return;
   forget(std::move(to_device_));
   forget(std::move(pool_));  // or the last that is done would give pages back amid a stream
@@ -114,6 +119,7 @@ DeviceEvent Device::record(void* stream) {
     require(api_.create_event(0, &event), "an event cannot be made");
   }
   const DeviceEvent recorded(event, [this](void* done) {
+    if (!is_here()) return;
     const std::lock_guard lock(mutex_);
     events_.push_back(done);
   });
@@ -145,6 +151,7 @@ std::shared_ptr<std::byte> Device::lend_shareable(size_t bytes) {
     memory = static_cast<std::byte*>(made);
   }
   return {memory, [this, bytes](std::byte* returned) {
+            if (!is_here()) return;
             const std::lock_guard lock(mutex_);
             shareable_.emplace(bytes, returned);
           }};
@@ -156,19 +163,27 @@ bool Device::is_reached(const DeviceEvent& event) const {
   return is_reached != 0;
 }
 
+bool Device::has_stream() {
+  const std::scoped_lock lock(mutex_, bell_->mutex);
+  return !bell_->free_streams.empty() || fetch_streams_ < kMostFetching;
+}
+
 /// Null where there is none, unless it is urgent.
 void* Device::take_stream(bool is_urgent) {
-  const std::scoped_lock lock(mutex_, bell_->mutex);
-  if (!bell_->free_streams.empty()) {
-    void* const stream = bell_->free_streams.back();
-    bell_->free_streams.pop_back();
-    return stream;
+  {
+    const std::scoped_lock lock(mutex_, bell_->mutex);
+    if (!bell_->free_streams.empty()) {
+      void* const stream = bell_->free_streams.back();
+      bell_->free_streams.pop_back();
+      return stream;
+    }
+    if (!is_urgent && fetch_streams_ >= kMostFetching) return nullptr;
+    ++fetch_streams_;
   }
-  if (!is_urgent && fetch_streams_ >= kMostFetching) return nullptr;
+  // Without the locks: to make one may wait for a thread of the plug-in's, which may wait for them.
   const InUse in_use(*this);
   void* stream = nullptr;
   require(api_.create_stream(1, &stream), "a stream cannot be made");
-  ++fetch_streams_;
   return stream;
 }
 
@@ -198,7 +213,10 @@ std::shared_ptr<const StreamWork> Device::tell_of(std::shared_ptr<std::byte> mem
   auto news = std::make_unique<News>(News{bell_, work, given_back});
   ++bell_->in_flight;
   const RsStatus status = api_.notify(&on_done, news.get(), stream);
-  if (status != kRsOk) --bell_->in_flight;
+  if (status != kRsOk) {
+    --bell_->in_flight;
+    forget(std::move(news));  // a copy is on its way all the same
+  }
   require(status, "completion cannot be reported");
   static_cast<void>(news.release());
   return work;

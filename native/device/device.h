@@ -97,9 +97,11 @@ class Device {
   /// True once the stream has come there. Throws Error.
   bool is_reached(const DeviceEvent& event) const;
 
-  /// Starts to copy from the device what lies at `from` once `after` has been reached; no copy waits
-  /// for another's event. Null where as many wait already as make sense, unless it is urgent. Throws
-  /// Error.
+  /// A fetch that is not urgent can be begun, unless another thread is faster.
+  bool has_stream();
+  /// Starts to copy from the device what lies at `from` once `after` has been reached; no copy
+  /// waits for another's event. Null where as many wait already as make sense, unless it is urgent.
+  /// Throws Error.
   std::shared_ptr<const StreamWork> fetch(const DeviceEvent& after, ByteSpan from,
                                           std::shared_ptr<std::byte> to, bool is_urgent);
   /// Starts to copy to the device. Throws Error.

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/forget.h"
+#include "engine/carried.h"
 
 namespace ringsync {
 namespace {
@@ -93,7 +94,8 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
     throw Error("[device] its memory cannot be shared between processes. Nothing is to be done.");
   }
   piece_bytes_ =
-      std::clamp(facts.memory_bytes / kFusionShare, kFewestFusionBytes, kMostFusionBytes);
+      std::clamp(facts.memory_bytes / kFusionShare, kFewestFusionBytes, kMostFusionBytes) /
+      kBucketAlignment * kBucketAlignment;
   fusion_ = device_->lend_shareable(piece_bytes_);
   flags_ = device_->lend_shareable(kFlagsBytes);
   stream_ = device_->make_stream();
@@ -208,12 +210,13 @@ void DevicePeers::go_through(const Route& route, const Piece& piece) {
     for (const RoutedStep& step : phase.steps) apply(step, piece);
     exchange(route.neighbours);
   }
+  passed_ = device_->record(stream_.get());
 }
 
-std::shared_ptr<const StreamWork> DevicePeers::end() {
+DeviceWork DevicePeers::end() {
   last_ = device_->watch(stream_.get());
   is_begun_ = false;
-  return last_;
+  return {last_, passed_};
 }
 
 /// Tells the others that this rank has come here, and waits for them.

@@ -63,8 +63,10 @@ class DevicePeers {
   /// Throws Error.
   void run(const Route& route, const Piece& piece);
   void run(const Route& route, const Bucket& bucket);
-  /// Of all that has been run so far.
-  std::shared_ptr<const StreamWork> end();
+  /// Of all that has been run so far. Throws Error.
+  DeviceWork end();
+  /// Something has been run since, or has failed half-way.
+  bool is_begun() const { return is_begun_; }
 
   /// The others are not to be waited for any more: what runs ends, if that can be by the deadline.
   void give_up(Deadline deadline) noexcept;
@@ -99,7 +101,8 @@ class DevicePeers {
   std::vector<Peer> peers_;       // by rank; its own as well
   uint32_t value_ = 0;            // of the flags at the end of what has been run, in a circle
   std::shared_ptr<const StreamWork> last_;
-  bool is_begun_ = false;  // something has been run since
+  DeviceEvent passed_;  // the last flag of what has been run
+  bool is_begun_ = false;
 };
 
 }  // namespace ringsync

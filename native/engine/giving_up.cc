@@ -26,7 +26,7 @@ std::vector<int> Group::others() const {
 
 std::vector<int> Group::blocked_on() const {
   // On devices ranks wait for one another; for whom, nobody sees from here.
-  if (!delivering_.empty() && delivering_.front().runs_on_device()) return others();
+  if (std::ranges::any_of(delivering_, &Operation::needs_peers)) return others();
   if (operations_.empty()) return {};
   if (stand_in_) return stand_in_->operation().blocked_on();
   if (order_.is_open()) return order_.others();
@@ -40,8 +40,9 @@ std::vector<int> Group::blocked_on() const {
 /// What a rank had sent before it went may have arrived since the last look: looks once more.
 bool Group::moves_after_all() {
   // What a device works on may need nobody any more.
-  const bool has_ended =
-      !delivering_.empty() && delivering_.front().settle(Clock::now() + kRunOut) && end_delivered();
+  const Deadline deadline = Clock::now() + kRunOut;
+  for (const Operation& one : delivering_) one.settle(deadline);
+  const bool has_ended = end_delivered();
   const bool has_moved = !operations_.empty() && advance_current() != Progress::kBlocked;
   wake_sleepers();
   if (has_moved) watch_.note_progress();
@@ -114,7 +115,13 @@ void Group::end_all(const std::string& cause, const LostPeer* lost,
 Missing Group::missing_for(const Operation& operation) const {
   Missing missing;
   const bool is_asking = order_.is_open();
-  if (!is_asking && operation.waits_for_own_device()) return missing;
+  // What runs on the device before it holds it up as well.
+  const auto holds_up = [&operation](const Operation& one) {
+    return one.runs_on_device() && operation.runs_on_device() && one.waits_for_own_device();
+  };
+  const bool is_held_up =
+      operation.waits_for_own_device() || std::ranges::any_of(delivering_, holds_up);
+  if (!is_asking && is_held_up) return missing;
   for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {
     missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
     if (is_asking) missing.submitted.push_back(order_.announced_by(rank));
@@ -144,8 +151,9 @@ void Group::fail_all(const std::exception_ptr& error) {
     // What stands still may go on when its caller has freed the array.
     if (!is_over) home_.is_exposed = true;
     const bool is_delivered = is_over && !first.runs_on_device();
-    end(delivering_, delivering_.begin(), is_delivered ? nullptr : failure_);
+    end(delivering_, delivering_.begin(), is_delivered ? error_of_device(first) : failure_);
   }
+  if (device_peers_ && device_peers_->is_begun()) home_.is_exposed = true;
   while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());
   watch_.rest();
   wake_sleepers();

@@ -223,11 +223,14 @@ void Group::refuse(const std::exception_ptr& error) {
 /// True if any has been.
 bool Group::end_delivered() {
   bool is_any = false;
-  while (!delivering_.empty() && delivering_.front().is_delivered()) {
-    Operation& first = delivering_.front();
-    if (first.runs_on_device()) first.set_done(now_ns());
-    end(delivering_, delivering_.begin(), error_of_device(first));
-    is_any = true;
+  for (auto at = delivering_.begin(); at != delivering_.end();) {
+    const auto next = std::next(at);
+    if (at->is_delivered()) {
+      if (at->runs_on_device()) at->set_done(now_ns());
+      end(delivering_, at, error_of_device(*at));
+      is_any = true;
+    }
+    at = next;
   }
   if (is_any) watch_.note_progress();
   wake_sleepers();

@@ -144,6 +144,7 @@ class Group {
   std::vector<std::shared_ptr<Handle>> sleepers_;
   Watch watch_;
   std::unique_ptr<DevicePeers> device_peers_;  // once an array wants the way over them
+  int overruled_ = 0;                          // by ranks on the host, one time after another
   Site best_site_ = Site::kOffered;            // for those; less once it has been tried
   std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
 };

@@ -12,7 +12,7 @@ HostCopy::HostCopy(std::shared_ptr<const Place> place, MutableByteSpan array, bo
       are_written_(are_written && !array.empty()) {}
 
 void HostCopy::fetch(bool is_urgent) {
-  if (copy_) return;
+  if (copy_ || (!is_urgent && are_read_ && !place_->device->has_stream())) return;
   copy_ = place_->device->lend(array_.size());
   if (!are_read_) return;
   fetch_ns_ = now_ns();

@@ -72,8 +72,10 @@ bool Operation::goes_with(const Operation& first) const {
   if (is_on_host()) return is_here();
   if (site_ != first.site()) return false;
   const Request& other = first.request();
-  return !is_shared_ && request_.dtype == other.dtype && request_.op == other.op &&
-         request_.prescale == other.prescale && request_.postscale == other.postscale;
+  const bool is_like = request_.dtype == other.dtype && request_.op == other.op &&
+                       request_.prescale == other.prescale && request_.postscale == other.postscale;
+  // The first one shall not wait for the values of others.
+  return !is_shared_ && is_like && request_.place->device->is_reached(request_.place->ready);
 }
 
 size_t Operation::contribution_bytes(int rank) const {
@@ -112,7 +114,7 @@ bool Operation::is_here() const {
 }
 
 bool Operation::settle(Deadline deadline) const {
-  if (device_work_) return request_.place->device->wait(*device_work_, deadline);
+  if (runs_on_device()) return request_.place->device->wait(*device_work_.work, deadline);
   return !copy_ || copy_->settle(deadline);
 }
 
@@ -146,10 +148,6 @@ void Operation::start(const GroupView& group, const std::vector<Header>& headers
   for (const auto& connection : group.connections) context.connections.push_back(connection.get());
   context.board = &group.board;
   run_.emplace(group.route_of(problem), std::move(context));
-}
-
-void Operation::note_on_device(std::shared_ptr<const StreamWork> transfer) {
-  device_work_ = std::move(transfer);
 }
 
 Progress Operation::advance() {

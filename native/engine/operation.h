@@ -22,6 +22,12 @@ namespace ringsync {
 
 class DevicePeers;
 
+/// What a group's devices have been given, and when this rank's needs the others no more.
+struct DeviceWork {
+  std::shared_ptr<const StreamWork> work;
+  DeviceEvent passed;
+};
+
 /// What an operation uses of its group.
 struct GroupView {
   /// This rank and the number of ranks, within the group.
@@ -75,7 +81,8 @@ class Operation {
   /// devices the word that they are there. On ranks that ask for the same it may differ only by
   /// whose array is registered.
   bool is_carriable(const GroupView& group) const;
-  /// Can be done in one with `first`.
+  /// Can be done in one with `first`, and its values have come. Throws Error where the device has
+  /// failed.
   bool goes_with(const Operation& first) const;
   /// What a carried operation brings along of `rank`: of a send, nothing from the receiver; nothing
   /// of what lies on devices.
@@ -121,7 +128,9 @@ class Operation {
   /// delivered.
   bool settle(Deadline deadline) const;
   /// It runs there, and its ranks wait for one another there.
-  bool runs_on_device() const { return device_work_ != nullptr; }
+  bool runs_on_device() const { return device_work_.work != nullptr; }
+  /// It runs there, and may need other ranks yet. Throws Error where the device has failed.
+  bool needs_peers() const;
   Interval fetching() const { return copy_ ? copy_->fetching() : Interval(); }
   Interval delivering() const { return copy_ ? copy_->delivering() : Interval(); }
 
@@ -137,7 +146,7 @@ class Operation {
   void start_on_device(const GroupView& group, DevicePeers& peers,
                        const std::vector<Header>& headers, const std::vector<uint64_t>& splits);
   /// It does, with others.
-  void note_on_device(std::shared_ptr<const StreamWork> transfer);
+  void note_on_device(const DeviceWork& work);
   /// Only once started.
   Progress advance();
   /// Ranks without which it cannot go on. Only once started.
@@ -174,7 +183,7 @@ class Operation {
   bool is_next_ = false;
   std::optional<Site> site_;
   Registration share_at_;
-  std::shared_ptr<const StreamWork> device_work_;
+  DeviceWork device_work_;
   MutableByteSpan staged_;  // the array as peers see it, where it is a copy
   std::optional<Run> run_;
 };

@@ -14,6 +14,10 @@ namespace {
 /// launches.
 constexpr size_t kFewestOnDevice = 64 * 1024;
 
+/// So often, one time after another, this rank would have stayed on the device where another could
+/// not: that one never will, and each time costs a round.
+constexpr int kMostOverruled = 3;
+
 /// Operations whose values are fetched before it is their turn: more than a device fetches at a
 /// time.
 constexpr size_t kBroughtAhead = 16;
@@ -41,18 +45,24 @@ void Operation::set_next() {
 }
 
 bool Operation::is_delivered() const {
-  return device_work_ ? device_work_->is_done() : !copy_ || copy_->is_delivered();
+  return runs_on_device() ? device_work_.work->is_done() : !copy_ || copy_->is_delivered();
 }
 
 RsStatus Operation::device_status() const {
-  if (device_work_) return device_work_->status();
+  if (runs_on_device()) return device_work_.work->status();
   return copy_ ? copy_->delivery_status() : kRsOk;
 }
 
 bool Operation::waits_for_own_device() const {
-  if (device_work_) return !request_.place->device->is_reached(request_.place->ready);
-  return copy_ && (copy_->delivering().begin_ns != 0 || (is_next_ && !is_here()));
+  if (runs_on_device()) return !request_.place->device->is_reached(request_.place->ready);
+  return copy_ && (copy_->delivering().begin_ns != 0 || (is_next_ && is_on_host() && !is_here()));
 }
+
+bool Operation::needs_peers() const {
+  return runs_on_device() && !request_.place->device->is_reached(device_work_.passed);
+}
+
+void Operation::note_on_device(const DeviceWork& work) { device_work_ = work; }
 
 bool Operation::is_cut() const {
   return request_.collective == Collective::kAllreduce ||
@@ -114,9 +124,14 @@ bool Group::agree_on_site() {
   front.set_next();
   const auto is_by_host = [](const Header& header) { return header.site <= Site::kComing; };
   if (has_any_joined || std::ranges::any_of(headers, is_by_host)) {
+    const bool is_overruled = !front.is_on_host() && !has_any_joined;
+    if (is_overruled && ++overruled_ >= kMostOverruled) {
+      stay_on_host("other ranks work on theirs there");
+    }
     front.set_site(Site::kHost, {});
     return false;
   }
+  overruled_ = 0;
   // Of one that was announced before the last it may be known by now.
   if (best_site_ == Site::kOffered) {
     if (device_peers_->open(headers)) {
@@ -180,7 +195,7 @@ void Group::start_bucket(size_t count) {
                         true};
   device_peers_->run(*routes_.of(problem),
                      {segments, elements, first.dtype, reduction_of(first, view_.size)});
-  const auto work = device_peers_->end();
+  const DeviceWork work = device_peers_->end();
   for (size_t i = 0; i < count; ++i) announcement_.carried(i)->note_on_device(work);
 }
 

@@ -97,6 +97,43 @@ def test_what_is_submitted_behind_a_device_at_work_is_begun_at_once(device, made
         finish(handle)
 
 
+@both_sizes
+def test_an_operation_waits_for_no_values_but_its_own(device, made, gate, count):
+    warm = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
+    made.each(lambda rank: rank.allreduce(seen(warm[rank.rank])))
+    gate.close()
+
+    def work(rank):
+        a = OnDevice(device, np.ones(count, F32))
+        b = OnDevice(device, np.ones(count, F32), stream=gate.stream if rank.rank == 0 else None)
+        first, second = (
+            rank.submit(Collective.ALLREDUCE, seen(x), name=name)
+            for x, name in ((a, "a"), (b, "b"))
+        )
+        finish(first)
+        if rank.rank == 0:
+            gate.open()
+        finish(second)
+        return [float(a.get()[0]), float(b.get()[0])]
+
+    assert made.each(work) == [[3.0, 3.0]] * N
+
+
+def test_a_small_array_comes_back_before_a_late_one_that_was_first(device, made, gate):
+    warm = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
+    made.each(lambda rank: rank.allreduce(seen(warm[rank.rank])))
+    gate.close()
+    late = [OnDevice(device, np.ones(LARGE, F32), stream=gate.stream) for _ in range(N)]
+    first = made.each(lambda rank: rank.submit(Collective.ALLREDUCE, seen(late[rank.rank])))
+    small = [OnDevice(device, np.ones(4, F32)) for _ in range(N)]
+    for handle in made.each(lambda rank: rank.submit(Collective.ALLREDUCE, seen(small[rank.rank]))):
+        finish(handle)
+    assert not any(handle.done() for handle in first)
+    gate.open()
+    for handle in first:
+        finish(handle)
+
+
 def test_a_lost_rank_is_noticed_while_an_array_is_late(device, made, gate):
     gate.close()
     x = OnDevice(device, np.ones(50, F32), stream=gate.stream)
