@@ -119,8 +119,11 @@ void Group::choose_site(Operation& operation) {
 bool Group::agree_on_site() {
   const std::vector<Header>& headers = announcement_.headers();
   const bool has_any_joined = announcement_.joined().is_any();
-  if (is_settled(headers) && (headers.front().site == Site::kHost || !has_any_joined)) return true;
   Operation& front = operations_.front();
+  if (is_settled(headers) && (front.is_on_host() || !has_any_joined)) {
+    if (!front.is_on_host()) overruled_ = 0;
+    return true;
+  }
   front.set_next();
   const auto is_by_host = [](const Header& header) { return header.site <= Site::kComing; };
   if (has_any_joined || std::ranges::any_of(headers, is_by_host)) {
@@ -131,7 +134,6 @@ bool Group::agree_on_site() {
     front.set_site(Site::kHost, {});
     return false;
   }
-  overruled_ = 0;
   // Of one that was announced before the last it may be known by now.
   if (best_site_ == Site::kOffered) {
     if (device_peers_->open(headers)) {
