@@ -24,13 +24,16 @@ STUBBORN_OTHERS = """
 # A grandchild that left the session and whose parent has gone.
 DAEMON = """
     import os, signal, sys, time
+    hear, tell = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             print("daemon ready", flush=True)
+            os.write(tell, b"!")
             time.sleep(60)  # until it is killed
+        os.read(hear, 1)  # the daemon is one, before anybody may end it
         os._exit(0)
     os.wait()
     print("rank ready", flush=True)
