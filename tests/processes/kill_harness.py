@@ -65,9 +65,9 @@ def survive(rank: int, size: int, seed: int, report: int) -> None:
     except errors.PeerLostError as error:
         seen_s = time.monotonic()
         lost = error.rank
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    pause(0.05)  # in which nothing may spin, and the engine ends the handles behind this one
     pending = sum(not handle.done() for handle in handles)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    pause(0.05)  # in which nothing may spin
     later = resource.getrusage(resource.RUSAGE_SELF)
     spun_s = later.ru_utime + later.ru_stime - used.ru_utime - used.ru_stime
     rs.shutdown()
