@@ -48,7 +48,8 @@ size_t available_bytes() {
   while (file >> key >> kib) {
     std::getline(file, unit);
     if (key == "MemTotal:") reserve = kib * 1024 / kReserveShare;
-    // A guest of a hypervisor has been seen to say 0 with nearly all of it free: no estimate.
+    // 0 was read in a guest with a GPU, by our own refusals, and nearly all free just before and
+    // after: taken for no estimate.
     if (key == "MemAvailable:" && kib == 0) break;
     // Where little is available, as in a guest that gives its memory back, half of it.
     if (key == "MemAvailable:") return kib * 1024 - std::min(kib * 1024 / 2, reserve);
