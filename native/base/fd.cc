@@ -11,10 +11,10 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <limits>
 #include <utility>
 
 #include "base/error.h"
+#include "base/room.h"
 
 namespace ringsync {
 
@@ -31,33 +31,6 @@ int Fd::release() noexcept { return std::exchange(number_, -1); }
 void Fd::reset() noexcept {
   if (number_ >= 0) ::close(std::exchange(number_, -1));
 }
-
-namespace {
-
-/// What is left to the rest of the machine: at the very end the kernel ends some process.
-constexpr size_t kReserveShare = 32;
-
-/// What the kernel estimates that can be allocated without pushing others out; without an estimate
-/// there is no limit.
-size_t available_bytes() {
-  std::ifstream file("/proc/meminfo");
-  std::string key;
-  size_t kib = 0;
-  std::string unit;
-  size_t reserve = 0;
-  while (file >> key >> kib) {
-    std::getline(file, unit);
-    if (key == "MemTotal:") reserve = kib * 1024 / kReserveShare;
-    // 0 was read in a guest with a GPU, by our own refusals, and nearly all free just before and
-    // after: taken for no estimate.
-    if (key == "MemAvailable:" && kib == 0) break;
-    // Where little is available, as in a guest that gives its memory back, half of it.
-    if (key == "MemAvailable:") return kib * 1024 - std::min(kib * 1024 / 2, reserve);
-  }
-  return std::numeric_limits<size_t>::max();
-}
-
-}  // namespace
 
 std::string errno_text() { return std::strerror(errno); }
 
@@ -90,7 +63,8 @@ Fd make_text_file() {
 }
 
 Fd make_memfd(size_t bytes) {
-  if (const size_t available = available_bytes(); bytes > available) {
+  std::ifstream meminfo("/proc/meminfo");
+  if (const size_t available = free_room(meminfo); bytes > available) {
     // The kernel would grant page after page and then end some process, perhaps a stranger's.
     throw Error("[shm] no room for " + std::to_string(bytes) + " bytes of shared memory, " +
                 std::to_string(available) + " are available. Free memory, or ask for less.");

@@ -5,11 +5,13 @@
 
 #include <limits>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "base/room.h"
 #include "bindings/bind_array.h"
 #include "bindings/bindings.h"
 #include "bindings/bound_engine.h"
@@ -107,6 +109,13 @@ void bind_engine(nb::module_& module) {
   module.attr("STACKS_SIGNAL") = stacks_signal();
   module.attr("GAVE_UP") = kGaveUp;
   module.def("transport_names", &transport_names);
+  module.def(
+      "free_room",
+      [](const std::string& meminfo) {
+        std::istringstream text(meminfo);
+        return free_room(text);
+      },
+      "meminfo"_a, "Bytes that may be taken, by the text of /proc/meminfo.");
 }
 
 }  // namespace ringsync

@@ -15,6 +15,29 @@ from ..ranks import TRANSPORTS, Collective, Rank, World, finish, world
 both = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
+def meminfo(total, free, available=None) -> str:
+    text = f"MemTotal: {total} kB\nMemFree: {free} kB\n"
+    return text + ("" if available is None else f"MemAvailable: {available} kB\nBuffers: 7 kB\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "kib"),
+    [
+        (meminfo(3200, 100, 1000), 900),  # a share of the machine is left to others
+        (meminfo(3200, 50, 60), 30),  # half of what is little
+        (meminfo(3200, 1000, 0), 900),  # a guest's kernel that has no estimate
+        (meminfo(3200, 0, 0), 0),
+    ],
+)
+def test_room_is_what_the_kernel_estimates_and_no_less_than_what_is_free(text, kib):
+    assert _native.free_room(text) == 1024 * kib
+
+
+@pytest.mark.parametrize("text", ["", "no such file", meminfo(3200, 100)])
+def test_without_an_estimate_there_is_no_limit(text):
+    assert _native.free_room(text) == 2**64 - 1
+
+
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
