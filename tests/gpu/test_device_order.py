@@ -14,6 +14,20 @@ LARGE = 20_000
 both_sizes = pytest.mark.parametrize("count", [12, LARGE], ids=["small", "large"])
 
 
+def warm_up(device, made):
+    """The first call that is worked on there sets up what the next ones share."""
+    arrays = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
+    made.each(lambda rank: rank.allreduce(seen(arrays[rank.rank])))
+
+
+def held_back(device, made, gate):
+    """The handles of an allreduce whose values come once the gate opens."""
+    warm_up(device, made)
+    gate.close()
+    late = [OnDevice(device, np.ones(LARGE, F32), stream=gate.stream) for _ in range(N)]
+    return made.each(lambda rank: rank.submit(Collective.ALLREDUCE, seen(late[rank.rank])))
+
+
 @both_sizes
 def test_operations_on_one_array_in_unlike_orders_are_done_in_one(device, made, count):
     # Whichever comes first: (1 + 2 + 3) * 3 * 10.
@@ -83,11 +97,7 @@ def test_a_late_array_holds_up_no_other_group(device, made, gate):
 
 
 def test_what_is_submitted_behind_a_device_at_work_is_begun_at_once(device, made, gate):
-    warm = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
-    made.each(lambda rank: rank.allreduce(seen(warm[rank.rank])))
-    gate.close()
-    slow = [OnDevice(device, np.ones(LARGE, F32), stream=gate.stream) for _ in range(N)]
-    first = made.each(lambda rank: rank.submit(Collective.ALLREDUCE, seen(slow[rank.rank])))
+    first = held_back(device, made, gate)
     second = made.each(lambda rank: rank.submit(Collective.ALLREDUCE, np.ones(8, F32)))
     for handle in second:
         finish(handle)
@@ -99,8 +109,7 @@ def test_what_is_submitted_behind_a_device_at_work_is_begun_at_once(device, made
 
 @both_sizes
 def test_an_operation_waits_for_no_values_but_its_own(device, made, gate, count):
-    warm = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
-    made.each(lambda rank: rank.allreduce(seen(warm[rank.rank])))
+    warm_up(device, made)
     gate.close()
 
     def work(rank):
@@ -120,11 +129,7 @@ def test_an_operation_waits_for_no_values_but_its_own(device, made, gate, count)
 
 
 def test_a_small_array_comes_back_before_a_late_one_that_was_first(device, made, gate):
-    warm = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
-    made.each(lambda rank: rank.allreduce(seen(warm[rank.rank])))
-    gate.close()
-    late = [OnDevice(device, np.ones(LARGE, F32), stream=gate.stream) for _ in range(N)]
-    first = made.each(lambda rank: rank.submit(Collective.ALLREDUCE, seen(late[rank.rank])))
+    first = held_back(device, made, gate)
     small = [OnDevice(device, np.ones(4, F32)) for _ in range(N)]
     for handle in made.each(lambda rank: rank.submit(Collective.ALLREDUCE, seen(small[rank.rank]))):
         finish(handle)

@@ -63,8 +63,11 @@ def test_a_device_that_does_not_get_ready_ends_the_call_in_time(device, made, ga
     )
 
 
-def test_a_shut_down_does_not_wait_for_a_device_for_ever(device, plugin_path, transport, gate):
-    arrays = [OnDevice(device, np.ones(12, F32), stream=gate.stream) for _ in range(N)]
+@pytest.mark.parametrize("count", [12, 100_003], ids=["copied to the host", "left there"])
+def test_a_shut_down_does_not_wait_for_a_device_for_ever(
+    device, plugin_path, transport, gate, count
+):
+    arrays = [OnDevice(device, np.ones(count, F32), stream=gate.stream) for _ in range(N)]
     device.keep_memory()
     gate.close()
     with world(N, transport, device_plugin=plugin_path) as made:
