@@ -65,7 +65,7 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
             config_.stall_limits,
             &tell,  // at once: the interpreter may be what stands still
             [this](const Request& request) { queue_.forget_name(request); },
-            [this](const std::exception_ptr& error) { fail_all(error); },
+            [this](const Group* only, const std::exception_ptr& error) { fail(only, error); },
             is_exposed_},
       world_(std::make_shared<Group>(connect_world(*transport_, rank, size, deadline), home_)) {
   std::vector<std::shared_ptr<Group>> pairs;
@@ -121,8 +121,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
   thread_.join();
   const std::lock_guard turn(turn_);  // a calling thread may still be writing to peers
   transport_->leave(cause, nullptr);
-  advance();  // what was still queued joins what is in flight
-  fail_all(shut_down_error(cause));
+  fail(nullptr, shut_down_error(cause));
   serving_.close();
 }
 
@@ -187,8 +186,7 @@ bool Engine::drive(const Handle* until, double spin_us) noexcept {
     sleeps_until_ = kNever;
     transport_->waiter().cancel();
     transport_->leave(error.what(), nullptr);
-    fail_all(std::current_exception());
-    push_taken();
+    fail(nullptr, std::current_exception());
     taken_.clear();
     busy_.clear();
     return true;
@@ -275,12 +273,10 @@ void Engine::ask_others() {
   give_up();
 }
 
-/// Each once: those that were taken when something went wrong fail with the rest.
+/// What it has not come to when something goes wrong fails with the rest.
 void Engine::push_taken() {
   for (RequestQueue::Queued& item : taken_) {
-    if (!item.handle) continue;
-    item.group->push(std::move(item.request), item.handle);
-    item.handle.reset();
+    if (item.handle) item.group->push(std::move(item.request), item.handle);
   }
 }
 
@@ -295,8 +291,25 @@ Deadline Engine::deadline() const {
   return first;
 }
 
-void Engine::fail_all(const std::exception_ptr& error) {
-  for (const auto& group : queue_.fail(error)) group->fail_all(error);
+/// Of `only`, or of all groups. Whoever sees one of their calls failed sees all of them failed,
+/// whether the engine had begun it, had taken it, or had not come to it yet.
+void Engine::fail(const Group* only, const std::exception_ptr& error) {
+  // What may take its time comes first.
+  const Deadline deadline = Clock::now() + kRunOut;
+  for (const auto& group : queue_.groups(only)) group->run_out(deadline);
+  const Ending ending{error, std::make_shared<Gate>()};
+  auto queued = queue_.fail(only, ending);
+  const auto groups = queue_.groups(only);  // some may have been added meanwhile
+  for (const auto& group : groups) group->fail_all(ending);
+  for (auto* const items : {&taken_, &queued}) {
+    for (RequestQueue::Queued& item : *items) {
+      const bool is_meant = only == nullptr || item.group.get() == only;
+      if (is_meant && item.handle) item.group->turn_away(item.request, item.handle, ending);
+      if (is_meant) item.handle.reset();
+    }
+  }
+  ending.gate->open();
+  for (const auto& group : groups) group->wake_sleepers();
 }
 
 }  // namespace ringsync

@@ -115,7 +115,7 @@ class Engine {
   void ask_others();
   bool give_up();
   Deadline deadline() const;
-  void fail_all(const std::exception_ptr& error);
+  void fail(const Group* only, const std::exception_ptr& error);
   void settle();
 
   const EngineConfig config_;

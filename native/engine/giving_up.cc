@@ -8,13 +8,6 @@
 #include "engine/group.h"
 
 namespace ringsync {
-namespace {
-
-/// How long a rank that gives up waits for its device, for the sake of the memory at work there,
-/// which its caller may free.
-constexpr auto kRunOut = std::chrono::seconds(1);
-
-}  // namespace
 
 std::vector<int> Group::others() const {
   std::vector<int> ranks;
@@ -55,7 +48,7 @@ bool Group::end_where_closed() {
     if (!members_.ways.board->is_closed(rank)) continue;
     if (moves_after_all()) return true;
     const int closer = members_.ranks[static_cast<size_t>(rank)];
-    fail_all(closed_error(first(), own_name(), closer, name()));
+    home_.fail(this, closed_error(first(), own_name(), closer, name()));
     return true;
   }
   return false;
@@ -108,7 +101,7 @@ void Group::end_for(const std::exception_ptr& error, const Missing& missing) {
 void Group::end_all(const std::string& cause, const LostPeer* lost,
                     const std::exception_ptr& error) {
   home_.transport.leave(cause, lost);
-  home_.fail_all(error);
+  home_.fail(nullptr, error);
 }
 
 /// Nobody, where all that it lacks is on its way from or to this rank's own device.
@@ -136,27 +129,39 @@ Deadline Group::first_deadline() const {
   return first;
 }
 
-void Group::fail_all(const std::exception_ptr& error) {
-  if (!failure_) failure_ = error;
+void Group::run_out(Deadline deadline) {
   end_delivered();
-  // What runs there runs out from here on, with whatever values.
-  const Deadline deadline = Clock::now() + kRunOut;
+  // With whatever values.
   if (device_peers_) device_peers_->give_up(deadline);
+  for (const Operation& one : delivering_) one.settle(deadline);
+}
+
+void Group::fail_all(const Ending& ending) {
   announcement_.abandon();
   order_.abandon();
   stand_in_.reset();
   while (!delivering_.empty()) {
     const Operation& first = delivering_.front();
-    const bool is_over = first.settle(deadline);
+    const bool is_over = first.settle(Clock::now());
     // What stands still may go on when its caller has freed the array.
     if (!is_over) home_.is_exposed = true;
     const bool is_delivered = is_over && !first.runs_on_device();
-    end(delivering_, delivering_.begin(), is_delivered ? error_of_device(first) : failure_);
+    end(delivering_, delivering_.begin(), is_delivered ? error_of_device(first) : ending.error,
+        ending.gate);
   }
   if (device_peers_ && device_peers_->is_begun()) home_.is_exposed = true;
-  while (!operations_.empty()) finish(operations_.begin(), failure_, now_ns());
+  while (!operations_.empty()) {
+    operations_.front().set_done(now_ns());
+    end(operations_, operations_.begin(), ending.error, ending.gate);
+  }
   watch_.rest();
-  wake_sleepers();
+}
+
+void Group::turn_away(const Request& request, const std::shared_ptr<Handle>& handle,
+                      const Ending& ending) {
+  count_finished();
+  const Times times{.submitted_ns = request.submitted_ns, .done_ns = now_ns()};
+  if (handle->complete(times, ending.error, ending.gate)) sleepers_.push_back(handle);
 }
 
 }  // namespace ringsync

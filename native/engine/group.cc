@@ -30,14 +30,7 @@ Group::Group(Members members, const GroupHome& home)
       announcement_(operations_, view_, order_),
       watch_(home.stall_limits, home.transport.testimony(), place(), home.tell) {}
 
-void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
-  if (failure_) {
-    home_.on_done(request);
-    count_finished();
-    const Times times{.submitted_ns = request.submitted_ns, .done_ns = now_ns()};
-    if (handle->complete(times, failure_)) handle->wake();
-    return;
-  }
+void Group::push(Request&& request, std::shared_ptr<Handle>& handle) {
   // Where nobody gives, the root may be any rank.
   const auto root = std::ranges::find(members_.ranks, request.root);
   request.root = root == members_.ranks.end() ? 0 : static_cast<int>(root - members_.ranks.begin());
@@ -47,7 +40,8 @@ void Group::push(Request&& request, std::shared_ptr<Handle> handle) {
     operation.enter(view_);
     order_.add();
   } catch (...) {
-    operations_.pop_back();  // the caller still has its handle, and fails it
+    handle = operation.handle();
+    operations_.pop_back();
     throw;
   }
   if (!operation.lies_on_device()) return;
@@ -249,13 +243,16 @@ void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t do
   }
 }
 
-void Group::end(Operations& operations, Operations::iterator at, std::exception_ptr error) {
+void Group::end(Operations& operations, Operations::iterator at, std::exception_ptr error,
+                const std::shared_ptr<const Gate>& gate) {
   Operation& operation = *at;
   if (operation.lies_on_device()) device_footprint_.remove(operation.request().data);
   home_.on_done(operation.request());
   count_finished();
   record_done(home_.events, operation);  // first: whoever sees it complete may ask for the events
-  if (auto handle = operation.complete(std::move(error))) sleepers_.push_back(std::move(handle));
+  if (auto handle = operation.complete(std::move(error), gate)) {
+    sleepers_.push_back(std::move(handle));
+  }
   operations.erase(at);
 }
 

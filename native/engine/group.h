@@ -26,6 +26,8 @@
 
 namespace ringsync {
 
+class Group;
+
 /// What all groups of an engine share.
 struct GroupHome {
   int world_size = 1;
@@ -39,10 +41,21 @@ struct GroupHome {
   std::function<void(const std::string&)> tell;
   /// Called for every operation right before its handle is done.
   std::function<void(const Request&)> on_done;
-  /// Fails all groups: a rank that gives up leaves its peers in every respect.
-  std::function<void(const std::exception_ptr&)> fail_all;
+  /// Fails that group, or all if it is null: a rank that gives up leaves its peers in every
+  /// respect.
+  std::function<void(const Group*, const std::exception_ptr&)> fail;
   /// Set where a device may still write into what a failed operation was given.
   std::atomic<bool>& is_exposed;
+};
+
+/// How long a rank that gives up waits for its device, for the sake of the memory at work there,
+/// which its caller may free.
+inline constexpr auto kRunOut = std::chrono::seconds(1);
+
+/// With what all that is in flight ends at once, and when.
+struct Ending {
+  std::exception_ptr error;
+  std::shared_ptr<Gate> gate;
 };
 
 /// Used by the holder of the engine's turn.
@@ -66,8 +79,8 @@ class Group {
 
   // For the holder of the turn.
 
-  /// The request's root is a rank of the world.
-  void push(Request&& request, std::shared_ptr<Handle> handle);
+  /// Takes both, or throws and leaves the handle. The request's root is a rank of the world.
+  void push(Request&& request, std::shared_ptr<Handle>& handle);
 
   /// Does what can be done now; kDone when nothing is left to do. A failure is that of all groups.
   Progress advance();
@@ -87,9 +100,16 @@ class Group {
   /// What its ranks would do next, if they keep to their order, has not been submitted here.
   bool is_waiting() const { return order_.is_waiting(); }
 
-  /// Completes all operations, and all that will come, with `error`. The first error is kept. Any
-  /// thread before others know of the group.
-  void fail_all(const std::exception_ptr& error);
+  /// Before fail_all(): nobody will wait for what devices do here; lets it run out. It may take
+  /// until `deadline`.
+  void run_out(Deadline deadline);
+  /// Completes all operations.
+  void fail_all(const Ending& ending);
+  /// Completes what was meant to be pushed.
+  void turn_away(const Request& request, const std::shared_ptr<Handle>& handle,
+                 const Ending& ending);
+  /// Once the gate of fail_all() and turn_away() is open.
+  void wake_sleepers();
 
  private:
   Progress advance_current();
@@ -115,8 +135,8 @@ class Group {
   void start_bucket(size_t count);
   bool end_delivered();
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
-  void end(Operations& operations, Operations::iterator operation, std::exception_ptr error);
-  void wake_sleepers();
+  void end(Operations& operations, Operations::iterator operation, std::exception_ptr error,
+           const std::shared_ptr<const Gate>& gate = nullptr);
   void end_for(const std::exception_ptr& error, const Missing& missing);
   void end_all(const std::string& cause, const LostPeer* lost, const std::exception_ptr& error);
   Missing missing_for(const Operation& operation) const;
@@ -146,7 +166,6 @@ class Group {
   std::unique_ptr<DevicePeers> device_peers_;  // once an array wants the way over them
   int overruled_ = 0;                          // by ranks on the host, one time after another
   Site best_site_ = Site::kOffered;            // for those; less once it has been tried
-  std::exception_ptr failure_;  // of the group as a whole: the ranks' positions differ from here on
 };
 
 }  // namespace ringsync

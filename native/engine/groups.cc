@@ -22,7 +22,9 @@ void Groups::set_first(std::shared_ptr<Group> world, std::vector<std::shared_ptr
 }
 
 size_t Groups::add(std::shared_ptr<Group> group) {
-  entries_[next_].group = std::move(group);
+  Entry& entry = entries_[next_];
+  entry.group = std::move(group);
+  entry.ending = ending_;
   return next_++;
 }
 
@@ -43,10 +45,20 @@ std::shared_ptr<Group> Groups::remove(size_t number) {
   return removed;
 }
 
-std::vector<std::shared_ptr<Group>> Groups::all() const {
+std::vector<std::shared_ptr<Group>> Groups::some(const Group* only) const {
   std::vector<std::shared_ptr<Group>> groups;
-  for (const auto& [number, entry] : entries_) groups.push_back(entry.group);
+  for (const auto& [number, entry] : entries_) {
+    if (only == nullptr || entry.group.get() == only) groups.push_back(entry.group);
+  }
   return groups;
+}
+
+void Groups::end(const Group* only, const Ending& ending) {
+  for (auto& [number, entry] : entries_) {
+    const bool is_meant = only == nullptr || entry.group.get() == only;
+    if (is_meant && !entry.ending) entry.ending = ending;
+  }
+  if (only == nullptr && !ending_) ending_ = ending;
 }
 
 Groups::Entry& Groups::admit(Request& request) {

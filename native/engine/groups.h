@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,9 +22,10 @@ class Groups {
   /// One of them, and what its callers have in flight.
   struct Entry {
     std::shared_ptr<Group> group;
-    std::set<std::string> names;  // chosen by callers, in flight
-    uint64_t calls = 0;           // without a name
-    bool has_joined = false;      // this rank, and not every rank
+    std::set<std::string> names;   // chosen by callers, in flight
+    uint64_t calls = 0;            // without a name
+    bool has_joined = false;       // this rank, and not every rank
+    std::optional<Ending> ending;  // of all that was in flight, and of all that comes
   };
 
   /// Of rank `rank` of a world of `size`, none of which there is yet.
@@ -36,7 +38,10 @@ class Groups {
   /// Takes out one that was added. Throws ConfigError where there is none of that number, or some
   /// of its operations are in flight.
   std::shared_ptr<Group> remove(size_t number);
-  std::vector<std::shared_ptr<Group>> all() const;
+  /// `only`, or all if that is null.
+  std::vector<std::shared_ptr<Group>> some(const Group* only) const;
+  /// For those, and if they are all also for those that are added. The first ending is kept.
+  void end(const Group* only, const Ending& ending);
 
   /// What takes the request, which is told its number if it is a send. Throws ConfigError for a
   /// request that no rank could serve, or to a group that is closed.
@@ -55,6 +60,7 @@ class Groups {
   const int rank_;
   const int size_;
   size_t next_;
+  std::optional<Ending> ending_;  // of all groups
   std::map<size_t, Entry> entries_;
 };
 

@@ -15,12 +15,15 @@ void Handle::wait(Deadline deadline) {
   }
 }
 
-bool Handle::complete(const Times& times, std::exception_ptr error) {
+bool Handle::complete(const Times& times, std::exception_ptr error,
+                      std::shared_ptr<const Gate> gate) {
   const int64_t first_started_ns = times_.started_ns;
   times_ = times;
   if (first_started_ns != 0) times_.started_ns = first_started_ns;
   if (!error_) error_ = std::move(error);
-  return --left_ == 0 && state_.exchange(kDone) == kAwaited;
+  if (--left_ > 0) return false;
+  gate_ = std::move(gate);
+  return state_.exchange(gate_ ? kGated : kDone) == kAwaited;
 }
 
 }  // namespace ringsync

@@ -34,13 +34,26 @@ struct Result {
   std::optional<int> device;
 };
 
+/// Makes many calls done at one moment: before it opens, none of them is.
+class Gate {
+ public:
+  bool is_open() const { return is_open_.load(std::memory_order_acquire); }
+  void open() { is_open_.store(true, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> is_open_{false};
+};
+
 class Handle {
  public:
   /// Of a call that is done once `operations` are, one at least.
   explicit Handle(size_t operations);
 
   /// Any thread.
-  bool is_done() const { return state_.load(std::memory_order_acquire) == kDone; }
+  bool is_done() const {
+    const uint32_t state = state_.load(std::memory_order_acquire);
+    return state == kDone || (state == kGated && gate_->is_open());
+  }
   /// Sleeps until done, the deadline or a signal; may wake without any reason. Any thread.
   void wait(Deadline deadline);
 
@@ -51,19 +64,22 @@ class Handle {
 
   void set_result(Result result);
   /// One of its operations has ended, with an error or without; the first error is kept. Of several
-  /// it began with the first that began and passed the other stages with the last. True where
-  /// wake() is due: somebody sleeps, and it is done.
-  bool complete(const Times& times, std::exception_ptr error);
+  /// it began with the first that began and passed the other stages with the last. With a gate it
+  /// is done once that opens, too. True where wake() is due then: somebody sleeps, and it is done.
+  bool complete(const Times& times, std::exception_ptr error,
+                std::shared_ptr<const Gate> gate = nullptr);
   void wake() { futex_wake_all(state_); }
 
  private:
   /// Most operations complete before anybody sleeps on them: only then is there someone to wake.
   static constexpr uint32_t kPending = 0;
   static constexpr uint32_t kAwaited = 1;
-  static constexpr uint32_t kDone = 2;
+  static constexpr uint32_t kGated = 2;
+  static constexpr uint32_t kDone = 3;
 
   std::atomic<uint32_t> state_;
   size_t left_;
+  std::shared_ptr<const Gate> gate_;  // if it is kGated
   std::exception_ptr error_;
   Result result_;
   Times times_;

@@ -70,9 +70,10 @@ class Operation {
   void set_started(int64_t at_ns) { times_.started_ns = at_ns; }
   void set_agreed(int64_t at_ns) { times_.agreed_ns = at_ns; }
   void set_done(int64_t at_ns) { times_.done_ns = at_ns; }
-  /// The handle, if somebody sleeps on it who is to be woken; else null.
-  std::shared_ptr<Handle> complete(std::exception_ptr error) {
-    return handle_->complete(times_, std::move(error)) ? handle_ : nullptr;
+  const std::shared_ptr<Handle>& handle() const { return handle_; }
+  /// The handle, if somebody sleeps on it who is to be woken; else null. As Handle::complete().
+  std::shared_ptr<Handle> complete(std::exception_ptr error, std::shared_ptr<const Gate> gate) {
+    return handle_->complete(times_, std::move(error), std::move(gate)) ? handle_ : nullptr;
   }
 
   /// Where the array's values are worked on: where it lies, or for one on a device in a copy.

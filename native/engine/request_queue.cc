@@ -1,6 +1,7 @@
 #include "engine/request_queue.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,14 @@ namespace {
                             "shutdown(), or before the script does.");
 }
 
+/// Whatever the call is, it has ended like those before it.
+std::shared_ptr<Handle> failed(const Request& request, const Ending& ending) {
+  auto handle = std::make_shared<Handle>(1);
+  const Times times{.submitted_ns = request.submitted_ns, .done_ns = now_ns()};
+  handle->complete(times, ending.error, ending.gate);
+  return handle;
+}
+
 }  // namespace
 
 std::shared_ptr<Handle> RequestQueue::add(Request&& request) {
@@ -24,6 +33,7 @@ std::shared_ptr<Handle> RequestQueue::add(Request&& request) {
   const std::lock_guard lock(mutex_);
   Groups::Entry& entry = groups_.admit(request);
   if (is_stopping_) refuse("engine", call_of(request));
+  if (entry.ending) return failed(request, *entry.ending);
   reserve(1);
   groups_.claim(entry, request);
   push(entry, std::move(request), handle);
@@ -40,6 +50,7 @@ std::shared_ptr<Handle> RequestQueue::add_all(std::vector<Request> requests) {
   const std::lock_guard lock(mutex_);
   for (Request& request : requests) entry = &groups_.admit(request);
   if (is_stopping_) refuse("engine", call_of(requests[0]));
+  if (entry->ending) return failed(requests[0], *entry->ending);
   reserve(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     try {
@@ -81,7 +92,6 @@ void RequestQueue::set_first_groups(std::shared_ptr<Group> world,
 size_t RequestQueue::add_group(std::shared_ptr<Group> group) {
   const std::lock_guard lock(mutex_);
   if (is_stopping_) refuse("new_group", "new_group");
-  if (failure_) group->fail_all(failure_);  // nobody else knows of it yet
   return groups_.add(std::move(group));
 }
 
@@ -91,10 +101,20 @@ std::shared_ptr<Group> RequestQueue::remove_group(size_t number) {
   return groups_.remove(number);
 }
 
-std::vector<std::shared_ptr<Group>> RequestQueue::fail(const std::exception_ptr& error) {
+std::vector<std::shared_ptr<Group>> RequestQueue::groups(const Group* only) const {
   const std::lock_guard lock(mutex_);
-  if (!failure_) failure_ = error;
-  return groups_.all();
+  return groups_.some(only);
+}
+
+std::vector<RequestQueue::Queued> RequestQueue::fail(const Group* only, const Ending& ending) {
+  const std::lock_guard lock(mutex_);
+  groups_.end(only, ending);
+  const auto is_left = [only](const Queued& item) { return only && item.group.get() != only; };
+  const auto first = std::stable_partition(queue_.begin(), queue_.end(), is_left);
+  std::vector<Queued> queued(std::make_move_iterator(first), std::make_move_iterator(queue_.end()));
+  queue_.erase(first, queue_.end());
+  has_any_ = !queue_.empty();
+  return queued;
 }
 
 bool RequestQueue::stop() {

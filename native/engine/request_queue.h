@@ -27,8 +27,8 @@ class RequestQueue {
   /// Of rank `rank` of a world of `size`.
   RequestQueue(int rank, int size) : groups_(rank, size) {}
 
-  /// Queues the request. Throws DuplicateNameError, NotInitializedError once stopped, ConfigError
-  /// for an impossible request.
+  /// Queues the request; if its group has failed, it fails right here. Throws DuplicateNameError,
+  /// NotInitializedError once stopped, ConfigError for an impossible request.
   std::shared_ptr<Handle> add(Request&& request);
   /// Queues all requests of a call, which are for one group, or none. One handle for all.
   std::shared_ptr<Handle> add_all(std::vector<Request> requests);
@@ -45,8 +45,10 @@ class RequestQueue {
   size_t add_group(std::shared_ptr<Group> group);
   /// As Groups::remove(). Throws NotInitializedError once stopped.
   std::shared_ptr<Group> remove_group(size_t number);
-  /// All groups, which have failed with `error`, as will those that are added.
-  std::vector<std::shared_ptr<Group>> fail(const std::exception_ptr& error);
+  /// `only`, or all if that is null.
+  std::vector<std::shared_ptr<Group>> groups(const Group* only) const;
+  /// What comes for those from now on fails with `ending`. Returns what is queued for them.
+  std::vector<Queued> fail(const Group* only, const Ending& ending);
 
   /// Takes nothing from now on; false if that was so before.
   bool stop();
@@ -62,7 +64,6 @@ class RequestQueue {
   std::atomic<bool> has_any_{false};      // written under mutex_
   std::atomic<bool> is_stopping_{false};  // written under mutex_
   Groups groups_;                         // guarded by mutex_; what each has to do is not
-  std::exception_ptr failure_;            // what all groups have failed with; guarded by mutex_
 };
 
 }  // namespace ringsync
