@@ -205,6 +205,26 @@ for step in range(2):
         assert told[f"g.{i}"] - {("train", "wait")} == THERE, i
 
 
+def test_a_large_array_that_is_late_holds_up_nothing_behind_it(run):
+    said = run(
+        2,
+        """
+FLAG, LATE, OTHER = DEVICE.filled(256, 0), DEVICE.stream(), DEVICE.stream()
+rs.allreduce_(there(np.ones(100_000)))  # the first one sets up what the next ones share
+DEVICE.plugin.wait_flag(FLAG, 1, LATE)
+late = OnDevice(DEVICE, np.full(100_000, RANK, np.float32), stream=LATE)
+first = rs.allreduce_async_(late)
+print(rs.allreduce(np.ones(8), op=rs.Sum)[0])
+print(here(rs.allreduce_(there([RANK]))))
+print(first.done())
+DEVICE.plugin.signal([FLAG], 1, OTHER)
+first.wait()
+print(set(here(late)))
+""",
+    )
+    assert said == [["2.0", "[0.5]", "False", "{0.5}"]] * 2
+
+
 def test_a_forked_child_uses_none_of_it_and_ends_well(run):
     said = run(
         2,
