@@ -85,7 +85,7 @@ class Runtime:
             call_timeout_s=settings.timeout_s,
             stall_warn_s=settings.stall_warn_s,
             stall_abort_s=settings.stall_abort_s,
-            device_plugin=_plugin_of(settings),
+            device_plugin=_built_plugin(settings.device_plugin),
         )
         self._endings = Endings(self.engine)
         self.recorder = Recorder(self.engine, world)
@@ -259,13 +259,13 @@ def find_gpus() -> tuple[int, str] | None:
     Raises:
         ConfigError: It cannot be loaded, or is of another version.
     """
-    path = plugin_path("cuda")
-    return count_devices(path) if Path(path).exists() else None
+    path = _built_plugin("cuda")
+    return count_devices(path) if path else None
 
 
-def _plugin_of(settings: Settings) -> str:
-    """The file of what serves arrays on devices; "" where it was not built."""
-    path = plugin_path(settings.device_plugin)
+def _built_plugin(kind: str) -> str:
+    """The file of what serves arrays on such devices; "" where it was not built."""
+    path = plugin_path(kind)
     return path if Path(path).exists() else ""
 
 

@@ -1,5 +1,7 @@
 #pragma once
 
+// What is left to the process's end, because to give it back would be worse.
+
 #include <memory>
 #include <utility>
 

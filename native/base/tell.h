@@ -1,5 +1,7 @@
 #pragma once
 
+// A word to the person who runs the job.
+
 #include <string>
 
 namespace ringsync {

@@ -48,9 +48,10 @@ struct Device::News {
   void* free_stream;  // null: none that is given back
 };
 
-Device::Device(const std::filesystem::path& plugin, const void* memory,
+Device::Device(const std::filesystem::path& plugin, const void* memory, int rank,
                PinnedPool::Allocate allocate, std::function<void()> ring)
     : plugin_(plugin),
+      rank_(rank),
       api_(plugin_.api()),
       ordinal_(ordinal_of(memory)),
       pid_(::getpid()),
@@ -131,8 +132,9 @@ std::shared_ptr<std::byte> Device::allocate(size_t bytes) const {
   void* memory = nullptr;
   const InUse in_use(*this);
   require(api_.allocate(bytes, &memory), "no memory for " + std::to_string(bytes) + " bytes");
-  return {static_cast<std::byte*>(memory),
-          [api = &api_](std::byte* released) { api->release(released); }};
+  return {static_cast<std::byte*>(memory), [api = &api_, pid = pid_](std::byte* released) {
+            if (::getpid() == pid) api->release(released);
+          }};
 }
 
 std::shared_ptr<std::byte> Device::lend_shareable(size_t bytes) {
@@ -264,8 +266,8 @@ void Device::close() noexcept {
 
 void Device::require(RsStatus status, const std::string& what) const {
   if (status == kRsOk) return;
-  throw Error("[device] device " + std::to_string(ordinal_) + ": " + what + ": " +
-              plugin_.describe(status));
+  throw Error("[device] device " + std::to_string(ordinal_) + " of rank " + std::to_string(rank_) +
+              ": " + what + ": " + plugin_.describe(status));
 }
 
 }  // namespace ringsync

@@ -49,11 +49,12 @@ class StreamWork {
 /// Any thread, unless it says otherwise.
 class Device {
  public:
-  /// Loads the plug-in, for the device that `memory` lies on, or the calling thread's. `allocate`
-  /// makes memory of the host that peers see; `ring` is called, by a thread of the device's,
-  /// whenever a transfer is done. Throws ConfigError where there is no device, and Error.
-  Device(const std::filesystem::path& plugin, const void* memory, PinnedPool::Allocate allocate,
-         std::function<void()> ring);
+  /// Loads the plug-in, for the device that `memory` lies on, or the calling thread's. It is that
+  /// of rank `rank`, as messages say. `allocate` makes memory of the host that peers see; `ring` is
+  /// called, by a thread of the device's, whenever a transfer is done. Throws ConfigError where
+  /// there is no device, and Error.
+  Device(const std::filesystem::path& plugin, const void* memory, int rank,
+         PinnedPool::Allocate allocate, std::function<void()> ring);
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
   /// In a forked child, which has no device, nothing is given back.
@@ -127,6 +128,7 @@ class Device {
   int ordinal_of(const void* memory) const;
 
   const Plugin plugin_;
+  const int rank_;
   const RsDeviceApi& api_;
   const int ordinal_;
   const pid_t pid_;  // of the process that has it

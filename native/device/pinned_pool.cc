@@ -12,9 +12,6 @@ namespace {
 /// Each costs every rank of the host a mapping and the kernel a millisecond.
 constexpr size_t kChunkBytes = 16 * 1024 * 1024;
 
-/// No page may be pinned twice, and of chunks side by side one's last page may be another's first.
-constexpr size_t kPageBytes = 4096;
-
 size_t padded(size_t bytes) { return round_up(std::max<size_t>(bytes, 1), kCacheLineBytes); }
 
 }  // namespace
@@ -54,6 +51,7 @@ void PinnedPool::add_chunk(size_t length) {
   const size_t wanted = std::max(length, kChunkBytes);
   std::shared_ptr<std::byte> memory = allocate_(wanted + 2 * kPageBytes);
   const auto place = reinterpret_cast<uintptr_t>(memory.get());
+  // No page may be pinned twice, and of chunks side by side one's last page may be another's first.
   const size_t first = round_up(place, kPageBytes) - place;
   const MutableByteSpan pages{memory.get() + first, wanted + kPageBytes};
   const bool is_pinned = api_.pin(pages.data(), pages.size()) == kRsOk;

@@ -96,9 +96,8 @@ void Carried::choose(Operations& operations, bool is_alone) {
 /// What an operation works on is also that of one before it: peers would get its values from before
 /// that one, and this rank would reduce those from after it.
 bool Carried::shares_memory(MutableByteSpan data) const {
-  return std::ranges::any_of(before_, [data](MutableByteSpan other) {
-    return data.data() < other.data() + other.size() && other.data() < data.data() + data.size();
-  });
+  return std::ranges::any_of(before_,
+                             [data](MutableByteSpan other) { return overlap(data, other); });
 }
 
 void Carried::write(MutableByteSpan room) const {

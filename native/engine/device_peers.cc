@@ -26,6 +26,9 @@ constexpr size_t kMostFusionBytes = 64 * 1024 * 1024;
 constexpr size_t kFewestFusionBytes = 4 * 1024 * 1024;
 constexpr size_t kFusionShare = 1024;
 
+/// For the first words to a stream of its own: microseconds, unless the device stands still.
+constexpr auto kSetUp = std::chrono::seconds(5);
+
 /// How long a rank that gives up waits before it writes its flags again: a peer that is behind may
 /// have written its lower count over them.
 constexpr auto kBetween = std::chrono::milliseconds(20);
@@ -105,7 +108,14 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
   // Not every driver can wait for one.
   device_->require(api_.wait_flag(flag(flags_.get(), 0), 0, stream_.get()),
                    "flags cannot be waited for");
-  device_->require(api_.synchronize_stream(stream_.get()), "flags cannot be written");
+  const auto begun = device_->watch(stream_.get());
+  if (!device_->wait(*begun, Clock::now() + kSetUp)) {
+    forget(std::move(stream_));
+    forget(std::move(flags_));
+    throw Error("[device] flags were not written for " + std::to_string(kSetUp.count()) +
+                " s, as if it stood still. See what works on it.");
+  }
+  device_->require(begun->status(), "flags cannot be written");
   Share share{::getpid(), fusion_.get(), flags_.get(), piece_bytes_, {}, {}};
   device_->require(api_.export_memory(fusion_.get(), &share.fusion_handle),
                    "its memory cannot be shared");
@@ -142,7 +152,8 @@ bool DevicePeers::open(const std::vector<Header>& headers) {
     if (place.offset > window.size() || sizeof(Share) > window.size() - place.offset) return false;
     Share share;
     std::memcpy(&share, window.data() + place.offset, sizeof(share));
-    if (!open_one(share, peers_[i])) return false;
+    const bool is_sound = share.fusion_bytes > 0 && share.fusion_bytes % kBucketAlignment == 0;
+    if (!is_sound || !open_one(share, peers_[i])) return false;
     piece_bytes_ = std::min<size_t>(piece_bytes_, share.fusion_bytes);
   }
   return true;

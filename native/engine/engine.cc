@@ -10,6 +10,7 @@
 #include "base/signals.h"
 #include "base/tell.h"
 #include "collective/registry.h"
+#include "engine/failures.h"
 #include "engine/patience.h"
 
 namespace ringsync {
@@ -33,17 +34,6 @@ EngineConfig checked(EngineConfig config, int rank, int size) {
   }
   if (!config.algorithm.empty()) algorithm_named(config.algorithm);  // throws for an unknown one
   return config;
-}
-
-std::exception_ptr shut_down_error(const std::string& cause) {
-  if (cause.empty()) {
-    return std::make_exception_ptr(NotInitializedError(
-        "[engine] the operation was in flight when this process ended. Wait for handles, and let "
-        "threads that call end, before the script does."));
-  }
-  return std::make_exception_ptr(
-      NotInitializedError("[engine] the operation was in flight when this rank shut down (" +
-                          cause + "). Wait for handles before shutdown()."));
 }
 
 }  // namespace
@@ -289,27 +279,6 @@ Deadline Engine::deadline() const {
   Deadline first = kNever;
   for (const auto& group : busy_) first = std::min(first, group->deadline());
   return first;
-}
-
-/// Of `only`, or of all groups. Whoever sees one of their calls failed sees all of them failed,
-/// whether the engine had begun it, had taken it, or had not come to it yet.
-void Engine::fail(const Group* only, const std::exception_ptr& error) {
-  // What may take its time comes first.
-  const Deadline deadline = Clock::now() + kRunOut;
-  for (const auto& group : queue_.groups(only)) group->run_out(deadline);
-  const Ending ending{error, std::make_shared<Gate>()};
-  auto queued = queue_.fail(only, ending);
-  const auto groups = queue_.groups(only);  // some may have been added meanwhile
-  for (const auto& group : groups) group->fail_all(ending);
-  for (auto* const items : {&taken_, &queued}) {
-    for (RequestQueue::Queued& item : *items) {
-      const bool is_meant = only == nullptr || item.group.get() == only;
-      if (is_meant && item.handle) item.group->turn_away(item.request, item.handle, ending);
-      if (is_meant) item.handle.reset();
-    }
-  }
-  ending.gate->open();
-  for (const auto& group : groups) group->wake_sleepers();
 }
 
 }  // namespace ringsync

@@ -86,6 +86,17 @@ std::exception_ptr closed_error(const Operation& operation, const std::string& o
       ", " + own + " has not. Close a group on all its ranks after the same calls."));
 }
 
+std::exception_ptr shut_down_error(const std::string& cause) {
+  if (cause.empty()) {
+    return std::make_exception_ptr(NotInitializedError(
+        "[engine] the operation was in flight when this process ended. Wait for handles, and let "
+        "threads that call end, before the script does."));
+  }
+  return std::make_exception_ptr(
+      NotInitializedError("[engine] the operation was in flight when this rank shut down (" +
+                          cause + "). Wait for handles before shutdown()."));
+}
+
 std::exception_ptr late_error(const Operation& operation, const std::string& own,
                               const Missing& missing) {
   const double seconds = static_cast<double>(now_ns() - operation.times().submitted_ns) * 1e-9;

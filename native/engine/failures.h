@@ -36,6 +36,8 @@ std::exception_ptr closed_error(const Operation& operation, const std::string& o
 /// The operation's own time is up.
 std::exception_ptr late_error(const Operation& operation, const std::string& own,
                               const Missing& missing);
+/// This rank has been shut down; without a cause the process has ended.
+std::exception_ptr shut_down_error(const std::string& cause);
 /// Nothing has moved for too long.
 std::exception_ptr stall_error(const Operation& operation, const std::string& own,
                                const Missing& missing, double seconds);

@@ -1,5 +1,5 @@
-// How a group ends before its time: what it waits for, for how long, and what becomes of what is in
-// flight then. How operations go on is group.cc's matter, the words are those of failures.cc.
+// When a group ends before its time: what it waits for, and for how long. How operations go on is
+// group.cc's matter, how they end ending.cc's, the words are those of failures.cc.
 
 #include <algorithm>
 
@@ -9,25 +9,17 @@
 
 namespace ringsync {
 
-std::vector<int> Group::others() const {
-  std::vector<int> ranks;
-  for (int rank = 0; rank < view_.size; ++rank) {
-    if (rank != members_.rank) ranks.push_back(rank);
-  }
-  return ranks;
-}
-
 std::vector<int> Group::blocked_on() const {
   // On devices ranks wait for one another; for whom, nobody sees from here.
-  if (std::ranges::any_of(delivering_, &Operation::needs_peers)) return others();
+  if (std::ranges::any_of(delivering_, &Operation::needs_peers)) return view_.others();
   if (operations_.empty()) return {};
   if (stand_in_) return stand_in_->operation().blocked_on();
-  if (order_.is_open()) return order_.others();
+  if (order_.is_open()) return view_.others();
   if (announcement_.is_open()) return announcement_.blocked_on();
   const Operation& front = operations_.front();
   if (front.is_started()) return front.blocked_on();
   // It could not go on without any of them, whenever its values come.
-  return front.lies_on_device() ? others() : std::vector<int>{};
+  return front.lies_on_device() ? view_.others() : std::vector<int>{};
 }
 
 /// What a rank had sent before it went may have arrived since the last look: looks once more.
@@ -127,41 +119,6 @@ Deadline Group::first_deadline() const {
   for (const Operation& one : operations_) first = std::min(first, one.request().deadline);
   for (const Operation& one : delivering_) first = std::min(first, one.request().deadline);
   return first;
-}
-
-void Group::run_out(Deadline deadline) {
-  end_delivered();
-  // With whatever values.
-  if (device_peers_) device_peers_->give_up(deadline);
-  for (const Operation& one : delivering_) one.settle(deadline);
-}
-
-void Group::fail_all(const Ending& ending) {
-  announcement_.abandon();
-  order_.abandon();
-  stand_in_.reset();
-  while (!delivering_.empty()) {
-    const Operation& first = delivering_.front();
-    const bool is_over = first.settle(Clock::now());
-    // What stands still may go on when its caller has freed the array.
-    if (!is_over) home_.is_exposed = true;
-    const bool is_delivered = is_over && !first.runs_on_device();
-    end(delivering_, delivering_.begin(), is_delivered ? error_of_device(first) : ending.error,
-        ending.gate);
-  }
-  if (device_peers_ && device_peers_->is_begun()) home_.is_exposed = true;
-  while (!operations_.empty()) {
-    operations_.front().set_done(now_ns());
-    end(operations_, operations_.begin(), ending.error, ending.gate);
-  }
-  watch_.rest();
-}
-
-void Group::turn_away(const Request& request, const std::shared_ptr<Handle>& handle,
-                      const Ending& ending) {
-  count_finished();
-  const Times times{.submitted_ns = request.submitted_ns, .done_ns = now_ns()};
-  if (handle->complete(times, ending.error, ending.gate)) sleepers_.push_back(handle);
 }
 
 }  // namespace ringsync

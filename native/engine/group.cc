@@ -59,10 +59,7 @@ void Group::note_sharing(Operation& last) {
   const MutableByteSpan own = last.request().data;
   last.share_array();
   for (Operation& other : operations_) {
-    const MutableByteSpan data = other.request().data;
-    const bool is_apart =
-        data.data() + data.size() <= own.data() || own.data() + own.size() <= data.data();
-    if (other.lies_on_device() && !is_apart) other.share_array();
+    if (other.lies_on_device() && overlap(other.request().data, own)) other.share_array();
   }
 }
 

@@ -39,7 +39,7 @@ struct GroupHome {
   StallLimits stall_limits;
   /// Tells the person who runs the job.
   std::function<void(const std::string&)> tell;
-  /// Called for every operation right before its handle is done.
+  /// Called for every operation that is over, right before its handle is done.
   std::function<void(const Request&)> on_done;
   /// Fails that group, or all if it is null: a rank that gives up leaves its peers in every
   /// respect.
@@ -100,9 +100,9 @@ class Group {
   /// What its ranks would do next, if they keep to their order, has not been submitted here.
   bool is_waiting() const { return order_.is_waiting(); }
 
-  /// Before fail_all(): nobody will wait for what devices do here; lets it run out. It may take
-  /// until `deadline`.
-  void run_out(Deadline deadline);
+  /// Before fail_all(): nobody will wait for what devices do here; lets it run out. It may take a
+  /// second.
+  void run_out();
   /// Completes all operations.
   void fail_all(const Ending& ending);
   /// Completes what was meant to be pushed.
@@ -119,7 +119,6 @@ class Group {
   void refuse(const std::exception_ptr& error);
   /// Ranks of the group without which it cannot go on.
   std::vector<int> blocked_on() const;
-  std::vector<int> others() const;
   bool end_where_closed();
   bool end_where_lost();
   const Operation& first() const;

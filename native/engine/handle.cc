@@ -1,5 +1,7 @@
 #include "engine/handle.h"
 
+#include <sched.h>
+
 #include <utility>
 
 namespace ringsync {
@@ -12,6 +14,8 @@ void Handle::wait(Deadline deadline) {
   uint32_t state = kPending;
   if (state_.compare_exchange_strong(state, kAwaited) || state == kAwaited) {
     futex_wait(state_, kAwaited, deadline);
+  } else if (state == kGated) {
+    ::sched_yield();  // to whoever opens the gate, which takes no longer than the rest to fail
   }
 }
 

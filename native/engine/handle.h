@@ -44,6 +44,18 @@ class Gate {
   std::atomic<bool> is_open_{false};
 };
 
+/// Opens a gate when it ends, whatever happens before.
+class Opening {
+ public:
+  explicit Opening(Gate& gate) : gate_(gate) {}
+  Opening(const Opening&) = delete;
+  Opening& operator=(const Opening&) = delete;
+  ~Opening() { gate_.open(); }
+
+ private:
+  Gate& gate_;
+};
+
 class Handle {
  public:
   /// Of a call that is done once `operations` are, one at least.

@@ -47,7 +47,7 @@ bool HostCopy::deliver() {
 }
 
 bool HostCopy::settle(Deadline deadline) const {
-  return !delivered_ || place_->device->wait(*delivered_, deadline);
+  return deliver_ns_ == 0 || (delivered_ && place_->device->wait(*delivered_, deadline));
 }
 
 }  // namespace ringsync

@@ -48,6 +48,14 @@ std::shared_ptr<std::byte> make_result(size_t bytes, Collective collective) {
 
 size_t GroupView::carried_limit_bytes() const { return board.segment_bytes() - sizeof(Header); }
 
+std::vector<int> GroupView::others() const {
+  std::vector<int> others;
+  for (int other = 0; other < size; ++other) {
+    if (other != rank) others.push_back(other);
+  }
+  return others;
+}
+
 bool Operation::is_carriable(const GroupView& group) const {
   if (!is_on_host()) {
     return site_ == Site::kDevice && request_.collective == Collective::kAllreduce &&

@@ -56,6 +56,8 @@ struct GroupView {
 
   /// Most bytes that an announcement carries beside its header.
   size_t carried_limit_bytes() const;
+  /// All ranks but this one.
+  std::vector<int> others() const;
 };
 
 /// One thread at a time.

@@ -269,14 +269,6 @@ bool Order::write(Notice notice, const Keys& keys) {
   return true;
 }
 
-std::vector<int> Order::others() const {
-  std::vector<int> others;
-  for (int rank = 0; rank < group_.size; ++rank) {
-    if (rank != group_.rank) others.push_back(rank);
-  }
-  return others;
-}
-
 std::vector<int> Order::missing_for(const Operation& operation) const {
   std::vector<int> missing;
   for (int rank = 0; rank < group_.size; ++rank) {
@@ -286,7 +278,7 @@ std::vector<int> Order::missing_for(const Operation& operation) const {
   }
   if (!missing.empty()) return missing;
   // The first rank itself only waits for room to say it.
-  return group_.rank == kFirst ? others() : std::vector<int>{kFirst};
+  return group_.rank == kFirst ? group_.others() : std::vector<int>{kFirst};
 }
 
 }  // namespace ringsync

@@ -51,8 +51,6 @@ class Order {
 
   // Only while it is open.
 
-  /// All but this one: any of them may have to tell what it has, or to say what comes next.
-  std::vector<int> others() const;
   /// Ranks that have not told that they have `operation`; if all have, the one who has to say what
   /// comes next.
   std::vector<int> missing_for(const Operation& operation) const;

@@ -18,7 +18,7 @@ std::shared_ptr<Device> Serving::device_of(const void* memory, std::string& lack
     has_looked_ = true;
     try {
       device_ = std::make_shared<Device>(
-          plugin_, memory, [this](size_t bytes) { return transport_.allocate(bytes); },
+          plugin_, memory, rank_, [this](size_t bytes) { return transport_.allocate(bytes); },
           [this] { transport_.waiter().ring(); });
     } catch (const Error& error) {
       lack_ = error.what();
@@ -53,9 +53,11 @@ void Serving::serve(Request& request) {
 }
 
 bool Serving::adopt_thread() {
-  const std::lock_guard lock(mutex_);
-  if (device_) device_->adopt_thread();
-  return device_ != nullptr;
+  // To open a device takes its time, and others' operations shall not wait for it.
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock.owns_lock() || !device_) return false;
+  device_->adopt_thread();
+  return true;
 }
 
 void Serving::close() noexcept {

@@ -79,8 +79,6 @@ class ShmSource final : public BlockSource {
   SharedFd stacks() override { return std::make_shared<const Fd>(make_text_file()); }
 
  private:
-  static constexpr size_t kPageBytes = 4096;
-
   /// The system call may move less than it was asked for.
   static bool copy_all(decltype(::process_vm_readv)& copy, int pid, MutableByteSpan bytes,
                        uint64_t address) {

@@ -87,4 +87,5 @@ def seen(x):
 def values_in(device, result, dtype):
     """The values of a result that some library may have made an array of."""
     facts = result.__cuda_array_interface__
+    assert facts["typestr"] in {np.dtype(dtype).str, "<V2"}  # which is bfloat16's, held as bits
     return device.read(facts["data"][0], facts["shape"], dtype)

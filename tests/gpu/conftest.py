@@ -1,6 +1,6 @@
 """One set of claims for every device plug-in: the simulated one everywhere, CUDA's on a GPU.
 
-Runs without the rest of tests/ too, where only plug-ins were built: bench/gpu.sh does so.
+Runs with no more of the suite's settings than those below too: bench/gpu.sh does so.
 """
 
 import sys
@@ -13,10 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
-from bench.device.plugin import Plugin, find_plugin  # noqa: E402
+from bench.device.plugin import Plugin, find_plugin  # noqa: E402 - once it can be found
 
-from ..ranks import TRANSPORTS, world  # noqa: E402
-from .arrays import Device  # noqa: E402
+from ..ranks import TRANSPORTS, world  # noqa: E402 - likewise
+from .arrays import Device  # noqa: E402 - likewise
 
 
 def pytest_configure(config):  # for runs without the suite's settings

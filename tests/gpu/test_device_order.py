@@ -13,8 +13,8 @@ N = 3
 LARGE = 20_000
 both_sizes = pytest.mark.parametrize("count", [12, LARGE], ids=["small", "large"])
 
-# By the host a late array holds up what comes behind it. Ranks that are threads share no memory of a
-# real device and go by the host; test_scripts.py claims the same of processes on every device.
+# By the host a late array holds up what comes behind it. Ranks that are threads share no memory of
+# a real device and go by the host; test_scripts.py claims the same of processes on every device.
 shared_alone = pytest.mark.parametrize("plugin", ["hostsim"], indirect=True)
 
 

@@ -43,6 +43,7 @@ def test_a_rank_without_a_way_to_its_device_is_told_on_all(device, plugin_path, 
         made.require_usable()
 
 
+@pytest.mark.alone
 def test_a_device_that_does_not_get_ready_ends_the_call_in_time(device, made, gate):
     warm = [OnDevice(device, np.ones(12, F32)) for _ in range(N)]
     made.each(lambda rank: rank.allreduce(seen(warm[rank.rank])))  # the first one takes its time
@@ -63,6 +64,7 @@ def test_a_device_that_does_not_get_ready_ends_the_call_in_time(device, made, ga
     )
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("count", [12, 100_003], ids=["copied to the host", "left there"])
 def test_a_shut_down_does_not_wait_for_a_device_for_ever(
     device, plugin_path, transport, gate, count

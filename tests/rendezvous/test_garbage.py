@@ -170,7 +170,8 @@ client.send(b"J\\x001 2")
 assert client.recv(1000) == b"+"
 rank_0.join()
 
-# The server closes its entrance after it has answered, which would leave room for a descriptor.
+# The server closes its entrance after it has answered, which would leave room for a descriptor:
+# within 40 ms of the last change there has been none, and a job that never comes to that is ended.
 def descriptors():
     return set(os.listdir("/proc/self/fd"))
 
