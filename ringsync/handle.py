@@ -51,8 +51,8 @@ class Pending(NativeHandle):
         """
         if not self._wait(None if timeout_s is None else _checked_seconds(timeout_s)):
             raise TimedOutError(
-                f"[wait] '{self._name}' is not complete after {timeout_s} s; it goes on. Wait "
-                "again, or see what the other ranks are doing."
+                f"[wait] {in_line(self._name)} is not complete after {timeout_s} s; it goes on. "
+                "Wait again, or see what the other ranks are doing."
             )
 
 

@@ -35,7 +35,7 @@ def empty(shape: SupportsIndex | Sequence[int], dtype: npt.DTypeLike = np.float3
 
     Returns:
         A zeroed, C-contiguous array. Collectives on it copy nothing where all ranks pass such
-        arrays.
+        arrays. After one that has failed, ranks that are paused may still write to it.
 
     Raises:
         ConfigError: There is no such shape or dtype.

@@ -11,7 +11,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from types import CellType
 
@@ -26,6 +25,7 @@ from ringsync._native import (
     transport_names,
 )
 from ringsync._native import assign_buckets as native_assign_buckets
+from ringsync.absence import ENDING, NOT_YET, SHUT_DOWN, Absence, forked_from
 from ringsync.config import Settings, read_settings, read_world
 from ringsync.endings import Endings
 from ringsync.errors import NotInitializedError
@@ -140,25 +140,7 @@ class Runtime:
             self.engine.shutdown(cause)
 
 
-class _Absence(StrEnum):
-    """Why there is no engine, and what to do then."""
-
-    NOT_YET = "no engine runs in this process; it is made by init(). Call ringsync.init() first."
-    SHUT_DOWN = (
-        "the engine of this process has shut down; calls are expected before shutdown(). Make them "
-        "earlier, or call ringsync.init() again on all ranks."
-    )
-    FORKED = (
-        "a forked child has no engine: it does not inherit its parent's, and init() would start "
-        "its parent's rank a second time. Make the call in the process that forked this one."
-    )
-    ENDING = (
-        "this process is ending, and its engine has shut down. Let threads that call end before "
-        "the script does."
-    )
-
-
-_current: Runtime | _Absence = _Absence.NOT_YET
+_current: Runtime | Absence = NOT_YET
 
 # Threads that start this rank at once are one rank, which meets the others once. Reentrant, so that
 # a signal's handler that calls `init` gets an error of it and no deadlock.
@@ -178,8 +160,8 @@ def current() -> Runtime:
         NotInitializedError: There is none yet or any more, or this is a forked child of the process
             that has one.
     """
-    if isinstance(_current, _Absence):
-        raise NotInitializedError(f"[ringsync] {_current}")
+    if isinstance(_current, Absence):
+        raise NotInitializedError(f"[ringsync] {_current.reason}")
     return _current
 
 
@@ -196,11 +178,13 @@ def init() -> None:
             hosts.
         RendezvousError: Ranks did not come in time, or run versions of ringsync that cannot talk to
             each other; the message names them.
+        NotInitializedError: This is a forked child of a process that has an engine, and would be
+            the same rank of the same job.
     """
     global _current  # noqa: PLW0603 - the one piece of global state
     with _starting:
-        if isinstance(_current, _Absence):
-            runtime = _started()
+        if isinstance(_current, Absence):
+            runtime = _started(_current)
             _current = runtime
             engine_cell.cell_contents = runtime.engine
 
@@ -209,7 +193,7 @@ def shutdown() -> None:
     """End the engine. Operations in flight fail; peers that still need this rank are told so."""
     global _current  # the one piece of global state
     if isinstance(_current, Runtime):
-        runtime, _current = _current, _Absence.SHUT_DOWN
+        runtime, _current = _current, SHUT_DOWN
         del engine_cell.cell_contents
         runtime.close("rank " + str(runtime.world.rank) + " has shut down")
 
@@ -269,8 +253,10 @@ def _built_plugin(kind: str) -> str:
     return path if Path(path).exists() else ""
 
 
-def _started() -> Runtime:
+def _started(absence: Absence) -> Runtime:
     world, settings = read_world(), read_settings()
+    if absence.forbids(world):
+        raise NotInitializedError(f"[init] {absence.reason}")
     limit_threads(world, settings)
     for name, near in settings.misspelt if world.rank == 0 else ():
         _LOGGER.warning(
@@ -295,7 +281,7 @@ def _close_at_exit() -> None:
     """
     global _current  # the one piece of global state
     if isinstance(_current, Runtime):
-        runtime, _current = _current, _Absence.ENDING
+        runtime, _current = _current, ENDING
         del engine_cell.cell_contents
         runtime.close("")
 
@@ -304,7 +290,7 @@ def _forget_in_child() -> None:
     """A forked child has no engine thread; what it inherited must not act on its behalf."""
     global _current, _starting  # noqa: PLW0603 - the one piece of global state, its lock
     if isinstance(_current, Runtime):
-        _current = _Absence.FORKED
+        _current = forked_from(_current.world)
     _starting = threading.RLock()  # who held it does not exist here
     del engine_cell.cell_contents
 

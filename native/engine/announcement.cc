@@ -28,9 +28,9 @@ void Announcement::begin(uint64_t sequence) {
   message_bytes_ = sizeof(Header) + first.request().splits.size() * sizeof(uint64_t);
   const size_t limit = group_.carried_limit_bytes();
   if (message_bytes_ > sizeof(Header) + limit && group_.size > 1) {
-    throw ConfigError("[alltoall] '" + label_of(first.request()) + "': splits for " +
-                      std::to_string(group_.size) + " ranks do not fit a message of " +
-                      std::to_string(limit) + " bytes. Use fewer ranks on one host.");
+    throw ConfigError(place_of(first.request()) + "splits for " + std::to_string(group_.size) +
+                      " ranks do not fit a message of " + std::to_string(limit) +
+                      " bytes. Use fewer ranks on one host.");
   }
   own.site = first.announced_site();
   own.is_carried = first.is_carriable(group_);

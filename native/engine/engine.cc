@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/forget.h"
 #include "base/signals.h"
 #include "base/tell.h"
 #include "collective/registry.h"
@@ -69,8 +70,8 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
 
 Engine::~Engine() {
   shutdown("its engine was released");
-  // A forked child has no such thread; only the handle is let go.
-  if (thread_.joinable()) thread_.detach();
+  // A forked child has no such thread, and whatever is done to one that is not there fails.
+  if (thread_.joinable()) forget(std::move(thread_));
 }
 
 std::shared_ptr<Handle> Engine::submit(Request&& request) {

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/clock.h"
+#include "base/text.h"
 
 namespace ringsync {
 namespace {
@@ -33,8 +34,8 @@ std::string advice(const Missing& missing) {
 std::string instead_of(const Missing& missing) {
   std::string text;
   for (size_t i = 0; i < missing.submitted.size(); ++i) {
-    text += "; rank " + std::to_string(missing.ranks[i]) + " has submitted '" +
-            missing.submitted[i] + "'";
+    text += "; rank " + std::to_string(missing.ranks[i]) + " has submitted " +
+            in_quotes(missing.submitted[i]);
   }
   return text;
 }
@@ -121,7 +122,7 @@ std::string stall_text(const Operation& operation, const std::string& own, const
   const std::string whom =
       missing.ranks.empty() ? "its own device" : "ranks " + list_of(missing.ranks);
   return "[ringsync] " + own + " has waited " + seconds_text(seconds) + " for " + whom + " in " +
-         call_of(operation.request()) + " '" + label_of(operation.request()) + "'" +
+         call_of(operation.request()) + " " + in_quotes(label_of(operation.request())) +
          instead_of(missing) + ".";
 }
 

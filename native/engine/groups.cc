@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "engine/members.h"
 
 namespace ringsync {
@@ -86,8 +87,8 @@ void Groups::claim(Entry& entry, const Request& request) const {
   entry.has_joined = request.collective == Collective::kJoin;
   if (!request.name || entry.names.insert(*request.name).second) return;
   const bool is_added = request.group >= first_added();
-  throw DuplicateNameError("[" + call_of(request) + "] '" + *request.name +
-                           "' is still in flight on rank " + std::to_string(rank_) +
+  throw DuplicateNameError("[" + call_of(request) + "] " + in_quotes(*request.name) +
+                           " is still in flight on rank " + std::to_string(rank_) +
                            (is_added ? " in " + entry.group->name() : "") +
                            ". Wait for its handle, or use another name.");
 }

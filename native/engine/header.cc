@@ -30,7 +30,8 @@ void write_field(std::array<char, n>& field, std::string_view text) {
 
 template <size_t n>
 std::string read_field(const std::array<char, n>& field) {
-  return {field.data(), ::strnlen(field.data(), n)};
+  const std::string_view whole(field.data(), n);
+  return std::string(whole.substr(0, whole.find_last_not_of('\0') + 1));
 }
 
 std::string group_text(const Header& header) {
@@ -224,7 +225,7 @@ std::string label_of(const Header& header) {
 }
 
 std::string place_of(const Header& header) {
-  return "[" + to_string(header.collective) + "] '" + label_of(header) + "': ";
+  return "[" + to_string(header.collective) + "] " + in_quotes(label_of(header)) + ": ";
 }
 
 uint64_t key_of(const Request& request) {

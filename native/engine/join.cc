@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "engine/failures.h"
 
 namespace ringsync {
@@ -17,8 +18,8 @@ std::shared_ptr<std::byte> make_zeros(const Header& call) {
   auto* const memory = static_cast<std::byte*>(std::calloc(std::max<size_t>(bytes_of(call), 1), 1));
   if (memory == nullptr) {
     throw Error("[join] no memory for the " + std::to_string(bytes_of(call)) +
-                " bytes of zeros that this rank gives to " + to_string(call.collective) + " '" +
-                label_of(call) + "'. Free some before join().");
+                " bytes of zeros that this rank gives to " + to_string(call.collective) + " " +
+                in_quotes(label_of(call)) + ". Free some before join().");
   }
   return {memory, &std::free};
 }

@@ -110,7 +110,7 @@ std::string label_of(const Request& request) {
 }
 
 std::string place_of(const Request& request) {
-  return "[" + call_of(request) + "] '" + label_of(request) + "': ";
+  return "[" + call_of(request) + "] " + in_quotes(label_of(request)) + ": ";
 }
 
 std::string unnamed_label(uint64_t number, uint32_t group_index, uint32_t group_count) {

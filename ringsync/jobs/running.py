@@ -174,7 +174,7 @@ class _Ended:
         last = lines[-1] if lines else "(it wrote nothing there)"
         return PeerLostError(
             f"[run] {self._name(rank)} {facts['how']} {when} its function returned; all ranks have "
-            f"ended. Its last line on stderr: {last}",
+            f"ended. Read its stderr, which ends so: {last}",
             rank=rank,
             host=socket.gethostname(),
             pid=facts["pid"],

@@ -62,6 +62,8 @@ def _check_script(name: str) -> None:
 
 
 def _find_program(name: str, search_path: str | None) -> str:
+    if not name:
+        raise ConfigError("[ringsyncrun] the program's name is empty. Name a script or a program.")
     found = shutil.which(name, path=search_path)
     if found:
         return found

@@ -301,4 +301,5 @@ def _empty_like(parameter: torch.Tensor) -> torch.Tensor:
     # One dimension of indices, as embeddings have it.
     indices = torch.zeros(1, 0, dtype=torch.int64)
     values = parameter.detach().new_zeros(0, *parameter.shape[1:])
-    return torch.sparse_coo_tensor(indices, values, parameter.shape)
+    # There is nothing to check; where nothing is said of that, torch warns.
+    return torch.sparse_coo_tensor(indices, values, parameter.shape, check_invariants=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ringsync import _native
-from ringsync.errors import ConfigError, MismatchError
+from ringsync.errors import ConfigError, DuplicateNameError, MismatchError
 
 from ..ranks import TRANSPORTS, Collective, Op, Rank, World, finish, world
 
@@ -41,6 +41,41 @@ def test_a_shape_mismatch_names_both_ranks_and_shapes_and_moves_nothing(transpor
         require_mismatch(
             ranks, work, "[allreduce] 'fc1.weight'", "rank 2 sent shape (3, 4)", "rank 0 (4, 3)"
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nb", r"'a\nb'"),
+        ("\x1b[31mred", r"'\x1b[31mred'"),
+        ("nul\0x\x7f", r"'nul\x00x\x7f'"),
+        ("é\u2028", "'é\u2028'"),
+    ],
+)
+def test_a_name_is_shown_in_one_line_whatever_it_holds(name, shown):
+    with world(2) as ranks:
+
+        def work(rank):
+            rank.allreduce(np.zeros(4 + rank.rank), name=name)
+
+        require_mismatch(ranks, work, f"[allreduce] {shown}: rank 1")
+        first = ranks.ranks[0]
+        kept = first.submit(Collective.ALLREDUCE, np.zeros(1), name=name)
+        with pytest.raises(DuplicateNameError) as caught:
+            first.submit(Collective.ALLREDUCE, np.zeros(1), name=name)
+        assert f"[allreduce] {shown} is still in flight" in str(caught.value)
+        assert not kept.done()
+
+
+def test_a_very_long_name_is_cut():
+    name = "x" + "é" * 10_000
+    with world(2) as ranks:
+        first = ranks.ranks[0]
+        kept = first.submit(Collective.ALLREDUCE, np.zeros(1), name=name)
+        with pytest.raises(DuplicateNameError) as caught:
+            first.submit(Collective.ALLREDUCE, np.zeros(1), name=name)
+        assert "'x" + "é" * 99 + "...' is still" in str(caught.value)
+        del kept
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def test_an_impossible_number_of_ranks_is_refused(launcher, np):
         (["-np", "2", "python", "missing.py"], "script 'missing.py' does not exist"),
         (["-np", "2", "folder.py"], "'folder.py' is a directory"),
         (["-np", "2", "folder"], "'folder' is a directory"),
+        (["-np", "2", ""], "the program's name is empty"),
         (["-np", "2", "no-such-program"], "program 'no-such-program' is not on PATH"),
         (["-np", "2", "./no-such-program"], "program './no-such-program' does not exist"),
         (["-np", "2", "./plain"], "'./plain' is not executable"),

@@ -102,3 +102,30 @@ def test_many_children_of_a_rank_that_is_at_work_all_end(jobs):
         """,
     )
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+
+
+def test_a_forked_child_is_not_its_parent_s_rank_again(jobs):
+    child = """
+    try:
+        rs.init()
+    except errors.NotInitializedError as error:
+        sys.exit(0 if str(error).startswith("[init] a forked child") else 1)
+    sys.exit(1)
+"""
+    ended = jobs.run(2, BEGIN.format(child=child))
+    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+
+
+@pytest.mark.parametrize("last", ["", "rs.shutdown(); "])
+def test_a_forked_child_that_is_nobody_s_rank_may_be_one_alone(jobs, last):
+    child = f"""
+    for name in list(os.environ):
+        if name.startswith(("RINGSYNC_", "HOROVOD_")) or name in ("RANK", "WORLD_SIZE"):
+            del os.environ[name]
+    rs.init()
+    assert (rs.size(), rs.allreduce(np.ones(2))[0]) == (1, 1.0)
+    {last}sys.exit(0)
+"""
+    ended = jobs.run(2, BEGIN.format(child=child))
+    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+    assert jobs.remains() == []
