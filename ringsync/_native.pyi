@@ -150,6 +150,59 @@ def make_shortcut(
 def transport_names() -> list[str]: ...
 def free_room(meminfo: str) -> int: ...
 
+class NcclLibrary:
+    def __init__(self, chosen: str, candidates: Sequence[str]) -> None: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def features(self) -> list[str]: ...
+    def make_id(self) -> bytes: ...
+
+class NcclCommunicator:
+    def __init__(
+        self, library: NcclLibrary, unique_id: bytes, rank: int, size: int, max_ctas: int = 0
+    ) -> None: ...
+    def is_ready(self) -> bool: ...
+    def check(self) -> None: ...
+    def abort(self) -> None: ...
+    def close(self) -> None: ...
+    # Memory is an address and a length in bytes.
+    def allreduce(
+        self,
+        source: tuple[int, int],
+        to: tuple[int, int],
+        dtype: int,
+        op: int,
+        stream: int,
+        timeout_s: float,
+    ) -> None: ...
+    def reduce_scatter(
+        self,
+        source: tuple[int, int],
+        to: tuple[int, int],
+        dtype: int,
+        op: int,
+        stream: int,
+        timeout_s: float,
+    ) -> None: ...
+    def allgather(
+        self, source: tuple[int, int], to: tuple[int, int], stream: int, timeout_s: float
+    ) -> None: ...
+    def broadcast(
+        self, source: tuple[int, int], to: tuple[int, int], root: int, stream: int, timeout_s: float
+    ) -> None: ...
+    def alltoall(
+        self,
+        sources: Sequence[tuple[int, int]],
+        to: Sequence[tuple[int, int]],
+        stream: int,
+        timeout_s: float,
+    ) -> None: ...
+
+def has_nccl_type(dtype: int) -> bool: ...
+
 class Problem:
     def __init__(
         self,

@@ -34,6 +34,7 @@ void bind_calls(nanobind::module_& module, nanobind::class_<BoundEngine>& engine
 void bind_shortcut(nanobind::module_& module);
 void bind_schedule(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);
+void bind_nccl(nanobind::module_& module);
 void bind_plugins(nanobind::module_& module);
 void bind_device_arrays(nanobind::module_& module);
 

@@ -47,6 +47,7 @@ NB_MODULE(_native, module) {
   ringsync::bind_shortcut(module);
   ringsync::bind_schedule(module);
   ringsync::bind_kernels(module);
+  ringsync::bind_nccl(module);
   ringsync::bind_plugins(module);
   ringsync::bind_device_arrays(module);
 }

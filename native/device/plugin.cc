@@ -5,17 +5,13 @@
 #include <array>
 
 #include "base/error.h"
+#include "device/dl_error.h"
 
 namespace ringsync {
 namespace {
 
 constexpr const char* kSymbol = "rs_device_api";
 constexpr size_t kMostTextBytes = 512;
-
-std::string last_dl_error() {
-  const char* text = ::dlerror();
-  return text != nullptr ? text : "unknown";
-}
 
 }  // namespace
 
@@ -34,7 +30,7 @@ Plugin::Plugin(const std::filesystem::path& path) {
   // It stays: CUDA's run time leaves calls behind that a process makes when it ends.
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (library == nullptr) {
-    throw ConfigError("[plugin] " + path.string() + " cannot be loaded: " + last_dl_error() +
+    throw ConfigError("[plugin] " + path.string() + " cannot be loaded: " + dl_error_text() +
                       ". Install ringsync anew.");
   }
   const auto find = reinterpret_cast<decltype(&rs_device_api)>(::dlsym(library, kSymbol));

@@ -1,0 +1,220 @@
+#include "device/nccl_communicator.h"
+
+#include <unistd.h>
+
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+
+namespace ringsync {
+namespace {
+
+/// NCCL has nothing to wait on. It puts each call on its stream by a thread that it makes for it
+/// (src/group.cc), which takes some tens of microseconds: so long it is looked at without a pause.
+constexpr auto kEager = std::chrono::microseconds(200);
+/// What takes longer makes connections, in milliseconds.
+constexpr auto kBetweenLooks = std::chrono::microseconds(50);
+
+/// As long as a device waits for what is on its way when it is closed. Whoever ends well has waited
+/// for his streams before, and this then takes milliseconds.
+constexpr auto kFarewell = std::chrono::seconds(1);
+
+/// None of NCCL's own.
+constexpr auto kAborted = static_cast<nccl::Result>(-1);
+
+constexpr const char* kSeeMore =
+    ". Set NCCL_DEBUG=WARN to see more, and read the other ranks' logs.";
+
+nccl::DataType nccl_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kUint8:
+      return nccl::kUint8;
+    case Dtype::kInt8:
+      return nccl::kInt8;
+    case Dtype::kInt32:
+      return nccl::kInt32;
+    case Dtype::kInt64:
+      return nccl::kInt64;
+    case Dtype::kFloat16:
+      return nccl::kFloat16;
+    case Dtype::kBfloat16:
+      return nccl::kBfloat16;
+    case Dtype::kFloat32:
+      return nccl::kFloat32;
+    case Dtype::kFloat64:
+      return nccl::kFloat64;
+    case Dtype::kInt16:
+    case Dtype::kBool:
+      break;
+  }
+  throw Error("[nccl] there is no sum of " + std::string(name(dtype)) +
+              " in NCCL. Let it go another way.");
+}
+
+nccl::RedOp nccl_op(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::kSum:
+      return nccl::kSum;
+    case ReduceOp::kMin:
+      return nccl::kMin;
+    case ReduceOp::kMax:
+      return nccl::kMax;
+    case ReduceOp::kProduct:
+      return nccl::kProd;
+    case ReduceOp::kAverage:
+      break;
+  }
+  throw Error("[nccl] averages are not asked for. Ask for the sum, and scale what is unpacked.");
+}
+
+}  // namespace
+
+bool has_nccl_type(Dtype dtype) { return dtype != Dtype::kInt16 && dtype != Dtype::kBool; }
+
+nccl::UniqueId NcclCommunicator::make_id(const NcclLibrary& library) {
+  nccl::UniqueId id{};
+  const nccl::Result result = library.api().get_unique_id(&id);
+  if (result != nccl::kSuccess) {
+    throw Error("[nccl] no id can be made: " + library.describe(result) + kSeeMore);
+  }
+  return id;
+}
+
+NcclCommunicator::NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id,
+                                   const Place& place)
+    : library_(std::move(library)), api_(library_.api()), place_(place), pid_(::getpid()) {
+  nccl::Config config;
+  config.blocking = 0;
+  if (place.max_ctas > 0) config.maxCTAs = place.max_ctas;
+  const nccl::Result result = api_.init_rank(&comm_, place.size, id, place.rank, &config);
+  if (result != nccl::kSuccess && result != nccl::kInProgress) {
+    abort();
+    fail("joining", result);
+  }
+}
+
+NcclCommunicator::~NcclCommunicator() {
+  if (comm_ == nullptr || ::getpid() != pid_) return;
+  if (state() != nccl::kSuccess ||
+      settle(api_.finalize(comm_), Clock::now() + kFarewell) != nccl::kSuccess) {
+    abort();
+    return;
+  }
+  api_.destroy(comm_);
+}
+
+bool NcclCommunicator::is_ready() {
+  const nccl::Result result = state();
+  if (result != nccl::kSuccess && result != nccl::kInProgress) fail("its work", result);
+  return result == nccl::kSuccess;
+}
+
+void NcclCommunicator::abort() noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (nccl::Comm* const comm = std::exchange(comm_, nullptr)) api_.abort(comm);
+}
+
+void NcclCommunicator::allreduce(ByteSpan from, MutableByteSpan to, Dtype dtype, ReduceOp op,
+                                 const Turn& turn) {
+  const nccl::DataType type = nccl_type(dtype);
+  const nccl::RedOp reduction = nccl_op(op);
+  put("allreduce", turn.deadline, [&] {
+    return api_.allreduce(from.data(), to.data(), to.size() / size_bytes(dtype), type, reduction,
+                          comm_, turn.stream);
+  });
+}
+
+void NcclCommunicator::reduce_scatter(ByteSpan from, MutableByteSpan to, Dtype dtype, ReduceOp op,
+                                      const Turn& turn) {
+  const nccl::DataType type = nccl_type(dtype);
+  const nccl::RedOp reduction = nccl_op(op);
+  put("reduce_scatter", turn.deadline, [&] {
+    return api_.reduce_scatter(from.data(), to.data(), to.size() / size_bytes(dtype), type,
+                               reduction, comm_, turn.stream);
+  });
+}
+
+void NcclCommunicator::allgather(ByteSpan from, MutableByteSpan to, const Turn& turn) {
+  put("allgather", turn.deadline, [&] {
+    return api_.allgather(from.data(), to.data(), from.size(), nccl::kUint8, comm_, turn.stream);
+  });
+}
+
+void NcclCommunicator::broadcast(ByteSpan from, MutableByteSpan to, int root, const Turn& turn) {
+  put("broadcast", turn.deadline, [&] {
+    return api_.broadcast(from.data(), to.data(), to.size(), nccl::kUint8, root, comm_,
+                          turn.stream);
+  });
+}
+
+void NcclCommunicator::alltoall(std::span<const ByteSpan> from, std::span<const MutableByteSpan> to,
+                                const Turn& turn) {
+  put("alltoall", turn.deadline, [&] {
+    // What any of them refuses the end of the group tells.
+    api_.group_start();
+    for (size_t peer = 0; peer < from.size(); ++peer) {
+      const int number = static_cast<int>(peer);
+      if (!from[peer].empty()) {
+        api_.send(from[peer].data(), from[peer].size(), nccl::kUint8, number, comm_, turn.stream);
+      }
+      if (!to[peer].empty()) {
+        api_.recv(to[peer].data(), to[peer].size(), nccl::kUint8, number, comm_, turn.stream);
+      }
+    }
+    return api_.group_end();
+  });
+}
+
+/// Calls NCCL, and returns once it has taken the call in.
+template <typename Call>
+void NcclCommunicator::put(const std::string& what, Deadline deadline, const Call& call) {
+  nccl::Result result = kAborted;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (comm_ != nullptr) result = call();
+  }
+  result = settle(result, deadline);
+  if (result == nccl::kInProgress) {
+    throw TimedOutError("[nccl] " + what + " has not begun on rank " + std::to_string(place_.rank) +
+                            " of " + std::to_string(place_.size) +
+                            " at its deadline. Read the other ranks' logs.",
+                        {});
+  }
+  if (result != nccl::kSuccess) fail(what, result);
+}
+
+/// Of what has been asked of it so far.
+nccl::Result NcclCommunicator::state() {
+  const std::scoped_lock lock(mutex_);
+  if (comm_ == nullptr) return kAborted;
+  nccl::Result state = nccl::kSuccess;
+  const nccl::Result result = api_.get_async_error(comm_, &state);
+  return result == nccl::kSuccess ? state : result;
+}
+
+/// What has become of a call at the deadline at the latest. Between two looks another thread may
+/// abort.
+nccl::Result NcclCommunicator::settle(nccl::Result result, Deadline deadline) {
+  const Deadline eager_until = Clock::now() + kEager;
+  while (result == nccl::kInProgress && Clock::now() < deadline) {
+    if (Clock::now() < eager_until) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(kBetweenLooks);
+    }
+    result = state();
+  }
+  return result;
+}
+
+void NcclCommunicator::fail(const std::string& what, nccl::Result result) const {
+  const std::string words = result == kAborted
+                                ? "it has been aborted. Read the first error that was told."
+                                : library_.describe(result) + kSeeMore;
+  throw Error("[nccl] " + what + " failed on rank " + std::to_string(place_.rank) + " of " +
+              std::to_string(place_.size) + ": " + words);
+}
+
+}  // namespace ringsync

@@ -1,0 +1,69 @@
+#pragma once
+
+// Finds NCCL on this machine at run time, and what it can do. What is done with it is the
+// communicator's matter.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "device/nccl_abi.h"
+
+namespace ringsync {
+
+/// A loaded libnccl, which stays as long as the process runs. Copies are the same one. Any thread.
+class NcclLibrary {
+ public:
+  /// Functions that every version from 2.18 on has.
+  struct Api {
+    nccl::GetVersion* get_version = nullptr;
+    nccl::GetUniqueId* get_unique_id = nullptr;
+    nccl::GetErrorString* get_error_string = nullptr;
+    nccl::GetLastError* get_last_error = nullptr;
+    nccl::CommInitRankConfig* init_rank = nullptr;
+    nccl::CommGetAsyncError* get_async_error = nullptr;
+    nccl::CommFinalize* finalize = nullptr;
+    nccl::CommDestroy* destroy = nullptr;
+    nccl::CommAbort* abort = nullptr;
+    nccl::AllReduce* allreduce = nullptr;
+    nccl::ReduceScatter* reduce_scatter = nullptr;
+    nccl::AllGather* allgather = nullptr;
+    nccl::Broadcast* broadcast = nullptr;
+    nccl::Send* send = nullptr;
+    nccl::Recv* recv = nullptr;
+    nccl::GroupStart* group_start = nullptr;
+    nccl::GroupEnd* group_end = nullptr;
+  };
+
+  /// Takes the one that the process has loaded already: a second copy would share nothing with it,
+  /// and what one has made crashes the other. Else `chosen`, which is what RINGSYNC_NCCL_LIB says
+  /// and may be empty; else the first of `candidates` that loads; else the system's. Throws
+  /// ConfigError where there is none, where it is older than 2.18, and where it lacks a function.
+  NcclLibrary(const std::filesystem::path& chosen,
+              const std::vector<std::filesystem::path>& candidates);
+
+  const Api& api() const { return api_; }
+  /// The file that it was loaded from.
+  const std::filesystem::path& path() const { return path_; }
+  /// As NCCL counts: 22703 is 2.27.3.
+  int version() const { return version_; }
+  /// What this version has beyond those functions, by name.
+  const std::vector<std::string>& features() const { return features_; }
+  /// A result in words, with what NCCL itself said last.
+  std::string describe(nccl::Result result) const;
+
+ private:
+  template <typename Function>
+  void find(const char* symbol, Function*& function) const;
+
+  void* const handle_;
+  Api api_;
+  std::filesystem::path path_;
+  int version_ = 0;
+  std::vector<std::string> features_;
+};
+
+/// "2.27.3" of 22703.
+std::string nccl_version_text(int version);
+
+}  // namespace ringsync

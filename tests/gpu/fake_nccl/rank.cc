@@ -1,0 +1,67 @@
+#include "rank.h"
+
+#include <dlfcn.h>
+
+#include <climits>
+#include <filesystem>
+#include <utility>
+
+#include "device/plugin_abi.h"
+#include "faults.h"
+
+namespace fake_nccl {
+namespace {
+
+/// So many looks each call takes, so that nobody forgets to look.
+constexpr int kLooks = 2;
+
+struct Task {
+  std::shared_ptr<Rank> rank;
+  std::function<bool(Rank&)> work;
+};
+
+/// The simulated device lies beside this library, and its streams are what callers pass.
+const RsDeviceApi& load_hostsim() {
+  Dl_info here{};
+  ::dladdr(reinterpret_cast<const void*>(&load_hostsim), &here);
+  const auto path = std::filesystem::path(here.dli_fname).parent_path() / "libringsync_hostsim.so";
+  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  return *reinterpret_cast<decltype(&rs_device_api)>(::dlsym(library, "rs_device_api"))();
+}
+
+void run(void* context, RsStatus) {
+  const std::unique_ptr<Task> task(static_cast<Task*>(context));
+  Rank& rank = *task->rank;
+  const bool is_done =
+      fault("hang") ? wait_until(rank.is_aborted, [] { return false; }) : task->work(rank);
+  if (!is_done) rank.state = kRemoteError;
+  if (const int error = number_of("async", kSuccess); error != kSuccess) rank.state = error;
+  --rank.in_flight;
+}
+
+}  // namespace
+
+Result look_at(Rank& rank) {
+  const auto state = static_cast<Result>(rank.state.load());
+  if (state != kSuccess) return state;
+  if (rank.looks > 0 && rank.looks-- > 0) return kInProgress;
+  return rank.is_ending && rank.in_flight > 0 ? kInProgress : kSuccess;
+}
+
+void join(Rank& rank) {
+  const bool has_come = wait_until(rank.is_aborted, [&rank] {
+    return fault("init") != "hang" && rank.meeting->joined() >= rank.size;
+  });
+  rank.state = has_come && fault("init") != "fail" ? kSuccess : kSystemError;
+}
+
+Result submit(std::shared_ptr<Rank> rank, std::function<bool(Rank&)> work, Stream stream) {
+  static const RsDeviceApi& device = load_hostsim();
+  rank->looks = fault("stuck") ? INT_MAX : kLooks;
+  ++rank->in_flight;
+  auto task = std::make_unique<Task>(Task{std::move(rank), std::move(work)});
+  device.notify(run, task.release(), stream);
+  return kInProgress;
+}
+
+}  // namespace fake_nccl

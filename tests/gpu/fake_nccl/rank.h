@@ -1,0 +1,42 @@
+#pragma once
+
+// One rank of a fake communicator: what it is at, and what is still on its streams.
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "device/nccl_abi.h"
+#include "meeting.h"
+
+namespace fake_nccl {
+
+struct Rank {
+  std::unique_ptr<Meeting> meeting;
+  int rank = 0;
+  int size = 1;
+  std::atomic<bool> is_aborted = false;
+  std::atomic<bool> is_ending = false;
+  std::atomic<int> state = kInProgress;
+  /// So many looks at the state find the last call still in progress.
+  std::atomic<int> looks = 0;
+  std::atomic<int> in_flight = 0;
+};
+
+/// What has become of all calls so far. Counts as a look.
+Result look_at(Rank& rank);
+
+/// Waits until all ranks have come.
+void join(Rank& rank);
+
+/// Does the work, which returns false if it has been given up, once the stream comes to it.
+Result submit(std::shared_ptr<Rank> rank, std::function<bool(Rank&)> work, Stream stream);
+
+}  // namespace fake_nccl
+
+/// Streams keep the rank for what is on them.
+struct ringsync::nccl::Comm {
+  std::shared_ptr<fake_nccl::Rank> rank;
+  std::thread joining;
+};
