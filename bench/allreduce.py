@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from bench.ceilings.entry import ceiling_entries
 from bench.command import (
+    add_ceilings,
     add_memory,
     add_peers,
     make_parser,
@@ -68,9 +69,7 @@ def measure(words: Sequence[str]) -> int:
     parser.add_argument("--repeat", type=whole, default=0, metavar="N", help="iterations a size")
     add_memory(parser, "both")
     add_peers(parser, list(PEERS))
-    parser.add_argument(
-        "--ceilings", action="store_true", help="measure what the machine allows, too, in turn"
-    )
+    add_ceilings(parser)
     chosen = parser.parse_args(words)
     is_contest = chosen.peers or chosen.ceilings
     wrong = _compete(chosen) if is_contest else _measure_alone(chosen)

@@ -57,6 +57,17 @@ def make_parser(name: str, description: str) -> Parser:
     return parser
 
 
+def add_ceilings(parser: argparse.ArgumentParser) -> None:
+    """Add the option that measures what no library can do better.
+
+    Args:
+        parser: The command line.
+    """
+    parser.add_argument(
+        "--ceilings", action="store_true", help="measure what the machine allows, too, in turn"
+    )
+
+
 def add_memory(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the option that says where arrays lie.
 

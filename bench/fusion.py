@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bench.command import add_peers, make_parser, names, run_command, whole
+from bench.ceilings.entry import ceiling_entries
+from bench.command import add_ceilings, add_peers, make_parser, names, run_command, whole
 from bench.contest import Case, Contender, run_contest
 from bench.entrants import PEERS, own_contenders, peer_contenders
 from bench.machine import cpu_name
@@ -18,14 +19,17 @@ from bench.record import write_record
 from bench.scores import format_scores, with_ratios
 from bench.series import Fact
 from bench.shapes import SHAPES
+from ringsync.runtime import assign_buckets
 
 _ITEM_BYTES = 4
 _MIB = 2**20
-# As the reducer cuts its arena: RINGSYNC_BUCKET_MIB's default, and at least three.
+# As the reducer cuts its arena, in whole gradients: RINGSYNC_BUCKET_MIB's default, three at least.
 _ARENA_BUCKET_BYTES = 8 * _MIB
 _LEAST_ARENA_BUCKETS = 3
 _MOST_SAMPLES, _LEAST_SAMPLES = 50, 7
 _BYTES_PER_TURN = 1024 * _MIB  # BERT then has seven samples a turn, ResNet ten
+
+_MEMORIES = ("registered", "private")
 
 # How ringsync's contenders differ: where arrays lie, and which call of ranks/workloads.py.
 _OWN_MODES = (
@@ -57,6 +61,7 @@ def measure(words: Sequence[str]) -> int:
     )
     parser.add_argument("--repeat", type=whole, default=0, metavar="N", help="samples a turn")
     add_peers(parser, list(PEERS))
+    add_ceilings(parser)
     chosen = parser.parse_args(words)
     entries = [
         *_own_entries(chosen.np, chosen.shapes, chosen.repeat),
@@ -66,6 +71,10 @@ def measure(words: Sequence[str]) -> int:
             chosen.repeat,
         ),
     ]
+    if chosen.ceilings:
+        entries += ceiling_entries(
+            [_as_one(shape, chosen.repeat) for shape in chosen.shapes], _MEMORIES, chosen.np
+        )
     series = with_ratios(run_contest(entries, chosen.np, chosen.rounds), REFERENCES)
     print(f"# many tensors, float32, Sum, {chosen.np} ranks on {cpu_name()}")
     print(f"# medians of {chosen.rounds} rounds in which all take turns; ratio < 1: less time")
@@ -96,12 +105,11 @@ def arena_counts(counts: Sequence[int]) -> tuple[int, ...]:
         counts: Elements of each gradient.
 
     Returns:
-        Elements of each bucket; they differ by one at most.
+        Elements of each bucket.
     """
-    total = sum(counts)
-    buckets = max(_LEAST_ARENA_BUCKETS, -(-total * _ITEM_BYTES // _ARENA_BUCKET_BYTES))
-    each, more = divmod(total, buckets)
-    return tuple(each + (i < more) for i in range(buckets))
+    sizes_bytes = [count * _ITEM_BYTES for count in counts]
+    buckets = assign_buckets(sizes_bytes, _ARENA_BUCKET_BYTES, _LEAST_ARENA_BUCKETS)
+    return tuple(sum(counts[i] for i in bucket) for bucket in buckets)
 
 
 def _own_entries(
@@ -128,6 +136,12 @@ def _peer_entries(
         for contender in contenders
         for workload in PEERS[contender.family].workloads
     ]
+
+
+def _as_one(shape: str, repeat: int) -> Case:
+    """What the machine allows for as many bytes in one array: no library has to do better."""
+    case = _case(shape, "allreduce", repeat)
+    return replace(case, counts=(sum(case.counts),))
 
 
 def _case(shape: str, workload: str, repeat: int) -> Case:

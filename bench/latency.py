@@ -10,7 +10,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bench.ceilings.entry import ceiling_entries
 from bench.command import (
+    add_ceilings,
     add_memory,
     add_peers,
     make_parser,
@@ -19,7 +21,7 @@ from bench.command import (
     sizes,
     whole,
 )
-from bench.contest import allreduce_case, run_contest
+from bench.contest import Case, Contender, allreduce_case, run_contest
 from bench.entrants import PEERS, own_contenders, peer_contenders
 from bench.machine import cpu_name
 from bench.ranks import idle, latency
@@ -69,10 +71,11 @@ def measure(words: Sequence[str]) -> int:
         "--seconds", type=positive, default=5.0, metavar="S", help="how long they sleep (5)"
     )
     add_peers(parser, list(PEERS))
+    add_ceilings(parser)
     chosen = parser.parse_args(words)
     if chosen.idle:
         series = _measure_idle(chosen.np, chosen.seconds)
-    elif chosen.peers:
+    elif chosen.peers or chosen.ceilings:
         series = _compete(chosen)
     else:
         task = latency.Task(chosen.sizes, chosen.memory, chosen.repeat)
@@ -90,7 +93,9 @@ def _compete(chosen: argparse.Namespace) -> list[Series]:
         *own_contenders(chosen.np, chosen.memory),
         *peer_contenders(chosen.peers, chosen.peer_python, chosen.np),
     ]
-    entries = [(one, cases) for one in contenders]
+    entries: list[tuple[Contender, Sequence[Case]]] = [(one, cases) for one in contenders]
+    if chosen.ceilings:
+        entries += ceiling_entries(cases[1:], chosen.memory, chosen.np)
     series = with_ratios(run_contest(entries, chosen.np, chosen.rounds))
     print(f"# blocking calls in a loop, float32, Sum, {chosen.np} ranks on {cpu_name()}")
     print(f"# medians of {chosen.rounds} rounds in which all take turns; ratio < 1: less time")

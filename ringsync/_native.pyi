@@ -45,6 +45,7 @@ class Terms:
         prescale: float = 1.0,
         postscale: float = 1.0,
         codec: str = "",
+        scaled_by: float = 1.0,
     ) -> None: ...
 
 class DeviceMemory:
@@ -211,6 +212,7 @@ class Problem:
         root: int = 0,
         is_in_place: bool = False,
         row_elements: int = 1,
+        is_narrow: bool = False,
     ) -> None: ...
 
 def algorithm_names() -> list[str]: ...

@@ -31,6 +31,13 @@ void Fd::reset() noexcept {
   if (number_ >= 0) ::close(std::exchange(number_, -1));
 }
 
+namespace {
+
+/// On x86, and on ARM with pages of 4 KiB.
+constexpr size_t kHugePageBytes = 2 * 1024 * 1024;
+
+}  // namespace
+
 std::string errno_text() { return std::strerror(errno); }
 
 Fd make_eventfd() {
@@ -88,6 +95,8 @@ Mapping::Mapping(const Fd& memfd, size_t bytes) {
     throw Error("[shm] mapping " + std::to_string(bytes) + " bytes failed: " + errno_text() +
                 ". Free memory, or raise vm.max_map_count.");
   }
+  // Where the host's setting gives huge pages to those who ask; elsewhere it is refused, or void.
+  if (bytes >= kHugePageBytes) ::madvise(address, bytes, MADV_HUGEPAGE);
   bytes_ = {static_cast<std::byte*>(address), bytes};
 }
 

@@ -22,7 +22,7 @@ namespace ringsync {
 namespace {
 
 Problem make_problem(int collective, std::vector<size_t> counts, int root, bool is_in_place,
-                     size_t row_elements) {
+                     size_t row_elements, bool is_narrow) {
   const int size = static_cast<int>(counts.size());
   if (collective < 0 || collective > static_cast<int>(Collective::kAlltoall) || size == 0 ||
       root < 0 || root >= size) {
@@ -36,8 +36,14 @@ Problem make_problem(int collective, std::vector<size_t> counts, int root, bool 
     throw ConfigError(
         "[problem] counts differ between ranks; only allgather and alltoall allow it.");
   }
-  Problem problem{
-      static_cast<Collective>(collective), 0, size, std::move(counts), root, is_in_place};
+  Problem problem{static_cast<Collective>(collective),
+                  0,
+                  size,
+                  std::move(counts),
+                  root,
+                  is_in_place,
+                  {},
+                  is_narrow};
   if (row_elements == 0 || problem.counts[0] % row_elements != 0) {
     throw ConfigError("[problem] " + std::to_string(problem.counts[0]) +
                       " elements are no rows of " + std::to_string(row_elements) +
@@ -100,7 +106,7 @@ std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
 void bind_schedule(nb::module_& module) {
   nb::class_<Problem>(module, "Problem", "One collective call, as all ranks see it.")
       .def(nb::new_(&make_problem), "collective"_a, "counts"_a, "root"_a = 0,
-           "is_in_place"_a = false, "row_elements"_a = 1);
+           "is_in_place"_a = false, "row_elements"_a = 1, "is_narrow"_a = false);
   module.def("algorithm_names", &algorithm_names);
   module.def(
       "applies",

@@ -55,6 +55,7 @@ Request make_request(const BoundEngine& engine, const Call& call) {
   request.splits = call.terms.splits;
   request.prescale = call.terms.prescale;
   request.postscale = call.terms.postscale;
+  request.scaled_by = call.terms.scaled_by;
   request.codec = call.terms.codec;
   request.submitted_ns = now_ns();
   request.deadline = deadline_of(call.timeout_s, engine.call_timeout_s(), request.submitted_ns);

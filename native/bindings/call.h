@@ -23,6 +23,7 @@ struct Terms {
   double prescale = 1;
   double postscale = 1;
   CodecName codec{};
+  double scaled_by = 1;
 };
 
 /// One call as it comes from Python.

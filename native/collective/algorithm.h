@@ -32,6 +32,8 @@ class Algorithm {
   virtual Schedule build(const Problem& problem) const = 0;
   /// Upper bound over all ranks.
   virtual Cost cost(const Problem& problem) const = 0;
+  /// False where partial sums travel, each of them rounded to the arrays' dtype.
+  virtual bool rounds_once() const { return true; }
 };
 
 /// 0 to size - 1, the order in which `direct` algorithms add.

@@ -20,6 +20,8 @@ class HalvingDoubling final : public Algorithm {
     return problem.collective == Collective::kAllreduce;
   }
 
+  bool rounds_once() const override { return false; }
+
   Schedule build(const Problem& problem) const override {
     if (problem.size == 1) return scale_alone(problem);
     const int core = core_size(problem.size);

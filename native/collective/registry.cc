@@ -63,6 +63,7 @@ const Algorithm& choose(const Problem& problem, const std::string& preferred) {
   for (const auto& algorithm : entries()) {
     if (!algorithm->applies(problem)) continue;
     if (algorithm->name() == preferred) return *algorithm;
+    if (problem.is_narrow && !algorithm->rounds_once()) continue;
     const size_t asked = price(algorithm->cost(problem));
     if (best == nullptr || asked < least) {
       best = algorithm.get();

@@ -13,6 +13,8 @@ class Ring final : public Algorithm {
     return problem.collective == Collective::kAllreduce;
   }
 
+  bool rounds_once() const override { return false; }
+
   Schedule build(const Problem& problem) const override {
     const int n = problem.size;
     const int rank = problem.rank;

@@ -40,6 +40,8 @@ struct Problem {
   /// For reduce_scatter `size` entries, the same for every rank's input; for alltoall `size`
   /// entries of rank 0's input, then of rank 1's and so on; else none.
   std::vector<size_t> parts = {};
+  /// Of float16 or bfloat16: a sum of many partial sums would lose digits that one has.
+  bool is_narrow = false;
 
   /// Elements that rank `from` has for rank `to` in an alltoall.
   size_t part(int from, int to) const { return parts[static_cast<size_t>(from * size + to)]; }

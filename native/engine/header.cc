@@ -42,13 +42,15 @@ std::string group_text(const Header& header) {
 }
 
 std::string scales_text(const Header& header) {
-  return "prescale " + text_of(header.prescale) + ", postscale " + text_of(header.postscale);
+  return "prescale " + text_of(header.scaled_by * header.prescale) + ", postscale " +
+         text_of(header.postscale);
 }
 
 /// Bits, because signatures compare them too.
 bool has_equal_scales(const Header& a, const Header& b) {
   const auto bits = [](double value) { return std::bit_cast<uint64_t>(value); };
-  return bits(a.prescale) == bits(b.prescale) && bits(a.postscale) == bits(b.postscale);
+  return bits(a.prescale) == bits(b.prescale) && bits(a.postscale) == bits(b.postscale) &&
+         bits(a.scaled_by) == bits(b.scaled_by);
 }
 
 std::string codec_text(const Header& header) {
@@ -204,6 +206,7 @@ Header make_header(const Request& request, ByteSpan values, uint64_t signature, 
   header.group_count = request.group_count;
   header.prescale = request.prescale;
   header.postscale = request.postscale;
+  header.scaled_by = request.scaled_by;
   header.root = request.root;
   header.collective = request.collective;
   header.dtype = request.dtype;
@@ -248,6 +251,7 @@ uint64_t signature_of(const Request& request) {
   add(static_cast<uint64_t>(request.root));
   add(std::bit_cast<uint64_t>(request.prescale));
   add(std::bit_cast<uint64_t>(request.postscale));
+  add(std::bit_cast<uint64_t>(request.scaled_by));
   if (request.codec.front() != '\0') add(hash_of(request.codec.data()));
   return hash;
 }

@@ -77,6 +77,7 @@ struct Header : Summary {
   std::array<int64_t, kMaxDimensions> shape{};
   double prescale = 1;
   double postscale = 1;
+  double scaled_by = 1;
   int32_t root = 0;
   uint32_t group_index = 0;
   uint32_t group_count = 1;
@@ -89,7 +90,7 @@ struct Header : Summary {
   /// The rank can work on the array, wherever it lies.
   bool is_served = true;
   /// For messages, cut to fit and zero-terminated.
-  std::array<char, 93> name{};
+  std::array<char, 85> name{};
   CodecName codec{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
   std::array<char, 24> algorithm{};

@@ -209,6 +209,7 @@ Problem Operation::make_problem(const GroupView& group, const std::vector<Header
     problem.parts =
         cut_rows(static_cast<size_t>(request_.shape[0]), request_.shape.row_elements(), group.size);
   }
+  problem.is_narrow = is_narrow(request_.dtype);
   for (const uint64_t rows : splits) problem.parts.push_back(rows * request_.shape.row_elements());
   return problem;
 }

@@ -73,6 +73,8 @@ struct Request {
   /// Each rank's values are multiplied by the first before, the result by the second after.
   double prescale = 1;
   double postscale = 1;
+  /// What the caller has multiplied them by itself: ranks compare it with the rest of prescale.
+  double scaled_by = 1;
   /// Form on the wire; without a name: as it lies in memory.
   CodecName codec{};
   Shape shape;

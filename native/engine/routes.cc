@@ -19,6 +19,7 @@ std::string key_of(const Problem& problem) {
   append(problem.collective);
   append(problem.root);
   append(problem.is_in_place);
+  append(problem.is_narrow);
   for (const size_t count : problem.counts) append(count);
   for (const size_t part : problem.parts) append(part);
   return key;

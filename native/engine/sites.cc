@@ -194,7 +194,9 @@ void Group::start_bucket(size_t count) {
                         view_.size,
                         std::vector<size_t>(members_.ranks.size(), elements),
                         0,
-                        true};
+                        true,
+                        {},
+                        is_narrow(first.dtype)};
   device_peers_->run(*routes_.of(problem),
                      {segments, elements, first.dtype, reduction_of(first, view_.size)});
   const DeviceWork work = device_peers_->end();

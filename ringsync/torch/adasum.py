@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ringsync.collectives.call import Terms
 from ringsync.group import ProcessGroup, ranks_of
 from ringsync.kinds import Collective
 from ringsync.torch.handles import Call
@@ -39,7 +40,7 @@ def adasum_call(
     tensors: list[torch.Tensor],
     key: str | None,
     group: ProcessGroup | None,
-    postscale: float,
+    factors: tuple[float, float],
     finish: Callable[[list[torch.Tensor]], Any],
 ) -> Call:
     """Ask for the Adasum of tensors, each for itself, in place.
@@ -50,7 +51,7 @@ def adasum_call(
             Overwritten.
         key: Key under which ranks meet, or None.
         group: Whose ranks take part; None: all.
-        postscale: What the result is multiplied by.
+        factors: What `tensors` have been multiplied by, and what the result is to be.
         finish: Makes the caller's result of `tensors`.
 
     Returns:
@@ -71,6 +72,9 @@ def adasum_call(
     dtype = dtypes.pop() if len(dtypes) == 1 else torch.float64
     rows = [tensor.reshape(-1).to(dtype) for tensor in tensors] or [torch.empty(0, dtype=dtype)]
     flat = torch.cat(rows)[None]
+    prescale, postscale = factors
+    # To be compared only: nothing of an allgather is scaled.
+    terms = Terms(scaled_by=prescale, postscale=postscale)
 
     def add_up(array: Any) -> Any:
         gathered = as_tensor(array, dtype)
@@ -79,7 +83,7 @@ def adasum_call(
             tensor.copy_(adasum([*part]).mul_(postscale).reshape(tensor.shape))
         return finish(tensors)
 
-    return Call(place, Collective.ALLGATHER, as_array(flat), key, group, add_up)
+    return Call(place, Collective.ALLGATHER, as_array(flat), key, group, add_up, terms)
 
 
 def adasum(vectors: list[torch.Tensor]) -> torch.Tensor:

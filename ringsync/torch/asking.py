@@ -137,14 +137,11 @@ def terms_of(place: str, op: ReduceOp, prescale: float, postscale: float) -> Ter
     Returns:
         The terms of the call.
     """
+    terms = reduction(place, op, None, 1.0, postscale)
     if prescale == 1:
-        return reduction(place, op, None, prescale, postscale)
-    # The engine multiplies by both. Where that leaves the other one alone it is told of both, so
-    # that ranks with unlike ones hear of it.
-    rest = postscale / prescale if prescale else postscale
-    if op in {Average, Sum} and prescale * rest == postscale:
-        return reduction(place, op, None, prescale, rest)
-    return reduction(place, op, None, 1.0, postscale)
+        return terms
+    # Ranks with unlike ones hear of it.
+    return Terms(op=op, postscale=postscale, scaled_by=prescale)
 
 
 def checked_passes(passes: int) -> int:

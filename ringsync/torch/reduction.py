@@ -115,7 +115,8 @@ def allreduce_call(
         return results if asked.is_grouped else results[0]
 
     if asked.op is Adasum:
-        return adasum_call(asked.place, values, key, group, asked.postscale, finish)
+        factors = (asked.prescale, asked.postscale)
+        return adasum_call(asked.place, values, key, group, factors, finish)
     arrays = [as_array(one) for one in values]
     array = arrays if asked.is_grouped else arrays[0]
     return Call(asked.place, Collective.ALLREDUCE, array, key, group, finish, terms)

@@ -136,6 +136,17 @@ def test_ceilings_are_compiled_once_and_take_part(benches, tmp_path):
     assert sum("ringsync-private: fraction of ceiling" in one for one in facts) == 3
 
 
+@pytest.mark.parametrize(
+    "words", [("bench.latency", "--sizes", "1KiB"), ("bench.fusion", "--shapes", "small")]
+)
+def test_ceilings_take_part_in_contests_of_small_calls_and_of_many_arrays(benches, words):
+    name, *choice = words
+    done = benches.run(name, "--np", "2", *choice, "--repeat", "1", "--rounds", "1", "--ceilings")
+    assert done.returncode == 0, done.stderr
+    for told in ("ceiling-in-place", ": fraction of ceiling"):
+        assert told in done.stdout
+
+
 def test_without_a_compiler_ceilings_are_skipped_with_one_line(benches, tmp_path):
     words = ("--np", "2", "--sizes", "4", "--repeat", "2", "--rounds", "1", "--ceilings")
     done = benches.run("bench.allreduce", *words, PATH=str(tmp_path))

@@ -39,6 +39,27 @@ def test_what_ranks_disagree_on_is_an_internal_error_on_all_of_them(ranks):
     ranks(2, work)
 
 
+@pytest.mark.parametrize("op", ["Sum", "Average", "Min", "Max", "Product", "Adasum"])
+def test_unlike_factors_are_told_whatever_the_op(ranks, op):
+    def work():
+        hvd.init()
+        rank = hvd.rank()
+        how = {"op": getattr(hvd, op)}
+        for word in ("prescale", "postscale"):
+            for own, other in ((1.0, 2.0), (1.0, 49.0), (0.0, 1.0), (1e-3, 3e-3)):
+                factor = {f"{word}_factor": [own, other][rank]}
+                for call in (
+                    lambda factor=factor: hvd.allreduce(torch.ones(2), **how, **factor),
+                    lambda factor=factor: hvd.grouped_allreduce([torch.ones(2)], **how, **factor),
+                ):
+                    with pytest.raises(hvd.HorovodInternalError, match=f"{word} "):
+                        call()
+        alike = hvd.allreduce(torch.ones(2), **how, prescale_factor=49.0, postscale_factor=0.5)
+        assert alike[0].item() == {"Sum": 49.0, "Product": 49.0**2 / 2}.get(op, 24.5)
+
+    ranks(2, work)
+
+
 def test_what_one_rank_cannot_ask_for_is_a_value_error_there(ranks):
     def work():
         hvd.init()
