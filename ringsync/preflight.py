@@ -69,6 +69,7 @@ def gather_facts(settings: Settings) -> Facts:
         "RINGSYNC_TIMEOUT_S": _limit(settings.timeout_s),
         "RINGSYNC_STALL_ABORT_S": _limit(settings.stall_abort_s),
         "RINGSYNC_BUCKET_MIB": f"{settings.bucket_mib:g}",
+        "RINGSYNC_DEVICE_PLUGIN": settings.device_plugin,
         "misspelt variable": ", ".join(name for name, _ in settings.misspelt) or "(none)",
         _EQUAL: settings.algorithm or "(none)",
     }

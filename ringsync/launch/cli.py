@@ -14,9 +14,10 @@ from dataclasses import replace
 from ringsync.errors import ConfigError
 from ringsync.info.report import describe_build
 from ringsync.launch.arguments import Arguments, parse_arguments
-from ringsync.launch.codes import CONFIGURATION_ERROR, SOFTWARE_ERROR, USAGE_ERROR
+from ringsync.launch.codes import CONFIGURATION_ERROR, SOFTWARE_ERROR, UNAVAILABLE, USAGE_ERROR
 from ringsync.launch.command import resolve_command
 from ringsync.launch.directories import prepare_logs, prepare_timeline
+from ringsync.launch.hosts import UnavailableError
 from ringsync.launch.job import Job
 from ringsync.launch.output import answer, open_missing_standard_streams, say
 from ringsync.launch.placement import choose_size, core_count
@@ -55,6 +56,8 @@ def _obey(words: Sequence[str]) -> int:
         if arguments.is_build_asked:
             return answer(describe_build(arguments.is_json))
         job = _plan(arguments)
+    except UnavailableError as error:
+        return refuse(None, error, UNAVAILABLE)
     except ConfigError as error:
         return refuse(None, error, USAGE_ERROR)
     return _launch(job)

@@ -4,6 +4,7 @@ What rank or event leads to which is decided elsewhere.
 """
 
 USAGE_ERROR = 2  # as argparse and most shells say it
+UNAVAILABLE = 69  # EX_UNAVAILABLE
 SOFTWARE_ERROR = 70  # EX_SOFTWARE
 OUTPUT_ERROR = 74  # EX_IOERR
 NO_PERMISSION = 77  # EX_NOPERM

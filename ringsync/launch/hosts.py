@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from ringsync.errors import ConfigError
 
 
+class UnavailableError(ConfigError):
+    """A host that was asked for cannot run ranks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """One entry of `-H`.
@@ -35,13 +39,14 @@ def parse_hosts(text: str) -> tuple[Host, ...]:
         The hosts in the order written, each one once.
 
     Raises:
-        ConfigError: An entry is malformed, listed twice or not this host.
+        ConfigError: An entry is malformed or listed twice.
+        UnavailableError: One is not this host.
     """
     hosts = tuple(_parse_host(entry.strip(), text) for entry in text.split(","))
     names = [host.name for host in hosts]
     away = [name for name in names if not is_local(name)]
     if away:
-        raise ConfigError(
+        raise UnavailableError(
             f"[ringsyncrun] -H names {', '.join(away)}, and only this host "
             f"({socket.gethostname()}) can run ranks so far. Write -H localhost:{len(names)}, "
             "or leave -H out."

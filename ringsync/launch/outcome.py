@@ -23,16 +23,6 @@ from ringsync.launch.job import Job
 
 _SCHEMA = 1
 _LONGEST_QUOTE = 300  # characters of what a rank wrote that the last words repeat
-# An uncaught exception ends Python with 1. These kinds say more, in the words of sysexits.h: try
-# again later, no access, configuration.
-_UNCAUGHT_EXCEPTION = 1
-_EXCEPTION_STATUS = {
-    "ringsync.errors.StallError": STALL_CODE,
-    "ringsync.errors.TimedOutError": STALL_CODE,
-    "ringsync.errors.RendezvousError": STALL_CODE,
-    "ringsync.errors.AuthenticationError": NO_PERMISSION,
-    "ringsync.errors.ConfigError": CONFIGURATION_ERROR,
-}
 
 
 class Cause(StrEnum):
@@ -40,10 +30,28 @@ class Cause(StrEnum):
 
     SUCCESS = "success"
     RANK_FAILED = "rank failed"
+    STALLED = "stall"
+    TIMED_OUT = "time-out"
+    START_TIMED_OUT = "start time-out"
+    UNAUTHENTICATED = "authentication"
+    MISCONFIGURED = "configuration"
     INTERRUPTED = "interrupted"
     GUARD_LOST = "guard lost"
     UNSTARTED = "not started"
     OUTPUT_CLOSED = "output closed"
+
+
+# An uncaught exception ends Python with 1. These kinds say more, in the words of sysexits.h: try
+# again later, no access, configuration.
+_UNCAUGHT_EXCEPTION = 1
+_EXCEPTIONS = {
+    "ringsync.errors.StallError": (STALL_CODE, Cause.STALLED),
+    "ringsync.errors.TimedOutError": (STALL_CODE, Cause.TIMED_OUT),
+    "ringsync.errors.RendezvousError": (STALL_CODE, Cause.START_TIMED_OUT),
+    "ringsync.errors.AuthenticationError": (NO_PERMISSION, Cause.UNAUTHENTICATED),
+    "ringsync.errors.ConfigError": (CONFIGURATION_ERROR, Cause.MISCONFIGURED),
+}
+_EXCEPTION_STATUSES = {status for status, _ in _EXCEPTIONS.values()}
 
 
 @dataclass(slots=True)  # not frozen: its guard's reports fill it in, one after the other
@@ -72,12 +80,13 @@ class RankRecord:
     exception: str = ""
     is_final: bool = False
 
-    def exit_code(self) -> int:
-        """The launcher's exit code if this rank is the first to fail."""
+    def failure(self) -> tuple[int, Cause]:
+        """The launcher's exit code, and why the job ended, if this rank is the first to fail."""
         status = self.end.status if self.end else 128 + signal.SIGKILL
+        otherwise = (status, Cause.RANK_FAILED)
         if status != _UNCAUGHT_EXCEPTION or not self.is_final:
-            return status
-        return _EXCEPTION_STATUS.get(self.exception.partition(":")[0], status)
+            return otherwise
+        return _EXCEPTIONS.get(self.exception.partition(":")[0], otherwise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +225,7 @@ def _how(outcome: Outcome) -> str:
         return ""
     record = outcome.ranks[outcome.ending.first_rank]
     words = record.end.describe() if record.end else "outlived SIGKILL"
-    codes = {_UNCAUGHT_EXCEPTION, *_EXCEPTION_STATUS.values()}  # a rank may choose these itself
+    codes = {_UNCAUGHT_EXCEPTION, *_EXCEPTION_STATUSES}  # a rank may choose these itself
     if record.end and record.end.code in codes and record.exception:
         # What was caught and shown did not end the rank; to tell it is still better than nothing.
         link = " after" if record.is_final else "; its last traceback ended with"

@@ -136,8 +136,8 @@ class Supervisor:
                 f"rank {record.rank} of {self._job.size} {end.describe()}; ending the other "
                 f"{alive} (SIGTERM now, SIGKILL after {self._job.grace_s:g} s)"
             )
-        status = record.exit_code()
-        first = Ending(Cause.RANK_FAILED, status, first_rank=record.rank)
+        status, cause = record.failure()
+        first = Ending(cause, status, first_rank=record.rank)
         self._begin_ending(first, signal.SIGTERM)
 
     def on_guard_lost(self, detail: str, status: int) -> None:

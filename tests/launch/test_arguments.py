@@ -79,7 +79,6 @@ def test_an_impossible_number_of_ranks_is_refused(launcher, np):
         (["-np", "2", "-x", "=hf_secret", "true"], "-x '' is no variable's name"),
         (["-np", "2", "-x", "NOT_SET_ANYWHERE", "true"], "the variable is not set here"),
         (["-np", "2", "-x", "RANK=1", "true"], "only a launcher sets that"),
-        (["-np", "2", "-H", "far:2", "true"], "only this host"),
         (["-np", "2", "-H", "localhost:1,127.0.0.1:1", "true"], "lists this host 2 times"),
         (["-np", "2", "-H", "localhost:0", "true"], "not host:slots"),
         (["-np", "3", "-H", "localhost:2", "true"], "-np 3 is more than the 2 slots"),
@@ -95,6 +94,12 @@ def test_bad_input_is_one_clear_line(launcher, called, words, part):
     said = refusal(called(*words))
     assert part in said
     assert "hf_secret" not in said
+
+
+def test_another_host_is_unavailable_so_far(called):
+    done = called("-np", "2", "-H", "far:2", "true")
+    assert done.returncode == 69
+    assert "-H names far, and only this host" in done.stderr
 
 
 @pytest.mark.parametrize(

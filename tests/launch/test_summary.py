@@ -56,23 +56,24 @@ def test_an_uncaught_exception_is_in_the_summary_and_in_the_last_words(launcher)
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"),
+    ("kind", "code", "cause"),
     [
-        ("StallError", 75),
-        ("TimedOutError", 75),
-        ("RendezvousError", 75),
-        ("AuthenticationError", 77),
-        ("ConfigError", 78),
-        ("MismatchError", 1),
+        ("StallError", 75, "stall"),
+        ("TimedOutError", 75, "time-out"),
+        ("RendezvousError", 75, "start time-out"),
+        ("AuthenticationError", 77, "authentication"),
+        ("ConfigError", 78, "configuration"),
+        ("MismatchError", 1, "rank failed"),
     ],
 )
-def test_errors_with_a_code_of_their_own_give_it_to_the_job(launcher, kind, code):
+def test_errors_with_a_code_of_their_own_give_it_to_the_job(launcher, kind, code, cause):
     failure = f"from ringsync.errors import {kind}; raise {kind}('[stall] why')"
     script = launcher.script(STUBBORN_OTHERS.format(failure=failure))
     done = launcher.run("-np", "2", "--grace-period", "0", "--log-dir", "logs", script)
     assert done.returncode == code
     summary = summary_of(launcher)
     assert (summary["first_failing_rank"], summary["exit_code"]) == (1, code)
+    assert summary["cause"] == cause
     assert summary["ranks"][1]["exit_code"] == 1
     assert f"{kind}: [stall] why" in summary["how"]
 
