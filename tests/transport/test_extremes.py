@@ -1,5 +1,9 @@
 """Arrays with no element at all, and with more than 32 bits can count."""
 
+import ctypes
+import mmap
+import os
+
 import numpy as np
 import pytest
 
@@ -8,6 +12,9 @@ from .test_values import MEMORY, placed
 
 both = pytest.mark.parametrize("transport", TRANSPORTS)
 DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
+# Small beside what two ranks of 2 GiB would take, and few enough to map.
+BLOCK_BYTES = 16 * 2**20
+MAP_FIXED = 0x10  # on every Linux but Alpha; Python has no name for it
 
 
 @both
@@ -52,3 +59,34 @@ def test_more_elements_than_32_bits_count_with_a_sign_arrive_at_their_places():
 
     with world(2) as ranks:
         assert ranks.each(work) == [([1, 2, 3, 4, 5], [2, 2, 3, 3, 3])] * 2
+
+
+def nearly_all_one_block(count):
+    """Zeros that take little memory and time: all blocks but the outer ones are the same memory."""
+    memory = mmap.mmap(-1, count)  # unmaps all of it at its end
+    array = np.frombuffer(memory, np.int8)
+    libc = ctypes.CDLL(None, use_errno=True)
+    file = os.memfd_create("block")
+    os.truncate(file, BLOCK_BYTES)
+    for offset in range(BLOCK_BYTES, 2**31 - BLOCK_BYTES, BLOCK_BYTES):
+        address = ctypes.c_void_p(array.ctypes.data + offset)
+        place = (ctypes.c_size_t(BLOCK_BYTES), mmap.PROT_READ | mmap.PROT_WRITE)
+        how = mmap.MAP_SHARED | MAP_FIXED
+        assert libc.mmap(address, *place, how, file, ctypes.c_long(0)) != -1
+    os.close(file)
+    return array
+
+
+def test_a_sum_of_more_elements_than_32_bits_count_with_a_sign_is_made_in_place_over_shm():
+    count = 2**31 + 9
+    places = [0, 1, 2**31 - 1, 2**31, count - 1]
+
+    def work(rank):
+        array = nearly_all_one_block(count)
+        array[places] = np.arange(1, 6) * (rank.rank + 1)
+        assert rank.allreduce(array) is array
+        around = [array[max(place - 1000, 0) : place + 1000] for place in places]
+        return array[places].tolist(), [np.count_nonzero(values) for values in around]
+
+    with world(2, "shm") as ranks:
+        assert ranks.each(work) == [([3, 6, 9, 12, 15], [2, 2, 3, 3, 3])] * 2
