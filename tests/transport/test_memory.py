@@ -46,6 +46,19 @@ def shared_mappings() -> int:
     return Path("/proc/self/maps").read_text().count("memfd:ringsync")
 
 
+def flags_of_mappings(name, at_least_bytes) -> list[set[str]]:
+    """What the kernel was told of every mapping of the files `name` that is so long."""
+    found, is_wanted = [], False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        word, *rest = line.split()
+        if not word.endswith(":"):
+            first, last = (int(address, 16) for address in word.split("-"))
+            is_wanted = f"/memfd:{name}" in rest and last - first >= at_least_bytes
+        elif word == "VmFlags:" and is_wanted:
+            found.append(set(rest))
+    return found
+
+
 def address_of(array) -> int:
     return array.ctypes.data
 
@@ -70,6 +83,22 @@ def test_no_two_ranks_of_shm_begin_their_arrays_at_one_place_of_a_page(size_byte
         blocks = [[rank.engine.allocate(size_bytes) for _ in range(3)] for rank in ranks.ranks]
         for of_all_ranks in zip(*blocks, strict=True):
             assert len({address_of(block) % 4096 for block in of_all_ranks}) == 8
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="no such kernel"
+)
+def test_a_mapping_of_2_mib_or_more_asks_for_huge_pages():
+    def work(rank):
+        array = rank.registered(np.ones(2**18))
+        rank.allreduce(array)  # so that each maps what the other has
+        return array
+
+    with world(2, "shm") as ranks:
+        kept = ranks.each(work)
+        flags = flags_of_mappings("ringsync", kept[0].nbytes)
+        assert len(flags) >= len(kept) ** 2
+        assert all("hg" in words for words in flags)
 
 
 @both
