@@ -60,11 +60,13 @@ class InprocSource final : public BlockSource {
   SharedFd stacks() override { return {}; }
 
  private:
-  /// Zeroed, aligned to a cache line.
+  /// Zeroed, from the beginning of a page on, as in shared memory.
   class Memory {
    public:
     explicit Memory(size_t bytes)
-        : data_(static_cast<std::byte*>(std::aligned_alloc(kCacheLineBytes, bytes)), &std::free) {
+        : data_(
+              static_cast<std::byte*>(std::aligned_alloc(kPageBytes, round_up(bytes, kPageBytes))),
+              &std::free) {
       if (!data_) {
         throw Error("[inproc] no room for " + std::to_string(bytes) + " bytes. Free memory.");
       }

@@ -76,10 +76,11 @@ def test_registered_memory_is_zeroed_also_when_it_is_handed_out_again(transport,
             del memory
 
 
+@both
 @pytest.mark.parametrize("size_bytes", [1, 40, 4096, 100_000, 1_000_000, 3_000_000])
-def test_no_two_ranks_of_shm_begin_their_arrays_at_one_place_of_a_page(size_bytes):
+def test_no_two_ranks_begin_their_arrays_at_one_place_of_a_page(transport, size_bytes):
     # At equal places what ranks sum at once would fight for one set of the first-level cache.
-    with world(8, "shm") as ranks:
+    with world(8, transport) as ranks:
         blocks = [[rank.engine.allocate(size_bytes) for _ in range(3)] for rank in ranks.ranks]
         for of_all_ranks in zip(*blocks, strict=True):
             assert len({address_of(block) % 4096 for block in of_all_ranks}) == 8
