@@ -1,4 +1,7 @@
-"""Finds the processes of a test by a mark in their environment, which their children inherit."""
+"""Finds what a test has left: names in shared memory, and processes.
+
+These have a mark in their environment, which their children inherit.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,10 @@ import contextlib
 from pathlib import Path
 
 MARK = "RINGSYNC_TEST_MARK"
+
+# Of Python's multiprocessing and of torch's data loaders, which no rank here uses; other programs
+# of the machine do, at any time, and leave some where they are killed.
+_FOREIGN_NAMES = ("sem.mp-", "torch_")
 
 
 def marked(mark: str) -> set[int]:
@@ -17,3 +24,9 @@ def marked(mark: str) -> set[int]:
             if wanted in (directory / "environ").read_bytes().split(b"\0"):
                 found.add(int(directory.name))
     return found
+
+
+def shared_memory_names() -> set[str]:
+    """All in /dev/shm that may come of a rank."""
+    names = (path.name for path in Path("/dev/shm").iterdir())
+    return {name for name in names if not name.startswith(_FOREIGN_NAMES)}

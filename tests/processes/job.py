@@ -17,7 +17,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..marks import MARK, marked
+from ..marks import MARK, marked, shared_memory_names
 
 DEADLINE_S = 30.0
 
@@ -159,7 +159,7 @@ class Jobs:
         self.tmpdir.mkdir()
         self.mark = uuid.uuid4().hex
         self._jobs: list[Job] = []
-        self._before = self._shared_memory()
+        self._before = shared_memory_names()
 
     def start(self, size: int, script: str, *, start: int | None = None, **variables: str) -> Job:
         """Start ranks 0 to `start` - 1, by default all, of a job that meets by hand."""
@@ -208,7 +208,7 @@ class Jobs:
     def remains(self) -> list[str]:
         """Files in the ranks' temporary directory and new ones in /dev/shm."""
         mine = [path.name for path in self.tmpdir.iterdir()]
-        return sorted([*mine, *(self._shared_memory() - self._before)])
+        return sorted([*mine, *(shared_memory_names() - self._before)])
 
     def members(self) -> set[int]:
         return marked(self.mark)
@@ -220,7 +220,3 @@ class Jobs:
         for job in self._jobs:
             job.close()
         shutil.rmtree(self.temporary)
-
-    @staticmethod
-    def _shared_memory() -> set[str]:
-        return {path.name for path in Path("/dev/shm").iterdir()}
