@@ -3,7 +3,8 @@
     python kill_harness.py FIRST_SEED COUNT [with-children]
 
 Ranks are forked from here before `init`, so that a turn takes tenths of a second. Prints one line
-of JSON per seed: who was killed, what the survivors saw and when, and what they left behind.
+of JSON per seed: who was killed, what the survivors saw and when, how all ended, and what they left
+behind. Why a survivor failed, or where it hangs, is on stderr.
 """
 
 import faulthandler
@@ -16,20 +17,45 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
+from marks import MARK, marked, shared_memory_names
 
 import ringsync as rs
 from ringsync import errors
 
 LIMIT_S = 20.0
+# Whoever hangs at the limit is killed, and shows its stacks this much earlier. That takes some
+# milliseconds; two busy cores may keep it waiting for tenths of a second.
+STACKS_S = 1.0
+# What a killed process group takes to be gone; longer, and it is told as left.
+GONE_S = 5.0
 
 pause = threading.Event().wait
 
 
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def shared_mappings() -> int:
+    """How much of ringsync's shared memory this process has mapped."""
+    return Path("/proc/self/maps").read_text().count("memfd:ringsync")
+
+
+def files() -> set[str]:
+    """All that lies where ranks could leave something."""
+    return {one.name for one in Path(os.environ["TMPDIR"]).iterdir()} | shared_memory_names()
+
+
+def processes() -> set[int]:
+    """All that came of this process and live; those of a killed group get a moment to go."""
+    until_s = time.monotonic() + GONE_S
+    while (found := marked(os.environ[MARK]) - {os.getpid()}) and time.monotonic() < until_s:
+        pause(0.01)
+    return found
 
 
 def survive(rank: int, size: int, seed: int, report: int) -> None:
@@ -73,6 +99,7 @@ def survive(rank: int, size: int, seed: int, report: int) -> None:
     rs.shutdown()
     left = descriptors() - before
     said = {"lost": lost, "seen_s": seen_s, "pending": pending, "spun_s": spun_s, "fds": left}
+    said["mappings"] = shared_mappings()
     os.write(report, json.dumps(said).encode() + b"\n")
 
 
@@ -86,7 +113,7 @@ def begin(rank: int, size: int, seed: int, has_child: bool) -> tuple[int, int]:
     code = 1
     try:
         os.close(ear)
-        faulthandler.dump_traceback_later(LIMIT_S + 5, exit=True)
+        faulthandler.dump_traceback_later(LIMIT_S - STACKS_S)
         os.setpgid(0, 0)
         if has_child and os.fork() == 0:
             os.close(mouth)
@@ -94,6 +121,8 @@ def begin(rank: int, size: int, seed: int, has_child: bool) -> tuple[int, int]:
             os._exit(0)
         survive(rank, size, seed, mouth)
         code = 0
+    except BaseException:  # os._exit would end it without a word
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -113,6 +142,7 @@ def play(seed: int, has_child: bool) -> dict:
     chance = random.Random(seed)
     size = chance.randint(2, 4)
     victim = chance.randrange(size)
+    before = files()
     ranks = [begin(rank, size, seed, has_child) for rank in range(size)]
     until_s = time.monotonic() + LIMIT_S
     ready = [read_line(ear, until_s) for _, ear in ranks]
@@ -135,8 +165,9 @@ def play(seed: int, has_child: bool) -> dict:
         found.setdefault("ends", []).append(os.waitstatus_to_exitcode(status))
         if has_child:
             os.killpg(pid, signal.SIGKILL)
-    temporary = Path(os.environ["TMPDIR"])
-    found["files"] = sorted(one.name for one in temporary.iterdir() if "ringsync" in one.name)
+    found["processes"] = sorted(processes())
+    found["mappings"] = shared_mappings()
+    found["files"] = sorted(files() - before)
     return found
 
 
