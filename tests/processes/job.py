@@ -21,6 +21,16 @@ from ..marks import MARK, marked, shared_memory_names
 
 DEADLINE_S = 30.0
 
+# At this one a rank writes the stacks of all its threads to stderr, whoever holds the interpreter.
+# Not the one at which ringsync lets it do so: that is under test.
+STACKS_SIGNAL = signal.SIGUSR2
+# For ranks that hang to write them; some milliseconds, where the cores are free.
+STACKS_S = 2.0
+# Writing that has paused for this long is over.
+SILENCE_S = 0.1
+
+# It takes the empty first line of the preamble: messages under test name lines of the script.
+SHOW_STACKS = f"import faulthandler; faulthandler.register({STACKS_SIGNAL:d})"
 # Where rank scripts begin. `tell` and `await_word` order what ranks do without a clock.
 PREAMBLE = """
 import os, signal, sys, time
@@ -59,6 +69,14 @@ FOREIGN = (
     "RINGSYNC_", "RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "TORCHELASTIC_", "HOROVOD_", "OMPI_",
     "PMI_", "PMIX_", "MPI_", "SLURM_", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GROUP_RANK",
 )  # fmt: skip
+
+
+def _shows_stacks(pid: int) -> bool:
+    """Whether a process is not stopped, and has got as far as to handle the signal for stacks."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    facts = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    is_caught = int(facts.get("SigCgt", "0"), 16) >> (STACKS_SIGNAL - 1) & 1
+    return bool(is_caught) and facts["State"][0] not in "TtZX"
 
 
 @dataclass
@@ -103,6 +121,7 @@ class Job:
             ready = select.poll()
             ready.register(self.ear, select.POLLIN)
             if not ready.poll(max(0.0, 1000 * (until - time.monotonic()))):
+                self.show_stacks()
                 raise AssertionError(f"nobody told {word!r}: {self.errors()}")
             self._heard += os.read(self.ear, 4096)
 
@@ -113,11 +132,15 @@ class Job:
         self.started[rank].send_signal(number)
 
     def end(self, limit_s: float = DEADLINE_S) -> list[Ended]:
-        """Wait for all ranks, at most until the deadline; the code of one that hangs is None."""
+        """Wait for all ranks, at most until the deadline.
+
+        The code of one that hangs is None, and its stacks are in what it wrote.
+        """
         until = time.monotonic() + limit_s
         for process in self.started:
             with contextlib.suppress(subprocess.TimeoutExpired):  # its code is None
                 process.wait(max(0.05, until - time.monotonic()))
+        self.show_stacks()
         return [
             Ended(process.poll(), *(self.text(kind, index) for kind in ("out", "err")))
             for index, process in enumerate(self.started)
@@ -128,9 +151,29 @@ class Job:
         until = time.monotonic() + DEADLINE_S
         while wanted not in (seen := "".join(self.text(kind, index) for index in indices)):
             if time.monotonic() > until:
-                raise AssertionError(f"nobody wrote {wanted!r}: {seen}")
+                self.show_stacks()
+                raise AssertionError(f"nobody wrote {wanted!r}: {seen}{self.errors()}")
             self.pause(0.01)
         return seen
+
+    def show_stacks(self) -> None:
+        """Let all ranks that still run, and can, write their stacks to their stderr."""
+        for index, process in enumerate(self.started):
+            if process.poll() is None and _shows_stacks(process.pid):
+                size = len(self.text("err", index))
+                process.send_signal(STACKS_SIGNAL)
+                self._await_silence(index, size)
+
+    def _await_silence(self, index: int, size: int) -> None:
+        """Wait until a rank has written more than `size` characters of errors, and no more come."""
+        until = time.monotonic() + STACKS_S
+        before = size
+        while time.monotonic() < until:
+            self.pause(SILENCE_S)
+            now = len(self.text("err", index))
+            if now == before > size:
+                return
+            before = now
 
     def pause(self, seconds: float) -> None:
         """Let time pass in which a rank is stopped, or writes."""
@@ -166,7 +209,7 @@ class Jobs:
         directory = self.temporary / f"job.{len(self._jobs)}"
         job = Job(directory, size)
         self._jobs.append(job)
-        (directory / "script.py").write_text(PREAMBLE + textwrap.dedent(script))
+        (directory / "script.py").write_text(SHOW_STACKS + PREAMBLE + textwrap.dedent(script))
         for rank in range(size if start is None else start):
             self.add(job, rank, **variables)
         return job
