@@ -1,15 +1,21 @@
 """A rank that keeps others waiting is named with its stacks, and after a limit that is an error."""
 
+import re
 import signal
 
 import pytest
 
-# What ranks 0 and 1 do while rank 2 does something else.
+from .job import require_ended
+
+# A quarter of the limit that it must not reach, and longer than anything that a rank tries again.
+PAUSE_S = 5.0
+
+# What ranks 0 and 1 do while all others do something else.
 WAIT = """
 rs.init()
 rs.barrier()
 tell(f"ready{RANK}")
-if RANK == 2:
+if RANK >= 2:
     keep_waiting()
 begin_s = time.monotonic()
 result = rs.allreduce(np.full(4, RANK + 1.0), op=rs.Sum, name="fc1.weight")
@@ -96,21 +102,80 @@ def test_a_rank_that_does_something_else_is_told_with_its_python_stack(jobs, wor
     assert [one.said for one in ended] == [["[6.0, 6.0, 6.0, 6.0]"]] * 3
 
 
-def test_a_pause_shorter_than_the_limits_changes_nothing(jobs):
-    script = """
+def test_two_ranks_missing_at_once_are_both_named_with_their_stacks(jobs):
+    job = jobs.start(
+        4,
+        "def keep_waiting(): globals()[f'keep_waiting_{RANK}']()\n"
+        "def keep_waiting_2(): await_word('go on')\n"
+        "def keep_waiting_3(): await_word('go on')\n" + WAIT,
+        RINGSYNC_STALL_WARN_S="0.3",
+        RINGSYNC_STALL_ABORT_S="0",
+    )
+    for rank in range(4):
+        job.word(f"ready{rank}")
+    for rank in (2, 3):
+        seen = job.await_text("err", (0, 1), f"in keep_waiting_{rank}")
+    assert "for ranks {2, 3} in allreduce 'fc1.weight'" in seen
+    job.tell("go on")
+    ended = job.end()
+    require_ended(ended)
+    assert [one.said for one in ended] == [["[10.0, 10.0, 10.0, 10.0]"]] * 4
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "work",
+    [
+        "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()",
+        # Minutes, all of which it holds the interpreter.
+        "sum(range(10**10))",
+    ],
+    ids=["in a deadlock", "in C"],
+)
+def test_a_rank_that_never_comes_is_an_error_of_the_others_and_told_with_its_stack(jobs, work):
+    job = jobs.start(
+        3,
+        f"def keep_waiting():\n    {work}\n" + WAIT,
+        RINGSYNC_STALL_WARN_S="0.5",
+        RINGSYNC_STALL_ABORT_S="2",
+    )
+    for rank in range(3):
+        job.word(f"ready{rank}")
+    job.started[0].wait(20)
+    job.started[1].wait(20)
+    is_stuck = job.started[2].poll() is None
+    job.kill(2)
+    ended = job.end()
+    assert is_stuck, ended[2].err
+    assert [ended[0].code, ended[1].code] == [75, 75], job.errors()
+    told = ended[0].err + ended[1].err
+    assert "for ranks {2} in allreduce 'fc1.weight'." in told
+    assert "in keep_waiting" in told
+    # At the limit, or whenever a core is free after it.
+    moved = r"StallError: \[allreduce\] 'fc1\.weight': nothing has moved for [\d.]+ s"
+    assert re.search(moved, told), told
+    assert "ranks {2} take no part." in told
+
+
+@pytest.mark.parametrize("is_amid", [False, True], ids=["between two", "amid a stream"])
+def test_a_pause_shorter_than_the_limits_changes_nothing(jobs, is_amid):
+    # A second of operations, so that the stop comes amid them; that it did is judged below.
+    script = f"""
+import hashlib
 rs.init()
 rs.barrier()
-tell(f"ready{RANK}")
 values = np.random.default_rng(RANK).normal(size=100_000)
-for step in range(60):
+for step in range(1000):
+    values[RANK::3] += step  # or all ranks would have the same from the first step on
     rs.allreduce_(values, name="w")
     if step == 20:
-        tell(f"amid{RANK}")
-        await_word("go")
-print(values.tobytes().hex()[:64], float(values.sum()).hex())
+        tell(f"amid{{RANK}}")
+        {"pass" if is_amid else "await_word('go')"}
+tell(f"over{{RANK}}")
+print(hashlib.sha256(values).hexdigest())
 """
     ends = []
-    for pause_s in (0, 5):
+    for pause_s in (0, PAUSE_S):
         job = jobs.start(3, script, RINGSYNC_STALL_WARN_S="20", RINGSYNC_STALL_ABORT_S="30")
         for rank in range(3):
             job.word(f"amid{rank}")
@@ -118,6 +183,8 @@ print(values.tobytes().hex()[:64], float(values.sum()).hex())
             job.kill(1, signal.SIGSTOP)
         job.tell("go")
         job.pause(pause_s)
+        if pause_s:
+            assert not any((job.board / f"over{rank}").exists() for rank in range(3))
         job.kill(1, signal.SIGCONT)
         ends.append(job.end())
         assert [one.code for one in ends[-1]] == [0] * 3, [one.err for one in ends[-1]]
