@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,7 +215,8 @@ class Jobs:
             self.add(job, rank, **variables)
         return job
 
-    def add(self, job: Job, rank: int, **variables: str) -> None:
+    def add(self, job: Job, rank: int, by: Sequence[str] = (), **variables: str) -> None:
+        """Start one rank; `by` are words between Python and the script, as of another launcher."""
         own = {
             "RANK": str(rank),
             "WORLD_SIZE": str(job.size),
@@ -236,7 +238,7 @@ class Jobs:
         ):
             job.started.append(
                 subprocess.Popen(
-                    [sys.executable, str(job.directory / "script.py")],
+                    [sys.executable, *by, str(job.directory / "script.py")],
                     env={name: value for name, value in merged.items() if value},
                     stdin=subprocess.DEVNULL,
                     stdout=out,

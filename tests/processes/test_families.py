@@ -8,6 +8,8 @@ rs.init()
 place = (rs.rank(), rs.size(), rs.local_rank(), rs.local_size(), rs.node_rank(), rs.num_nodes())
 print(*place, float(rs.allreduce(np.ones(1), op=rs.Sum)[0]), ringsync.config.read_world().family)
 """
+# Where two tests share the cores torch alone takes a minute to load.
+TORCH_S = 90.0
 NOTHING = {
     "RANK": "",
     "WORLD_SIZE": "",
@@ -76,6 +78,18 @@ def test_ranks_of_every_family_meet(jobs, family):
         [f"{rank} 2 {rank} 2 0 1 2.0 {family}"] for rank in range(2)
     ], [one.err for one in ended]
     assert jobs.remains() == []
+
+
+def test_ranks_that_torchrun_starts_meet_and_leave_nothing(jobs):
+    job = jobs.start(2, WORK, start=0)
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    jobs.add(job, 0, by=torchrun, **NOTHING)
+    [one] = job.end(TORCH_S)
+    assert one.code == 0, one.err
+    assert sorted(one.said) == [f"{rank} 2 {rank} 2 0 1 2.0 RANK/WORLD_SIZE" for rank in range(2)]
+    assert jobs.members() == set()
+    # torchrun itself leaves the directory of its logs.
+    assert [one for one in jobs.remains() if not one.startswith("torchelastic_")] == []
 
 
 @pytest.mark.parametrize(
