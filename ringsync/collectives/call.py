@@ -15,7 +15,7 @@ from typing import SupportsIndex
 from ringsync._native import RefusedError
 from ringsync._native import Terms as Terms  # noqa: PLC0414  other rooms name it too
 from ringsync.arrays import Array, as_native, as_source, as_target
-from ringsync.errors import ConfigError, MismatchError
+from ringsync.errors import ConfigError, MismatchError, RingsyncError
 from ringsync.group import ProcessGroup, number_of, ranks_of
 from ringsync.handle import GroupedHandle, Handle
 from ringsync.kinds import Collective
@@ -234,22 +234,24 @@ def rank_number(given: object) -> int:
 
 
 @contextlib.contextmanager
-def told_as(place: str) -> Iterator[None]:
+def told_as(place: str, *others: type[RingsyncError]) -> Iterator[None]:
     """Let what ranks disagree on in here bear the name of the call that the user made.
 
     The engine compares collectives, and knows no function that is made of several.
 
     Args:
         place: The public function's name, for messages.
+        others: What ranks find out together in here besides what they disagree on.
 
     Raises:
-        MismatchError: The one that was raised, under this name.
+        RingsyncError: The one of these kinds that was raised, under this name.
     """
+    found: tuple[type[RingsyncError], ...] = (MismatchError, *others)
     try:
         yield
-    except MismatchError as error:
+    except found as error:
         text = str(error).partition("] ")[2]
-        raise MismatchError(f"[{place}] {text}").with_traceback(error.__traceback__) from None
+        raise type(error)(f"[{place}] {text}").with_traceback(error.__traceback__) from None
 
 
 def _array(place: str, collective: int, x: object) -> object:

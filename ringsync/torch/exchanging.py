@@ -37,7 +37,7 @@ def alltoall(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
-        HorovodInternalError: Ranks disagree, one died, or time was up.
+        HorovodInternalError: Ranks disagree, one passes a scalar or died, or time was up.
 
     Cost: What is meant for other ranks is sent, in one step.
     """
@@ -79,7 +79,10 @@ def _calls(
     """The rows, and how many they are for each rank."""
     group = group_of("Alltoall", process_set)
     ranks = len(ranks_of("alltoall", group))
-    rows = _checked_splits(check_tensor(tensor), splits, ranks)
+    is_scalar = check_tensor(tensor).dim() == 0
+    # All ranks are told of a scalar by the collective, whatever its splits are.
+    rows = [0] * ranks if is_scalar else _checked_splits(tensor, splits, ranks)
+    sent = tensor if is_scalar else tensor.narrow(0, 0, sum(rows))
     key = key_of("alltoall", name)
 
     def call(key: str | None, x: torch.Tensor, splits: Sequence[int]) -> Call:
@@ -88,11 +91,11 @@ def _calls(
 
         terms = Terms(splits=tuple(splits))
         array = as_array(memory_of(x))
-        return Call("alltoall", Collective.ALLTOALL, array, key, group, finish, terms)
+        return Call("alltoall", Collective.ALLTOALL, array, key, group, finish, terms, is_scalar)
 
     return [
         # What is left over goes to nobody, as in Horovod.
-        call(key, tensor.narrow(0, 0, sum(rows)), rows),
+        call(key, sent, rows),
         call(
             None if key is None else f"{key}.splits",
             torch.tensor(rows, dtype=torch.int32),
@@ -104,8 +107,6 @@ def _calls(
 def _checked_splits(
     tensor: torch.Tensor, splits: torch.Tensor | list[int] | None, ranks: int
 ) -> list[int]:
-    if tensor.dim() == 0:
-        raise ValueError("alltoall expects a tensor of at least one dimension.")
     if splits is None:
         if tensor.shape[0] % ranks:
             raise ValueError(

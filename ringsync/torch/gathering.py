@@ -35,7 +35,7 @@ def allgather(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
-        HorovodInternalError: Ranks disagree, one died, or time was up.
+        HorovodInternalError: Ranks disagree, one passes a scalar or died, or time was up.
 
     Cost: n-1 times the tensor sent per rank.
     """
@@ -83,7 +83,7 @@ def grouped_allgather(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
-        HorovodInternalError: Ranks disagree, one died, or time was up.
+        HorovodInternalError: Ranks disagree, one passes a scalar or died, or time was up.
     """
     names = numbered(name, len(tensors))
     calls = _calls("grouped_allgather", names, tensors, process_set)
@@ -167,7 +167,8 @@ def _calls(
         def finish(array: Any) -> torch.Tensor:
             return as_tensor(array, dtype)
 
-        return Call(place, Collective.ALLGATHER, array, key_of(place, name), group, finish)
+        key, is_scalar = key_of(place, name), tensor.dim() == 0
+        return Call(place, Collective.ALLGATHER, array, key, group, finish, is_scalar=is_scalar)
 
     return [*map(call, names, tensors)]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ringsync.arrays import Array
 from ringsync.collectives.call import PLAIN, Terms, run, run_all, start, start_all, told_as
-from ringsync.errors import RingsyncError
+from ringsync.errors import ConfigError, RingsyncError
 from ringsync.group import ProcessGroup
 from ringsync.handle import GroupedHandle, Handle, wait_all
 from ringsync.torch.errors import told_to_horovod
@@ -23,6 +23,8 @@ _DUPLICATE = (
     "that is currently being processed.  If you want to request another tensor, use a different "
     "tensor name. The name is {name!r}."
 )
+# What ranks find out together besides what they disagree on: that a scalar has no rows.
+_FOUND: dict[bool, tuple[type[RingsyncError], ...]] = {False: (), True: (ConfigError,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Call:
         group: Whose ranks take part; None: all.
         finish: Makes the caller's result of the collective's.
         terms: What else is asked for.
+        is_scalar: A scalar was given where rows are expected.
     """
 
     place: str
@@ -46,6 +49,7 @@ class Call:
     group: ProcessGroup | None
     finish: Callable[[Any], Any]
     terms: Terms = PLAIN
+    is_scalar: bool = False
 
     def arguments(self) -> tuple[object, ...]:
         """List what `run`, `start` and their like take.
@@ -82,6 +86,7 @@ class _Pending:
     handle: Handle | GroupedHandle | _Together
     finish: Callable[[Any], Any]
     keys: list[_Key]
+    is_scalar: bool
 
 
 # Horovod's handles are numbers of the process, so what they stand for has to be kept for it.
@@ -107,7 +112,7 @@ def perform(call: Call) -> Any:
     """
     _free_keys([call])
     perform_now: Callable[..., Any] = run_all if isinstance(call.array, list) else run
-    with told_to_horovod(), told_as(call.place):
+    with told_to_horovod(is_scalar=call.is_scalar), told_as(call.place, *_FOUND[call.is_scalar]):
         result = perform_now(*call.arguments())
     return call.finish(result)
 
@@ -154,7 +159,7 @@ def begin(call: Call) -> int:
     start_now: Callable[..., Any] = start_all if isinstance(call.array, list) else start
     with told_to_horovod():
         handle = start_now(*call.arguments())
-    return _kept(_Pending(call.place, handle, call.finish, keys))
+    return _kept(_Pending(call.place, handle, call.finish, keys, call.is_scalar))
 
 
 def begin_all(calls: Sequence[Call], finish: Callable[[list[Any]], Any] = list) -> int:
@@ -181,7 +186,8 @@ def begin_all(calls: Sequence[Call], finish: Callable[[list[Any]], Any] = list) 
         return finish([call.finish(one) for call, one in zip(calls, results, strict=True)])
 
     place = calls[0].place if calls else ""  # of nothing ranks cannot disagree
-    return _kept(_Pending(place, together, finish_all, keys))
+    is_scalar = any(call.is_scalar for call in calls)
+    return _kept(_Pending(place, together, finish_all, keys, is_scalar))
 
 
 def poll(handle: int) -> bool:
@@ -222,7 +228,10 @@ def synchronize(handle: int) -> Any:
     if pending is None:
         return None
     try:
-        with told_to_horovod(), told_as(pending.place):
+        with (
+            told_to_horovod(is_scalar=pending.is_scalar),
+            told_as(pending.place, *_FOUND[pending.is_scalar]),
+        ):
             result = pending.handle.result()
     except RingsyncError:
         _forget(handle, pending)

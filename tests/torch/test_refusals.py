@@ -60,6 +60,26 @@ def test_unlike_factors_are_told_whatever_the_op(ranks, op):
     ranks(2, work)
 
 
+@pytest.mark.parametrize("call", ["allgather", "grouped_allgather", "alltoall"])
+@pytest.mark.parametrize(("n", "scalars"), [(1, {0}), (2, {0, 1}), (2, {0}), (2, {1})], ids=str)
+def test_a_scalar_has_no_rows_and_is_an_internal_error_on_all_ranks(ranks, call, n, scalars):
+    def work():
+        hvd.init()
+        tensor = torch.ones(() if hvd.rank() in scalars else 2, requires_grad=True)
+        given = [tensor] if call.startswith("grouped") else tensor
+        told = "rank 1 sent shape" if n > len(scalars) else r"a scalar .*reshape\(1\) on"
+        words = rf"^\[{call}\] '{call}\.w.*{told}"
+        with pytest.raises(hvd.HorovodInternalError, match=words):
+            getattr(hvd, call)(given, name="w")
+        with torch.no_grad():
+            handle = getattr(hvd, f"{call}_async")(given, name="w")
+        with pytest.raises(hvd.HorovodInternalError, match=words):
+            hvd.synchronize(handle)
+        assert hvd.allreduce(torch.ones(1), op=hvd.Sum).item() == n
+
+    ranks(n, work)
+
+
 def test_what_one_rank_cannot_ask_for_is_a_value_error_there(ranks):
     def work():
         hvd.init()
