@@ -21,10 +21,10 @@ TORCH_S = 60.0  # two ranks load it and its compiler, 4 s of two free cores, on 
 WHERE = "import horovod; print(horovod.__file__)\n"
 
 
-def alias_of(launcher, *words, env=None):
+def alias_of(launcher, *words, env=None, **options):
     # `python` is the one that runs the tests.
     own = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = launcher.run("-np", "1", "--horovod", *words, env=own | (env or {}))
+    done = launcher.run("-np", "1", "--horovod", *words, env=own | (env or {}), **options)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -156,6 +156,29 @@ def test_horovod_torch_is_ringsync_torch_and_trains(launcher):
     done = launcher.run("-np", "2", "--horovod", launcher.script(TRAIN), limit_s=TORCH_S)
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == [f"[{rank}] [[1.5, 1.5]]" for rank in (0, 1)]
+
+
+FRESH = """
+    import sys
+    import horovod.torch as hvd
+    for name in ("compression", "functions", "optimizer", "sync_batch_norm", "mpi_ops", "elastic"):
+        assert getattr(hvd, name) is sys.modules[f"horovod.torch.{name}"], name
+    first = hvd.elastic
+    import horovod.torch.elastic
+    assert horovod.torch.elastic is first
+"""
+FRESH_ELASTIC = """
+    import horovod.torch.elastic
+    elastic = horovod.torch.elastic
+    assert elastic.state.TorchState is elastic.TorchState
+    assert elastic.sampler.ElasticSampler is elastic.ElasticSampler
+"""
+
+
+@needs_torch
+@pytest.mark.parametrize("script", [FRESH, FRESH_ELASTIC], ids=["torch", "elastic"])
+def test_the_modules_of_a_package_are_its_attributes_without_further_imports(launcher, script):
+    assert alias_of(launcher, launcher.script(script), limit_s=TORCH_S) == ""
 
 
 RUN = """
