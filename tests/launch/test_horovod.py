@@ -1,6 +1,7 @@
 """With --horovod a job's scripts import ringsync under Horovod's name, and nobody else does."""
 
 import importlib.util
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -189,12 +190,45 @@ RUN = """
         from horovod.runner.common.util.env import get_env_rank_and_size
         return get_env_rank_and_size()
 
-    print(horovod.run(place, num_proc=2, hosts="localhost:2", use_gloo=True))
+    by_position = (place, (), None, 2, None, None, None, None, None, "localhost:2")
+    print(horovod.run(*by_position, use_gloo=True, use_mpi=False, min_np=None))
 """
 
 
 def test_horovod_run_starts_ranks_that_have_the_name_as_well(launcher):
     assert alias_of(launcher, launcher.script(RUN)) == "[(0, 2), (1, 2)]"
+
+
+# Horovod's own, in horovod/runner/__init__.py.
+RUN_PARAMETERS = {
+    "func": inspect.Parameter.empty, "args": (), "kwargs": None, "num_proc": 1,
+    "min_num_proc": None, "max_num_proc": None, "slots": None, "reset_limit": None,
+    "cooldown_range": None, "hosts": None, "hostfile": None, "host_discovery_script": None,
+    "start_timeout": None, "ssh_port": None, "ssh_identity_file": None, "disable_cache": None,
+    "output_filename": None, "verbose": None, "use_gloo": None, "use_mpi": None, "mpi_args": None,
+    "network_interface": None, "network_interfaces": None, "executable": None, "np": None,
+    "min_np": None, "max_np": None,
+}  # fmt: skip
+
+
+def test_horovod_run_takes_horovods_arguments_in_horovods_order():
+    parameters = inspect.signature(runner.run).parameters.values()
+    assert [(one.name, one.default) for one in parameters] == [*RUN_PARAMETERS.items()]
+    assert {one.kind for one in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+# Those that are honoured, or ask for what is so.
+HONOURED = {
+    "func", "args", "kwargs", "num_proc", "np", "hosts", "start_timeout", "output_filename",
+    "verbose", "use_gloo", "disable_cache",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in RUN_PARAMETERS if name not in HONOURED])
+def test_each_argument_that_cannot_be_honoured_is_refused_unless_it_is_the_default(name):
+    words = rf"^\[horovod\] run: {name}=0 cannot be honoured: [^.]+\. Leave it out\.$"
+    with pytest.raises(ConfigError, match=words):
+        runner.run(print, **{name: 0})
 
 
 @pytest.mark.parametrize(

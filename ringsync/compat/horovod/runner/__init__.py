@@ -40,22 +40,37 @@ _UNSUPPORTED = {
     "mpi_args": _OWN_WAY,
     "executable": "ranks run the interpreter of this process",
 }
-_NEEDLESS = frozenset({"disable_cache", "use_gloo"})
 _THIS_HOST = re.compile(r"(?:localhost|127\.0\.0\.1)(?::(\d+))?")
 
 
-def run(  # noqa: PLR0913 - Horovod's arguments
+def run(  # noqa: PLR0913, PLR0917 - Horovod's arguments, some of which are given by position
     func: Callable[..., T],
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
-    num_proc: int | None = None,
-    *,
-    np: int | None = None,
+    num_proc: int = 1,
+    min_num_proc: int | None = None,
+    max_num_proc: int | None = None,
+    slots: int | None = None,
+    reset_limit: int | None = None,
+    cooldown_range: Sequence[int] | None = None,
     hosts: str | None = None,
+    hostfile: str | None = None,
+    host_discovery_script: str | None = None,
     start_timeout: float | None = None,
+    ssh_port: int | None = None,
+    ssh_identity_file: str | None = None,
+    disable_cache: bool | None = None,
     output_filename: str | PathLike[str] | None = None,
     verbose: int | None = None,
-    **others: object,
+    use_gloo: bool | None = None,
+    use_mpi: bool | None = None,
+    mpi_args: str | None = None,
+    network_interface: str | None = None,
+    network_interfaces: Sequence[str] | None = None,
+    executable: str | None = None,
+    np: int | None = None,
+    min_np: int | None = None,
+    max_np: int | None = None,
 ) -> list[T]:
     """Run `func(*args, **kwargs)` on `num_proc` ranks of this host.
 
@@ -63,29 +78,46 @@ def run(  # noqa: PLR0913 - Horovod's arguments
         func: As for `ringsync.run`.
         args: Its arguments by position.
         kwargs: Its arguments by name.
-        num_proc: Number of ranks; 1 where it is not given.
-        np: Its older name.
+        num_proc: Number of ranks.
+        min_num_proc: None; ringsync has no such thing, as of all that say so below.
+        max_num_proc: None.
+        slots: None.
+        reset_limit: None.
+        cooldown_range: None.
         hosts: None, or this host with its slots: "localhost:4".
+        hostfile: None.
+        host_discovery_script: None.
         start_timeout: Seconds that ranks wait for one another.
+        ssh_port: None.
+        ssh_identity_file: None.
+        disable_cache: Changes nothing.
         output_filename: Directory in which the output of each rank is kept.
         verbose: Whether the start and end of every rank is told, if above 1.
-        **others: Horovod's other arguments. `use_gloo` and `disable_cache` change nothing.
+        use_gloo: Changes nothing.
+        use_mpi: None or False.
+        mpi_args: None.
+        network_interface: None.
+        network_interfaces: None.
+        executable: None.
+        np: Older name of `num_proc`.
+        min_np: None.
+        max_np: None.
 
     Returns:
         One result per rank, in rank order.
 
     Raises:
         ConfigError: An argument asks for what ringsync does not do, or cannot be used.
-        TypeError: Horovod has no such argument.
         BaseException: As for `ringsync.run`.
     """
-    for name, value in others.items():
-        _check(name, value)
-    if None not in (num_proc, np):
+    given = locals()
+    for name, reason in _UNSUPPORTED.items():
+        _check(name, given[name], reason)
+    if np is not None and num_proc != 1:
         raise ConfigError(
             f"[horovod] run: num_proc={num_proc} and np={np} are one argument. Give one of them."
         )
-    size = next((given for given in (num_proc, np) if given is not None), 1)
+    size = num_proc if np is None else np
     _check_hosts(hosts, size)
     return run_job(
         func,
@@ -98,15 +130,12 @@ def run(  # noqa: PLR0913 - Horovod's arguments
     )
 
 
-def _check(name: str, value: object) -> None:
-    if name in _UNSUPPORTED:
-        if value not in (None, False):
-            raise ConfigError(
-                f"[horovod] run: {name}={in_line(value)} cannot be honoured: {_UNSUPPORTED[name]}. "
-                "Leave it out."
-            )
-    elif name not in _NEEDLESS:
-        raise TypeError(f"run() got an unexpected keyword argument {name!r}")
+def _check(name: str, value: object, reason: str) -> None:
+    is_so = value is None or (name == "use_mpi" and value is False)
+    if not is_so:
+        raise ConfigError(
+            f"[horovod] run: {name}={in_line(value)} cannot be honoured: {reason}. Leave it out."
+        )
 
 
 def _check_hosts(hosts: str | None, size: int) -> None:
