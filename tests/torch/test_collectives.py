@@ -49,6 +49,10 @@ def test_bool_travels_where_it_is_not_added(ranks):
         assert hvd.allreduce(own, op=hvd.Max).tolist() == [True, True]
         assert hvd.allgather(own).tolist() == [True, True, True, False]
         assert hvd.broadcast(own, 1).tolist() == [True, False]
+        assert hvd.alltoall(own).tolist() == ([True, True] if hvd.rank() == 0 else [True, False])
+        sent, received = hvd.alltoall(own, [2, 0] if hvd.rank() else [0, 2])
+        assert sent.tolist() == ([True, False] if hvd.rank() == 0 else [True, True])
+        assert (sent.dtype, received.tolist()) == (torch.bool, [[0, 2], [2, 0]][hvd.rank()])
         with pytest.raises(ValueError, match="bool"):
             hvd.allreduce(own, op=hvd.Sum)
 
