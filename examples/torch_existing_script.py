@@ -1,14 +1,17 @@
-"""A PyTorch script that was there before, and the four lines that make it distributed.
+"""A PyTorch script that was there before, and the four steps that make it distributed.
 
 Alone it trains as it always did; `ringsyncrun -np 2 examples/torch_existing_script.py` trains on
-two ranks. Lines marked "+" are new, those below "was" have changed, and nothing else has.
+two ranks. Lines marked "+" are new, what stands below a "was" has replaced it, and nothing else
+has changed.
 """
 
 import torch
 from torch import nn
+
+# was: from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-import ringsync.torch as hvd
+import ringsync.torch as hvd  # +
 
 CLASSES, POINTS, NOISE, TURNS = 3, 400, 0.1, 1.5
 
@@ -29,8 +32,8 @@ def main() -> None:
     hvd.init()  # + 1: meet the other ranks
     torch.manual_seed(0)
     train = spirals()
-    # was: loader = DataLoader(train, batch_size=32, shuffle=True)
     sampler = DistributedSampler(train, hvd.size(), hvd.rank())  # + 2: its part of the samples
+    # was: loader = DataLoader(train, batch_size=32, shuffle=True)
     loader = DataLoader(train, batch_size=32, sampler=sampler)
     model = nn.Sequential(
         nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, CLASSES)
@@ -40,7 +43,7 @@ def main() -> None:
     optimizer = hvd.DistributedOptimizer(optimizer, model.named_parameters())  # + 4: mean gradients
 
     for epoch in range(40):
-        sampler.set_epoch(epoch)
+        sampler.set_epoch(epoch)  # + 2: in another order
         for x, label in loader:
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(x), label)
@@ -48,7 +51,7 @@ def main() -> None:
             optimizer.step()
     x, label = train.tensors
     accuracy = (model(x).argmax(1) == label).float().mean()
-    # was: print(...) on every process
+    # was: print(f"accuracy {accuracy:.1%}")
     if hvd.rank() == 0:
         print(f"{hvd.size()} ranks: accuracy {accuracy:.1%}")
 

@@ -89,8 +89,20 @@ def test_the_torch_network_learns_the_digits_and_two_runs_alike_give_the_same_nu
 
 
 @needs_torch
+def test_the_torch_script_without_what_is_marked_is_the_one_that_was_there(tmp_path):
+    text = (EXAMPLES / "torch_existing_script.py").read_text()
+    code = re.sub(r"# was: (.*)\n.*:\n.*\n|# was: (.*)\n.*\n", r"\1\2\n", text)
+    code = re.sub(r".*  # \+.*\n", "", code).partition('"""\n')[2]
+    assert not re.search(r"hvd|ringsync|sampler|# was", code, re.IGNORECASE)
+    script = tmp_path / "before.py"
+    script.write_text(code)
+    accuracy = re.search(r"accuracy ([\d.]+)%", run(script))
+    assert float(accuracy[1]) >= 85.0
+
+
+@needs_torch
 @pytest.mark.parametrize("size", [0, 2])
-def test_the_torch_script_with_four_lines_more_trains_alone_and_on_two_ranks(size):
+def test_the_torch_script_with_four_steps_more_trains_alone_and_on_two_ranks(size):
     accuracy = re.search(
         r"accuracy ([\d.]+)%", run(EXAMPLES / "torch_existing_script.py", size=size)
     )

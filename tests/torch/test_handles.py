@@ -121,9 +121,25 @@ def test_join_gives_zeros_and_names_the_last(ranks):
         if rank == 0:
             total = hvd.allreduce(torch.ones(4))
             assert torch.allclose(total, torch.full((4,), 0.5))
+            for rows in (3, 4):
+                assert hvd.reducescatter(torch.ones(rows)).tolist() == [0.5, 0.5]
+                assert hvd.reducescatter(torch.ones(rows), op=hvd.Sum).tolist() == [1.0, 1.0]
         return hvd.join()
 
     assert ranks(2, work) == [0, 0]
+
+
+def test_a_rank_is_initialized_until_it_shuts_down_itself(ranks):
+    def work():
+        hvd.init()
+        if hvd.rank() == 1:
+            hvd.shutdown()
+        else:
+            with pytest.raises(hvd.HorovodInternalError, match="rank 1 has shut down"):
+                hvd.allreduce(torch.ones(1))
+        return hvd.is_initialized()
+
+    assert ranks(2, work) == [True, False]
 
 
 def test_process_sets_have_numbers_ranks_and_members(ranks):
