@@ -7,7 +7,9 @@ every gradient in the order of the parameter's memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
+import numpy as np
 import torch
 
 from ringsync.arrays import Array
@@ -19,6 +21,10 @@ _NAMES = {
     torch.float32: "float32",
     torch.float64: "float64",
 }
+if find_spec("ml_dtypes"):
+    import ml_dtypes  # noqa: F401 - from here on NumPy knows the name
+
+    _NAMES[torch.bfloat16] = "bfloat16"
 
 
 def fits_arena(parameter: torch.Tensor) -> bool:
@@ -28,7 +34,8 @@ def fits_arena(parameter: torch.Tensor) -> bool:
         parameter: Any.
 
     Returns:
-        True for dense host memory without gaps, of a dtype that NumPy knows.
+        True for dense host memory without gaps, of a dtype that NumPy knows; bfloat16 it knows
+        where ml_dtypes is installed.
     """
     return (
         parameter.device.type == "cpu"
@@ -111,7 +118,7 @@ class Gradients:
         for index, parameter in enumerate(self._parameters):
             self._check_unconverted(index, parameter, "it")
         return [
-            parameter.detach().permute(order).numpy()
+            _bits(parameter.detach().permute(order)).numpy()
             for parameter, order in zip(self._parameters, self._orders, strict=True)
         ]
 
@@ -136,8 +143,8 @@ class Gradients:
             gradient = gradient.detach()
         if self._is_reordered[index]:
             gradient = gradient.permute(self._orders[index])
-        array: Array = gradient.numpy()
-        return array
+        array: Array = _bits(gradient).numpy()
+        return array.view(self._arrays[index].dtype)
 
     def adopt(self, index: int, gradient: Array | None) -> None:
         """Make the arena's place a parameter's gradient.
@@ -224,7 +231,15 @@ class Gradients:
         )
 
     def _make_view(self, index: int) -> torch.Tensor:
-        return torch.from_numpy(self._arrays[index]).permute(_inverse(self._orders[index]))
+        array, dtype = self._arrays[index], self._dtypes[index]
+        # Of bfloat16 torch takes no more from NumPy than bits.
+        bits = array.view(np.uint16) if dtype is torch.bfloat16 else array
+        return torch.from_numpy(bits).view(dtype).permute(_inverse(self._orders[index]))
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """What NumPy gets of a tensor: of bfloat16 its bits, else itself."""
+    return tensor.view(torch.uint16) if tensor.dtype is torch.bfloat16 else tensor
 
 
 def _place_of(tensor: torch.Tensor) -> tuple[int, tuple[int, ...]]:

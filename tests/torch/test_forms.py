@@ -41,6 +41,35 @@ def test_gradients_of_channels_last_layers_keep_strides_and_address(ranks, chann
     ranks(2, work)
 
 
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_bfloat16_gradients_keep_their_address_and_are_averages_rounded_once(ranks, set_to_none):
+    def work():
+        hvd.init()
+        torch.manual_seed(7)
+        net = nn.Sequential(nn.Conv2d(3, 300, 3), nn.Conv2d(300, 64, 3), nn.Flatten())
+        net = net.bfloat16().to(memory_format=torch.channels_last)
+        net, opt = make(net=nn.ModuleList([net, nn.Linear(64, 2)]))
+        hvd.broadcast_parameters(net.state_dict(), root_rank=0)
+        places = set()
+        for step in range(4):
+            torch.manual_seed(step)
+            x = torch.randn(2, 3, 5, 5).bfloat16()
+            losses = [net[1](net[0](one[None]).float()).square().mean() for one in x]
+            parameters = list(net.parameters())
+            alone = [torch.autograd.grad(one, parameters, retain_graph=True) for one in losses]
+            opt.zero_grad(set_to_none=set_to_none)
+            losses[hvd.rank()].backward()
+            for parameter, *both in zip(parameters, *alone, strict=True):
+                average = sum(one.double() for one in both) / 2
+                assert torch.equal(parameter.grad, average.to(parameter.dtype))
+                assert parameter.grad.stride() == parameter.stride()
+            places.add(tuple(p.grad.data_ptr() for p in parameters))
+            opt.step()
+        assert len(places) == 1
+
+    ranks(2, work)
+
+
 def test_grad_scaler_sees_everybodys_gradients_of_a_half_precision_model(ranks):
     def work():
         hvd.init()

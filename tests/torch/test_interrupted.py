@@ -46,14 +46,20 @@ class Interrupted(torch.autograd.Function):
         return gradient
 
 
-@pytest.mark.parametrize("first", ["of another dtype", "sparse", "sparse once made dense"])
+@pytest.mark.parametrize(
+    "first", ["of another dtype", "with gaps", "sparse", "sparse once made dense"]
+)
 @pytest.mark.parametrize("due", [0, 1])
 def test_what_one_rank_alone_interrupts_ends_for_the_others_and_training_goes_on(ranks, first, due):
     def work():
         hvd.init()
-        is_sparse = first != "of another dtype"
-        below = nn.Embedding(4, 4, sparse=True) if is_sparse else nn.Linear(4, 4).bfloat16()
-        x = torch.tensor([1]) if is_sparse else torch.ones(1, 4, dtype=torch.bfloat16)
+        below, x = nn.Linear(4, 4), torch.ones(1, 4)
+        if first == "of another dtype":
+            below, x = below.bfloat16(), x.bfloat16()
+        elif first == "with gaps":
+            below.weight = nn.Parameter(torch.ones(4, 8)[:, ::2])
+        else:
+            below, x = nn.Embedding(4, 4, sparse=True), torch.tensor([1])
         net, opt = make(
             lambda p: torch.optim.SGD(p, lr=0.1),
             nn.ModuleList([below, nn.Linear(4, 4)]),
