@@ -61,19 +61,12 @@ def test_the_last_1000_of_10000_names_take_at_most_half_as_long_again_as_the_fir
     require(1.5, measure)
 
 
-@pytest.mark.parametrize(
-    ("size", "names"),
-    [("2", {"same-ranks"}), ("4", {"same-ranks", "other-ranks"})],
-    ids=["the same ranks", "four ranks, the same and others"],
-)
-def test_no_operation_of_a_group_is_delayed_10_ms_while_another_group_waits_5_s(
-    figures, size, names
-):
+def test_no_operation_of_a_group_is_delayed_10_ms_while_another_group_waits_5_s(figures):
     def measure():
-        words = ("--np", size, "--seconds", "5", *FEW_CYCLES, *FEW_NAMES)
+        words = ("--np", "4", "--seconds", "5", *FEW_CYCLES, *FEW_NAMES)
         printed, found = figures("bench.steady", *words)
         holds = {name: one for name, one in found.items() if "held" in one}
-        assert holds.keys() == names
+        assert holds.keys() == {"same-ranks", "other-ranks"}
         assert {one["seconds"] for one in holds.values()} == {5.0}
         # The longest of all: an operation is delayed by no more than it takes.
         return max(one["max"] for one in holds.values()), printed
@@ -83,11 +76,11 @@ def test_no_operation_of_a_group_is_delayed_10_ms_while_another_group_waits_5_s(
 
 def test_each_of_4_idle_ranks_uses_less_than_a_five_hundredth_of_a_core(figures):
     def measure():
-        words = ("--np", "4", "--idle", "--seconds", "4")
+        words = ("--np", "4", "--idle", "--seconds", "2")
         printed, found = figures("bench.latency", *words)
         ranks = [one for one in found.values() if one["np"] == 4]
         assert [one["rank"] for one in ranks] == [0, 1, 2, 3]
-        assert min(one["elapsed_s"] for one in ranks) >= 4
+        assert min(one["elapsed_s"] for one in ranks) >= 2
         return max(one["cpu_percent"] for one in ranks), printed
 
     require(0.2, measure)

@@ -6,7 +6,9 @@ WORK = """
 import ringsync.config
 rs.init()
 place = (rs.rank(), rs.size(), rs.local_rank(), rs.local_size(), rs.node_rank(), rs.num_nodes())
-print(*place, float(rs.allreduce(np.ones(1), op=rs.Sum)[0]), ringsync.config.read_world().family)
+total = float(rs.allreduce(np.ones(1), op=rs.Sum)[0])
+# In one piece, because torchrun's ranks share a pipe.
+sys.stdout.write(" ".join(map(str, (*place, total, ringsync.config.read_world().family))) + "\\n")
 """
 # Where two tests share the cores torch alone takes a minute to load.
 TORCH_S = 90.0
