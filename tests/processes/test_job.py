@@ -7,13 +7,14 @@ from . import job as job_module
 # Two ranks of which one hangs with all its threads, and one has ended.
 HANG = """
 import threading
-lock = threading.Lock()
+lock, is_told = threading.Lock(), threading.Event()
 def hang_in_a_thread():
     with lock:
         tell("locked")
+        is_told.set()  # whoever takes the interpreter before that leaves half of it untold
         lock.acquire()
 def hang_in_the_main_thread():
-    await_word("locked")
+    is_told.wait()
     {work}
 if RANK == 1:
     threading.Thread(target=hang_in_a_thread, daemon=True).start()
