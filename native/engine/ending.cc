@@ -1,6 +1,7 @@
 // How all that is in flight ends at one moment. When that is, is giving_up.cc's matter.
 
 #include <memory>
+#include <vector>
 
 #include "engine/engine.h"
 #include "engine/failures.h"
@@ -13,10 +14,13 @@ void Engine::fail(const Group* only, const std::exception_ptr& error) {
   // What may take its time comes first.
   for (const auto& group : queue_.groups(only)) group->run_out();
   const Ending ending{error, std::make_shared<Gate>()};
+  // One list, also to wake: a group of which nothing is in flight may be closed at any time.
+  std::vector<std::shared_ptr<Group>> groups;
   {
     const Opening opening(*ending.gate);
     auto queued = queue_.fail(only, ending);
-    for (const auto& group : queue_.groups(only)) group->fail_all(ending);
+    groups = queue_.groups(only);
+    for (const auto& group : groups) group->fail_all(ending);
     // One group alone fails between two turns, when nothing is taken.
     for (auto* const items : {&taken_, &queued}) {
       for (RequestQueue::Queued& item : *items) {
@@ -25,7 +29,7 @@ void Engine::fail(const Group* only, const std::exception_ptr& error) {
       }
     }
   }
-  for (const auto& group : queue_.groups(only)) group->wake_sleepers();
+  for (const auto& group : groups) group->wake_sleepers();
 }
 
 void Group::run_out() {
