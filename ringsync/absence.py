@@ -17,14 +17,15 @@ class Absence:
 
     Attributes:
         reason: In words that end in what to do.
-        inherited: The place of the process that this one was forked from, if that had an engine.
+        inherited: Places of the processes that this one descends from and that had an engine when
+            they forked.
     """
 
     reason: str
-    inherited: World | None = None
+    inherited: tuple[World, ...] = ()
 
     def forbids(self, world: World) -> bool:
-        """Tell whether an engine at some place would be the parent's rank a second time.
+        """Tell whether an engine at some place would be an ancestor's rank a second time.
 
         Args:
             world: The place. Where its ranks meet says nothing, because some launchers name no job
@@ -33,20 +34,14 @@ class Absence:
         Returns:
             False for a rank alone, which meets nobody.
         """
-        own = self.inherited
-        return (
-            own is not None
-            and world.size > 1
-            and (world.family, world.rank, world.size) == (own.family, own.rank, own.size)
+        return world.size > 1 and any(
+            (world.family, world.rank, world.size) == (own.family, own.rank, own.size)
+            for own in self.inherited
         )
 
 
 NOT_YET: Final = Absence(
     "no engine runs in this process; it is made by init(). Call ringsync.init() first."
-)
-SHUT_DOWN: Final = Absence(
-    "the engine of this process has shut down; calls are expected before shutdown(). Make them "
-    "earlier, or call ringsync.init() again on all ranks."
 )
 ENDING: Final = Absence(
     "this process is ending, and its engine has shut down. Let threads that call end before the "
@@ -54,17 +49,33 @@ ENDING: Final = Absence(
 )
 
 
-def forked_from(world: World) -> Absence:
-    """Say what holds in a forked child.
+def shut_down(inherited: tuple[World, ...]) -> Absence:
+    """Say what holds after `shutdown`.
 
     Args:
-        world: The place of the engine that its parent has.
+        inherited: As it was before `init`.
 
     Returns:
         The reason.
     """
     return Absence(
-        "a forked child has no engine: it does not inherit its parent's, and init() would start "
-        "its parent's rank a second time. Make the call in the process that forked this one.",
-        world,
+        "the engine of this process has shut down; calls are expected before shutdown(). Make them "
+        "earlier, or call ringsync.init() again on all ranks.",
+        inherited,
+    )
+
+
+def forked_from(places: tuple[World, ...]) -> Absence:
+    """Say what holds in a forked child.
+
+    Args:
+        places: Of the engine that its parent has, and of those that its parent's parents had.
+
+    Returns:
+        The reason.
+    """
+    return Absence(
+        "a forked child has no engine: it does not inherit its parent's, whose rank init() starts "
+        "no second time. Make the call in the process that forked this one.",
+        places,
     )

@@ -25,7 +25,7 @@ from ringsync._native import (
     transport_names,
 )
 from ringsync._native import assign_buckets as native_assign_buckets
-from ringsync.absence import ENDING, NOT_YET, SHUT_DOWN, Absence, forked_from
+from ringsync.absence import ENDING, NOT_YET, Absence, forked_from, shut_down
 from ringsync.config import Settings, read_settings, read_world
 from ringsync.endings import Endings
 from ringsync.errors import NotInitializedError
@@ -48,12 +48,13 @@ _TRANSPORT = "shm"
 class Runtime:
     """One rank's engine and what must live as long as it."""
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: World, settings: Settings, inherited: tuple[World, ...]) -> None:
         """Meet the other ranks and start the engine.
 
         Args:
             world: Place of this process in its job.
             settings: The user's tuning.
+            inherited: Places of ranks that this process was forked from.
 
         Raises:
             RendezvousError: Ranks did not come in time, or run versions of ringsync that cannot
@@ -62,6 +63,7 @@ class Runtime:
         """
         self.world = world
         self.settings = settings
+        self.inherited = inherited
         self._numbers: Counter[str] = Counter()
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s
@@ -193,7 +195,7 @@ def shutdown() -> None:
     """End the engine. Operations in flight fail; peers that still need this rank are told so."""
     global _current  # the one piece of global state
     if isinstance(_current, Runtime):
-        runtime, _current = _current, SHUT_DOWN
+        runtime, _current = _current, shut_down(_current.inherited)
         del engine_cell.cell_contents
         runtime.close("rank " + str(runtime.world.rank) + " has shut down")
 
@@ -256,7 +258,7 @@ def _built_plugin(kind: str) -> str:
 def _started(absence: Absence) -> Runtime:
     world, settings = read_world(), read_settings()
     if absence.forbids(world):
-        raise NotInitializedError(f"[init] {absence.reason}")
+        raise NotInitializedError(f"[init] {forked_from(absence.inherited).reason}")
     limit_threads(world, settings)
     for name, near in settings.misspelt if world.rank == 0 else ():
         _LOGGER.warning(
@@ -264,7 +266,7 @@ def _started(absence: Absence) -> Runtime:
             name,
             near,
         )
-    runtime = Runtime(world, settings)
+    runtime = Runtime(world, settings, absence.inherited)
     try:
         runtime.meet()
     except BaseException as error:  # whatever it is, peers must not wait for a rank without runtime
@@ -290,7 +292,7 @@ def _forget_in_child() -> None:
     """A forked child has no engine thread; what it inherited must not act on its behalf."""
     global _current, _starting  # noqa: PLW0603 - the one piece of global state, its lock
     if isinstance(_current, Runtime):
-        _current = forked_from(_current.world)
+        _current = forked_from((*_current.inherited, _current.world))
     _starting = threading.RLock()  # who held it does not exist here
     del engine_cell.cell_contents
 

@@ -116,16 +116,39 @@ def test_a_forked_child_is_not_its_parent_s_rank_again(jobs):
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
 
 
-@pytest.mark.parametrize("last", ["", "rs.shutdown(); "])
-def test_a_forked_child_that_is_nobody_s_rank_may_be_one_alone(jobs, last):
-    child = f"""
-    for name in list(os.environ):
+ALONE = """
+    world = dict(os.environ)
+    for name in world:
         if name.startswith(("RINGSYNC_", "HOROVOD_")) or name in ("RANK", "WORLD_SIZE"):
             del os.environ[name]
     rs.init()
     assert (rs.size(), rs.allreduce(np.ones(2))[0]) == (1, 1.0)
-    {last}sys.exit(0)
+"""
+
+
+@pytest.mark.parametrize("last", ["", "rs.shutdown(); "])
+def test_a_forked_child_that_is_nobody_s_rank_may_be_one_alone(jobs, last):
+    ended = jobs.run(2, BEGIN.format(child=f"{ALONE}\n    {last}sys.exit(0)"))
+    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+    assert jobs.remains() == []
+
+
+@pytest.mark.parametrize(
+    ("last", "is_grandchild"), [("rs.shutdown()", False), ("", True), ("rs.shutdown()", True)]
+)
+def test_having_been_alone_makes_no_child_its_parent_s_rank(jobs, last, is_grandchild):
+    child = f"""{ALONE}
+    os.environ.update(world)
+    {last}
+    grandchild = {is_grandchild} and os.fork()
+    if grandchild:
+        _, status = os.waitpid(grandchild, 0)
+        os._exit(status != 0)
+    try:
+        rs.init()
+    except errors.NotInitializedError as error:
+        os._exit(0 if str(error).startswith("[init] a forked child") else 1)
+    os._exit(1)
 """
     ended = jobs.run(2, BEGIN.format(child=child))
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
-    assert jobs.remains() == []
