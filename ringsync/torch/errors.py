@@ -115,7 +115,7 @@ def told_to_horovod(*, is_scalar: bool = False) -> contextlib.AbstractContextMan
     """Let what goes wrong in here be raised as Horovod raises it.
 
     Args:
-        is_scalar: A scalar was given where rows are expected.
+        is_scalar: In here ranks find out that a scalar was given where rows are expected.
 
     Returns:
         What `with` takes.

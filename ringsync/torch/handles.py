@@ -23,8 +23,6 @@ _DUPLICATE = (
     "that is currently being processed.  If you want to request another tensor, use a different "
     "tensor name. The name is {name!r}."
 )
-# What ranks find out together besides what they disagree on: that a scalar has no rows.
-_FOUND: dict[bool, tuple[type[RingsyncError], ...]] = {False: (), True: (ConfigError,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +108,11 @@ def perform(call: Call) -> Any:
         ValueError: It cannot be done, or a call of its name is in flight.
         HorovodInternalError: It failed.
     """
+    if call.is_scalar:  # what its own rank refuses is told from what all ranks find out
+        return _waited_for(begin(call))
     _free_keys([call])
     perform_now: Callable[..., Any] = run_all if isinstance(call.array, list) else run
-    with told_to_horovod(is_scalar=call.is_scalar), told_as(call.place, *_FOUND[call.is_scalar]):
+    with told_to_horovod(), told_as(call.place):
         result = perform_now(*call.arguments())
     return call.finish(result)
 
@@ -132,13 +132,7 @@ def perform_all(calls: Sequence[Call]) -> list[Any]:
     """
     if len(calls) == 1:
         return [perform(calls[0])]
-    handle = begin_all(calls)
-    try:
-        results: list[Any] = synchronize(handle)
-    except BaseException:  # after Ctrl-C nobody could wait for it again
-        if handle in _pending:
-            _forget(handle, _pending[handle])
-        raise
+    results: list[Any] = _waited_for(begin_all(calls))
     return results
 
 
@@ -230,7 +224,7 @@ def synchronize(handle: int) -> Any:
     try:
         with (
             told_to_horovod(is_scalar=pending.is_scalar),
-            told_as(pending.place, *_FOUND[pending.is_scalar]),
+            told_as(pending.place, ConfigError),
         ):
             result = pending.handle.result()
     except RingsyncError:
@@ -244,6 +238,15 @@ def forget_all() -> None:
     """Forget what was not synchronized, for a new world."""
     _pending.clear()
     _taken.clear()
+
+
+def _waited_for(handle: int) -> Any:
+    try:
+        return synchronize(handle)
+    except BaseException:  # after Ctrl-C nobody could wait for it again
+        if handle in _pending:
+            _forget(handle, _pending[handle])
+        raise
 
 
 def _free_keys(calls: Sequence[Call]) -> list[_Key]:

@@ -239,7 +239,8 @@ def test_each_argument_that_cannot_be_honoured_is_refused_unless_it_is_the_defau
         ({"use_mpi": True}, "use_mpi=True cannot be honoured: ranks talk through ringsync's own"),
         ({"hosts": "far:2"}, "hosts='far:2'; all ranks are on this host"),
         ({"hosts": "localhost:1", "np": 2}, "2 ranks are more than the 1 slots"),
-        ({"num_proc": 2, "np": 2}, "num_proc=2 and np=2 are one argument"),
+        ({"num_proc": 3, "np": 2}, "num_proc=3 and np=2 are one argument"),
+        ({"hosts": "localhost:1", "num_proc": None, "np": 2}, "2 ranks are more than the 1 slots"),
     ],
     ids=str,
 )
@@ -248,6 +249,11 @@ def test_what_horovod_run_cannot_honour_is_one_error(arguments, part):
         runner.run(print, **arguments)
     assert str(refusal.value).startswith("[horovod] run: ")
     assert part in str(refusal.value)
+
+
+def test_horovod_run_wants_a_number_of_ranks():
+    with pytest.raises(ConfigError, match="np=None is no number of ranks"):
+        runner.run(print, num_proc=None, hosts="localhost:1")
 
 
 def test_an_argument_that_horovod_run_never_had_is_a_type_error():

@@ -80,6 +80,17 @@ def test_a_scalar_has_no_rows_and_is_an_internal_error_on_all_ranks(ranks, call,
     ranks(n, work)
 
 
+@pytest.mark.parametrize("call", ["allgather", "alltoall"])
+def test_what_a_rank_asks_for_beside_a_scalar_is_a_value_error(ranks, call):
+    def work():
+        hvd.init()
+        for start in (getattr(hvd, call), getattr(hvd, f"{call}_async")):
+            with pytest.raises(ValueError, match="half of a character"):
+                start(torch.tensor(1.0), name="\ud800")
+
+    ranks(1, work)
+
+
 def test_what_one_rank_cannot_ask_for_is_a_value_error_there(ranks):
     def work():
         hvd.init()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ringsync.errors import ConfigError
 from ringsync.jobs import run as run_job
+from ringsync.jobs.options import check_size
 from ringsync.words import in_line
 
 __all__ = ["run"]
@@ -47,7 +48,7 @@ def run(  # noqa: PLR0913, PLR0917 - Horovod's arguments, some of which are give
     func: Callable[..., T],
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
-    num_proc: int = 1,
+    num_proc: int | None = 1,
     min_num_proc: int | None = None,
     max_num_proc: int | None = None,
     slots: int | None = None,
@@ -99,7 +100,7 @@ def run(  # noqa: PLR0913, PLR0917 - Horovod's arguments, some of which are give
         network_interface: None.
         network_interfaces: None.
         executable: None.
-        np: Older name of `num_proc`.
+        np: Older name of `num_proc`, which is None, 1 or the same then.
         min_np: None.
         max_np: None.
 
@@ -113,11 +114,12 @@ def run(  # noqa: PLR0913, PLR0917 - Horovod's arguments, some of which are give
     given = locals()
     for name, reason in _UNSUPPORTED.items():
         _check(name, given[name], reason)
-    if np is not None and num_proc != 1:
+    size = check_size(num_proc if np is None else np)
+    if num_proc not in (None, 1, size):
         raise ConfigError(
-            f"[horovod] run: num_proc={num_proc} and np={np} are one argument. Give one of them."
+            f"[horovod] run: num_proc={in_line(num_proc)} and np={in_line(np)} are one argument. "
+            "Give one of them."
         )
-    size = num_proc if np is None else np
     _check_hosts(hosts, size)
     return run_job(
         func,
