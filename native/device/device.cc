@@ -266,8 +266,11 @@ void Device::close() noexcept {
 
 void Device::require(RsStatus status, const std::string& what) const {
   if (status == kRsOk) return;
-  throw Error("[device] device " + std::to_string(ordinal_) + " of rank " + std::to_string(rank_) +
-              ": " + what + ": " + plugin_.describe(status));
+  throw Error("[device] " + name() + ": " + what + ": " + plugin_.describe(status));
+}
+
+std::string Device::name() const {
+  return "device " + std::to_string(ordinal_) + " of rank " + std::to_string(rank_);
 }
 
 }  // namespace ringsync

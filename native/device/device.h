@@ -75,6 +75,8 @@ class Device {
   };
 
   int ordinal() const { return ordinal_; }
+  /// For example "device 0 of rank 1".
+  std::string name() const;
   /// False in a forked child, which has no device.
   bool is_here() const;
   const RsDeviceApi& api() const { return api_; }

@@ -110,10 +110,9 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
                    "flags cannot be waited for");
   const auto begun = device_->watch(stream_.get());
   if (!device_->wait(*begun, Clock::now() + kSetUp)) {
-    forget(std::move(stream_));
-    forget(std::move(flags_));
-    throw Error("[device] flags were not written for " + std::to_string(kSetUp.count()) +
-                " s, as if it stood still. See what works on it.");
+    forget_all();
+    throw Error("[device] " + device_->name() + ": flags were not written for " +
+                std::to_string(kSetUp.count()) + " s, as if it stood still. See what works on it.");
   }
   device_->require(begun->status(), "flags cannot be written");
   Share share{::getpid(), fusion_.get(), flags_.get(), piece_bytes_, {}, {}};
@@ -126,10 +125,7 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
 
 DevicePeers::~DevicePeers() {
   if (is_begun_ || (last_ && !last_->is_done())) {
-    forget(std::move(stream_));
-    forget(std::move(rescue_));
-    forget(std::move(fusion_));
-    forget(std::move(flags_));
+    forget_all();
     return;
   }
   if (!device_->is_here()) return;
@@ -138,6 +134,14 @@ DevicePeers::~DevicePeers() {
     api_.close_memory(peer.fusion);
     api_.close_memory(peer.flags);
   }
+}
+
+/// To give any of it back would wait for the device.
+void DevicePeers::forget_all() {
+  forget(std::move(stream_));
+  forget(std::move(rescue_));
+  forget(std::move(fusion_));
+  forget(std::move(flags_));
 }
 
 bool DevicePeers::open(const std::vector<Header>& headers) {

@@ -80,6 +80,7 @@ class DevicePeers {
     bool is_opened = false;  // of another process, to be closed
   };
 
+  void forget_all();
   bool open_one(const Share& share, Peer& peer);
   void go_through(const Route& route, const Piece& piece);
   void exchange(const std::vector<int>& neighbours);
