@@ -3,7 +3,7 @@
 Wrap the optimizer, start the script with `ringsyncrun -np 4`, and it trains on all ranks.
 """
 
-from typing import NoReturn
+from typing import NoReturn as _NoReturn
 
 from ringsync import data, errors, models, nn, optim
 from ringsync.autograd import no_grad
@@ -136,7 +136,7 @@ _PLANNED = frozenset(
 )
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> _NoReturn:
     """Say of a planned name that it is not built yet."""
     if name in _PLANNED:
         raise AttributeError(
