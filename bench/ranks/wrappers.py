@@ -51,10 +51,12 @@ class Trainee:
     Attributes:
         net: What computes, wrapped or not.
         optimizer: Likewise.
+        cleaner: Whose `zero_grad` clears gradients.
     """
 
     net: torch.nn.Module
     optimizer: torch.optim.Optimizer
+    cleaner: torch.nn.Module | torch.optim.Optimizer
 
     def step(self, x: torch.Tensor, *, set_to_none: bool) -> None:
         """Train on one batch.
@@ -64,7 +66,7 @@ class Trainee:
             set_to_none: Gradients are dropped before, as by torch's default, rather than kept and
                 overwritten with zeros.
         """
-        self.optimizer.zero_grad(set_to_none=set_to_none)
+        self.cleaner.zero_grad(set_to_none=set_to_none)
         y = self.net(x)
         (y * y).mean().backward()
         self.optimizer.step()
@@ -122,14 +124,14 @@ class _Still(torch.optim.Optimizer):
 
 
 def _plain(net: Chain, _place: Place) -> Trainee:
-    return Trainee(net, _sgd(net))
+    return _usual(net, _sgd(net))
 
 
 def _ringsync(net: Chain, place: Place) -> Trainee:
     optimizer = hvd.DistributedOptimizer(
         _sgd(net), named_parameters=net.named_parameters(), process_set=place.process_set
     )
-    return Trainee(net, optimizer)
+    return _usual(net, optimizer)
 
 
 def _horovod(net: Chain, place: Place) -> Trainee:
@@ -142,7 +144,8 @@ def _horovod(net: Chain, place: Place) -> Trainee:
     optimizer: torch.optim.Optimizer = horovod.DistributedOptimizer(
         _sgd(net), named_parameters=net.named_parameters()
     )
-    return Trainee(net, optimizer)
+    # Its optimizer knows no `set_to_none`.
+    return Trainee(net, optimizer, cleaner=net)
 
 
 def _ddp(net: Chain, place: Place) -> Trainee:
@@ -160,7 +163,7 @@ def _with_ddp(net: Chain, place: Place, *, has_views: bool) -> Trainee:
         "gloo", init_method=store, rank=place.rank, world_size=place.size
     )
     wrapped = torch.nn.parallel.DistributedDataParallel(net, gradient_as_bucket_view=has_views)
-    return Trainee(wrapped, _sgd(net))
+    return _usual(wrapped, _sgd(net))
 
 
 _MAKERS: dict[str, Callable[[Chain, Place], Trainee]] = {
@@ -170,6 +173,11 @@ _MAKERS: dict[str, Callable[[Chain, Place], Trainee]] = {
     "ddp-views": _ddp_views,
     "horovod": _horovod,
 }
+
+
+def _usual(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Trainee:
+    """One whose optimizer clears gradients, as users let it."""
+    return Trainee(net, optimizer, cleaner=optimizer)
 
 
 def _sgd(net: Chain) -> torch.optim.Optimizer:
