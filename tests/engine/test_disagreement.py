@@ -50,7 +50,7 @@ def test_a_shape_mismatch_names_both_ranks_and_shapes_and_moves_nothing(transpor
         ("\x1b[31mred", r"'\x1b[31mred'"),
         ("nul\0x\x7f", r"'nul\x00x\x7f'"),
         ("a\u202eb\u2066c\u0085d", r"'a\xe2\x80\xaeb\xe2\x81\xa6c\xc2\x85d'"),
-        ("käse – 漢 \u2030", "'käse – 漢 \u2030'"),
+        ("käse - 漢 \u2030", "'käse - 漢 \u2030'"),
         ("é\u2028", r"'é\xe2\x80\xa8'"),
     ],
 )
