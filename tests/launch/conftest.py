@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,7 @@ import ringsync
 from ringsync.launch.stacks import ask_for_stacks
 
 from ..marks import MARK, marked
+from ..readable import is_readable
 
 DEADLINE_S = 20.0
 STACKS_S = 2.0  # for all processes to show their stacks, once a test has failed
@@ -82,7 +82,7 @@ class Running:
         raise AssertionError(f"{why}; no stacks of: {obstacles}; {self.text.decode()}")
 
     def _read(self, deadline: float) -> bool:
-        if not select.select([self._output], [], [], max(0, deadline - time.monotonic()))[0]:
+        if not is_readable(self._output, deadline - time.monotonic()):
             return False
         try:
             data = os.read(self._output, 65536)
@@ -101,10 +101,7 @@ class Running:
             for pid in members:
                 with contextlib.suppress(ProcessLookupError):  # it has ended
                     descriptor = os.pidfd_open(pid)
-                    left_ms = max(0.0, 1000 * (deadline - time.monotonic()))
-                    poll = select.poll()
-                    poll.register(descriptor, select.POLLIN)
-                    is_gone = poll.poll(left_ms)
+                    is_gone = is_readable(descriptor, deadline - time.monotonic())
                     os.close(descriptor)
                     if pid == self.process.pid:
                         self.process.wait(timeout=limit_s)

@@ -3,7 +3,6 @@
 import errno
 import itertools
 import os
-import select
 import signal
 import subprocess
 import time
@@ -14,6 +13,7 @@ import ringsync as rs
 from ringsync.errors import TimedOutError
 from ringsync.launch.descendants import ProcessEnd, Sweep, children_of, kill_children
 
+from ..readable import is_readable
 from .conftest import DEADLINE_S
 from .test_run_failures import SCRIPT, WAITING
 
@@ -56,7 +56,7 @@ def test_a_signal_ends_a_job_whose_reader_has_paused(launcher, paused):
     told = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     options = {"by": IMPATIENT, "stdout": paused, "stderr": subprocess.PIPE}
     running = launcher.start("-np", "1", "--grace-period", "0", script, **options)
-    assert select.select([told], [], [], DEADLINE_S)[0]
+    assert is_readable(told, DEADLINE_S)
     os.close(told)
     running.process.send_signal(signal.SIGTERM)
     assert running.finish() == 143

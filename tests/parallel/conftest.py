@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 from ..processes.job import FOREIGN
+from ..readable import is_readable
 
 DEADLINE_S = 60.0
 
@@ -70,7 +70,7 @@ class Forked:
             )
         with contextlib.suppress(BrokenPipeError):  # it has ended, and answers nothing below
             print(json.dumps(job), file=self._process.stdin, flush=True)
-        if not select.select([self._process.stdout], [], [], DEADLINE_S)[0]:
+        if not is_readable(self._process.stdout, DEADLINE_S):
             self.close()
             output = Path(str(job["output"])).read_text()
             raise AssertionError(f"the ranks still run after {DEADLINE_S} s: {output}")
