@@ -75,6 +75,14 @@ class Handle(Pending):
         self.wait()
         return cast(Array, self._result())
 
+    def rows_from(self) -> list[int]:
+        """Tell how many rows of an alltoall's result came from each rank. Only once done.
+
+        Returns:
+            A number for each rank of its group; none of another call, or of one that failed.
+        """
+        return self._rows_from()
+
     def times(self) -> Times:
         """Return when the call passed each stage. Only once done.
 

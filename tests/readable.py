@@ -7,7 +7,7 @@ import select
 
 
 def is_readable(file, limit_s):
-    """Whether there is something to read, or the end, within so many seconds; `file` or its number."""
+    """Whether there is something to read, or the end, within so many seconds."""
     poll = select.poll()
     poll.register(file, select.POLLIN)
     return bool(poll.poll(max(0.0, 1000 * limit_s)))

@@ -95,7 +95,8 @@ Mapping::Mapping(const Fd& memfd, size_t bytes) {
     throw Error("[shm] mapping " + std::to_string(bytes) + " bytes failed: " + errno_text() +
                 ". Free memory, or raise vm.max_map_count.");
   }
-  // Where the host's setting gives huge pages to those who ask; elsewhere it is refused, or void.
+  // Where the host's setting gives huge pages to those who ask, khugepaged makes some in time: they
+  // were small when they were set aside. Elsewhere it is refused, or void.
   if (bytes >= kHugePageBytes) ::madvise(address, bytes, MADV_HUGEPAGE);
   bytes_ = {static_cast<std::byte*>(address), bytes};
 }

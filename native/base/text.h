@@ -26,6 +26,7 @@ constexpr size_t control_bytes(std::string_view text) {
   };
   if (byte(0) < ' ' || byte(0) == 0x7F) return 1;
   if (byte(0) == 0xC2 && byte(1) >= 0x80 && byte(1) <= 0x9F) return 2;  // U+0080 to U+009F
+  if (byte(0) == 0xD8 && byte(1) == 0x9C) return 2;                     // U+061C
   if (byte(0) != 0xE2) return 0;
   const bool is_mark = byte(2) == 0x8E || byte(2) == 0x8F;     // U+200E, U+200F
   const bool is_break = byte(2) >= 0xA8 && byte(2) <= 0xAE;    // U+2028 to U+202E

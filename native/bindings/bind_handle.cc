@@ -2,6 +2,7 @@
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "bindings/bind_array.h"
 #include "bindings/bind_device.h"
 #include "bindings/bindings.h"
@@ -18,6 +20,23 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace ringsync {
+namespace {
+
+/// As the caller gets it: what was `given`, unless the call made another.
+nb::object array_of(const Result& result, nb::object given) {
+  if (!result.data) return given;
+  if (result.device) {
+    // Which library makes an array of it, that module knows.
+    const nb::object make = nb::module_::import_("ringsync.device_arrays").attr("from_device");
+    return make(nb::cast(DeviceMemory(result)), given);
+  }
+  nb::list shape;
+  for (const int64_t length : result.shape) shape.append(length);
+  const nb::object data = nb::cast(wrap_bytes(result.data, result.bytes));
+  return data.attr("view")(given.attr("dtype")).attr("reshape")(shape);
+}
+
+}  // namespace
 
 BoundHandle::BoundHandle(std::shared_ptr<Handle> handle, nb::object array, nb::object name,
                          const BoundEngine& engine)
@@ -29,8 +48,8 @@ BoundHandle::BoundHandle(std::shared_ptr<Handle> handle, nb::object array, nb::o
 
 bool BoundHandle::wait(std::optional<double> timeout_s) const {
   if (!handle_->is_done() && ::getpid() != pid_) {
-    throw NotInitializedError("[wait] '" + std::string(nb::str(name_).c_str()) +
-                              "' belongs to the process that forked this one. Wait there.");
+    throw NotInitializedError("[wait] " + in_quotes(nb::str(name_).c_str()) +
+                              " belongs to the process that forked this one. Wait there.");
   }
   const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
   while (!handle_->is_done()) {
@@ -46,17 +65,14 @@ bool BoundHandle::wait(std::optional<double> timeout_s) const {
 }
 
 nb::object BoundHandle::result() const {
-  const Result& result = handle_->result();
-  if (!result.data) return array_;
-  if (result.device) {
-    // Which library makes an array of it, that module knows.
-    const nb::object make = nb::module_::import_("ringsync.device_arrays").attr("from_device");
-    return make(nb::cast(DeviceMemory(result)), array_);
+  if (!handle_->has_results()) return array_;
+  if (!PyList_CheckExact(array_.ptr())) return array_of(handle_->result(), array_);
+  const nb::list arrays = nb::borrow<nb::list>(array_);
+  nb::list results;
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    results.append(array_of(handle_->result(i), nb::borrow(arrays[i])));
   }
-  nb::list shape;
-  for (const int64_t length : result.shape) shape.append(length);
-  const nb::object data = nb::cast(wrap_bytes(result.data, result.bytes));
-  return data.attr("view")(array_.attr("dtype")).attr("reshape")(shape);
+  return results;
 }
 
 nb::object allocate_handle(nb::handle type) {
@@ -89,6 +105,8 @@ void bind_handle(nb::module_& module) {
                                    times.done_ns);
           },
           "Nanoseconds of submission, start, agreement and completion. Throws before it is done.")
+      .def("_rows_from", &BoundHandle::rows_from,
+           "Of an alltoall: how many rows came from each rank. Only once done.")
       .def_prop_ro("_name", &BoundHandle::name);
 }
 

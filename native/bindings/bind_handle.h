@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "bindings/bound_engine.h"
 #include "engine/handle.h"
@@ -27,6 +28,10 @@ class BoundHandle {
   bool wait(std::optional<double> timeout_s) const;
   /// The caller's array, or a new one where the call makes it. Only once done.
   nanobind::object result() const;
+  /// Of an alltoall: how many rows came from each rank. Only once done.
+  std::vector<uint64_t> rows_from() const {
+    return handle_->has_results() ? handle_->result().rows_from : std::vector<uint64_t>();
+  }
   const Times& times() const { return handle_->times(); }
   nanobind::object name() const { return name_; }
 

@@ -54,11 +54,10 @@ class BoundCommunicator {
   BoundCommunicator& operator=(const BoundCommunicator&) = delete;
   ~BoundCommunicator() { close(); }
 
-  bool is_ready() { return communicator_->is_ready(); }
-  void check() { communicator_->check(); }
+  bool is_ready() { return get().is_ready(); }
   void abort() {
     const GilRelease release;
-    communicator_->abort();
+    get().abort();
   }
   /// No call may follow.
   void close() {
@@ -69,23 +68,23 @@ class BoundCommunicator {
   void allreduce(const Memory& from, const Memory& to, int dtype, int op, uintptr_t stream,
                  double timeout_s) {
     const GilRelease release;
-    communicator_->allreduce(span_of(from), span_of(to), static_cast<Dtype>(dtype),
+    get().allreduce(span_of(from), span_of(to), static_cast<Dtype>(dtype),
                              static_cast<ReduceOp>(op), turn_of(stream, timeout_s));
   }
   void reduce_scatter(const Memory& from, const Memory& to, int dtype, int op, uintptr_t stream,
                       double timeout_s) {
     const GilRelease release;
-    communicator_->reduce_scatter(span_of(from), span_of(to), static_cast<Dtype>(dtype),
+    get().reduce_scatter(span_of(from), span_of(to), static_cast<Dtype>(dtype),
                                   static_cast<ReduceOp>(op), turn_of(stream, timeout_s));
   }
   void allgather(const Memory& from, const Memory& to, uintptr_t stream, double timeout_s) {
     const GilRelease release;
-    communicator_->allgather(span_of(from), span_of(to), turn_of(stream, timeout_s));
+    get().allgather(span_of(from), span_of(to), turn_of(stream, timeout_s));
   }
   void broadcast(const Memory& from, const Memory& to, int root, uintptr_t stream,
                  double timeout_s) {
     const GilRelease release;
-    communicator_->broadcast(span_of(from), span_of(to), root, turn_of(stream, timeout_s));
+    get().broadcast(span_of(from), span_of(to), root, turn_of(stream, timeout_s));
   }
   void alltoall(const std::vector<Memory>& from, const std::vector<Memory>& to, uintptr_t stream,
                 double timeout_s) {
@@ -94,10 +93,14 @@ class BoundCommunicator {
     std::vector<MutableByteSpan> received;
     for (const Memory& memory : from) sent.emplace_back(span_of(memory));
     for (const Memory& memory : to) received.push_back(span_of(memory));
-    communicator_->alltoall(sent, received, turn_of(stream, timeout_s));
+    get().alltoall(sent, received, turn_of(stream, timeout_s));
   }
 
  private:
+  NcclCommunicator& get() const {
+    if (!communicator_) throw NotInitializedError("[nccl] it is closed. Call nothing more on it.");
+    return *communicator_;
+  }
   static NcclCommunicator::Turn turn_of(uintptr_t stream, double timeout_s) {
     return {reinterpret_cast<void*>(stream), deadline_after(timeout_s)};
   }
@@ -118,7 +121,6 @@ void bind_nccl(nb::module_& module) {
       .def(nb::init<const NcclLibrary&, const nb::bytes&, int, int, int>(), "library"_a,
            "unique_id"_a, "rank"_a, "size"_a, "max_ctas"_a = 0)
       .def("is_ready", &BoundCommunicator::is_ready)
-      .def("check", &BoundCommunicator::check)
       .def("abort", &BoundCommunicator::abort)
       .def("close", &BoundCommunicator::close)
       .def("allreduce", &BoundCommunicator::allreduce, "source"_a, "to"_a, "dtype"_a, "op"_a,

@@ -65,10 +65,7 @@ Request make_request(const BoundEngine& engine, const Call& call) {
 
 /// Gives the request its array; returns what keeps it alive.
 nb::handle set_array(Request& request, nb::handle array) {
-  const bool is_written = request.collective == Collective::kAllreduce ||
-                          request.collective == Collective::kBroadcast ||
-                          request.collective == Collective::kJoin || request.is_receiver;
-  ArrayView view = view_of(array, is_written ? Access::kWrite : Access::kRead);
+  ArrayView view = view_of(array, is_written(request) ? Access::kWrite : Access::kRead);
   request.data = view.bytes;
   request.dtype = view.dtype;
   request.device = view.device;

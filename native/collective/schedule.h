@@ -106,10 +106,12 @@ inline Chunk chunk_of(size_t count, int parts, int index) {
   return {edge(index), edge(index + 1) - edge(index)};
 }
 
-/// Elements of each of `parts` parts of `rows` rows, as chunk_of cuts them.
+/// Elements of each of `parts` parts of `rows` rows: the first ones are a row longer where they do
+/// not come out even, as Horovod and NumPy's array_split cut them.
 inline std::vector<size_t> cut_rows(size_t rows, size_t row_elements, int parts) {
-  std::vector<size_t> counts;
-  for (int i = 0; i < parts; ++i) counts.push_back(chunk_of(rows, parts, i).count * row_elements);
+  const auto n = static_cast<size_t>(parts);
+  std::vector<size_t> counts(n, rows / n * row_elements);
+  for (size_t i = 0; i < rows % n; ++i) counts[i] += row_elements;
   return counts;
 }
 

@@ -209,6 +209,7 @@ template <typename T>
 Loops loops_by(ReduceOp op) {
   switch (op) {
     case ReduceOp::kAverage:
+    case ReduceOp::kAdasum:  // never asked for
     case ReduceOp::kSum:
       return loops_with<Add, T>();
     case ReduceOp::kMin:

@@ -64,6 +64,7 @@ nccl::RedOp nccl_op(ReduceOp op) {
     case ReduceOp::kProduct:
       return nccl::kProd;
     case ReduceOp::kAverage:
+    case ReduceOp::kAdasum:
       break;
   }
   throw Error("[nccl] averages are not asked for. Ask for the sum, and scale what is unpacked.");

@@ -22,7 +22,7 @@ namespace ringsync {
 bool has_nccl_type(Dtype dtype);
 
 /// Ranks give one communicator their calls in one order. One thread at a time; any other may call
-/// abort(), is_ready() and check() meanwhile.
+/// abort() and is_ready() meanwhile.
 class NcclCommunicator {
  public:
   struct Place {
@@ -53,8 +53,6 @@ class NcclCommunicator {
 
   /// False while it joins. Throws Error where it, or what it has been given, has failed.
   bool is_ready();
-  /// Throws Error where something has failed by now.
-  void check() { is_ready(); }
   /// Waits for no other rank: what is on its streams ends soon, leaving its results in any state,
   /// and all further calls throw Error. Idempotent.
   void abort() noexcept;

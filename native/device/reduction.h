@@ -7,8 +7,16 @@
 namespace ringsync {
 
 /// Values are part of the header that ranks exchange; append only, and as in
-/// Python's ReduceOp, whose 2 (Adasum) is not built.
-enum class ReduceOp : uint8_t { kAverage = 0, kSum = 1, kMin = 3, kMax = 4, kProduct = 5 };
+/// Python's ReduceOp. Adasum is none of the engine's: what is gathered for one bears its number, so
+/// that it meets nothing else.
+enum class ReduceOp : uint8_t {
+  kAverage = 0,
+  kSum = 1,
+  kAdasum = 2,
+  kMin = 3,
+  kMax = 4,
+  kProduct = 5
+};
 
 /// An op and what each finished element is then multiplied by and divided by.
 struct Reduction {

@@ -108,13 +108,8 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
   // Not every driver can wait for one.
   device_->require(api_.wait_flag(flag(flags_.get(), 0), 0, stream_.get()),
                    "flags cannot be waited for");
-  const auto begun = device_->watch(stream_.get());
-  if (!device_->wait(*begun, Clock::now() + kSetUp)) {
-    forget_all();
-    throw Error("[device] " + device_->name() + ": flags were not written for " +
-                std::to_string(kSetUp.count()) + " s, as if it stood still. See what works on it.");
-  }
-  device_->require(begun->status(), "flags cannot be written");
+  begun_ = device_->watch(stream_.get());
+  set_up_by_ = Clock::now() + kSetUp;
   Share share{::getpid(), fusion_.get(), flags_.get(), piece_bytes_, {}, {}};
   device_->require(api_.export_memory(fusion_.get(), &share.fusion_handle),
                    "its memory cannot be shared");
@@ -123,8 +118,20 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
   std::memcpy(share_.get(), &share, sizeof(share));
 }
 
+bool DevicePeers::is_set_up() {
+  if (!begun_) return true;
+  if (!begun_->is_done()) {
+    if (Clock::now() < set_up_by_) return false;
+    throw Error("[device] " + device_->name() + ": flags were not written for " +
+                std::to_string(kSetUp.count()) + " s, as if it stood still. See what works on it.");
+  }
+  device_->require(begun_->status(), "flags cannot be written");
+  begun_.reset();
+  return true;
+}
+
 DevicePeers::~DevicePeers() {
-  if (is_begun_ || (last_ && !last_->is_done())) {
+  if (is_begun_ || (begun_ && !begun_->is_done()) || (last_ && !last_->is_done())) {
     forget_all();
     return;
   }

@@ -32,6 +32,11 @@ class DevicePeers {
   DevicePeers& operator=(const DevicePeers&) = delete;
   ~DevicePeers();
 
+  /// Its own device has taken the first words; until then nothing else may be asked of it. Throws
+  /// Error where it has not for too long.
+  bool is_set_up();
+  /// When that is.
+  Deadline set_up_by() const { return begun_ ? set_up_by_ : kNever; }
   /// Where peers learn of it.
   const Registration& share_at() const { return registration_; }
   /// Sees the others' share, of which they have told where; by rank. False where some of it cannot
@@ -104,6 +109,8 @@ class DevicePeers {
   std::shared_ptr<const StreamWork> last_;
   DeviceEvent passed_;  // the last flag of what has been run
   bool is_begun_ = false;
+  std::shared_ptr<const StreamWork> begun_;  // the first words; null once they are there
+  Deadline set_up_by_ = kNever;
 };
 
 }  // namespace ringsync

@@ -12,7 +12,8 @@ namespace ringsync {
 /// whether the engine had begun it, had taken it, or had not come to it yet.
 void Engine::fail(const Group* only, const std::exception_ptr& error) {
   // What may take its time comes first.
-  for (const auto& group : queue_.groups(only)) group->run_out();
+  const Deadline deadline = Clock::now() + kRunOut;
+  for (const auto& group : queue_.groups(only)) group->run_out(deadline);
   const Ending ending{error, std::make_shared<Gate>()};
   // One list, also to wake: a group of which nothing is in flight may be closed at any time.
   std::vector<std::shared_ptr<Group>> groups;
@@ -32,8 +33,7 @@ void Engine::fail(const Group* only, const std::exception_ptr& error) {
   for (const auto& group : groups) group->wake_sleepers();
 }
 
-void Group::run_out() {
-  const Deadline deadline = Clock::now() + kRunOut;
+void Group::run_out(Deadline deadline) {
   end_delivered();
   // With whatever values.
   if (device_peers_) device_peers_->give_up(deadline);

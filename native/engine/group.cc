@@ -1,7 +1,6 @@
 #include "engine/group.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "base/error.h"

@@ -89,7 +89,7 @@ class Group {
   /// operation is up. True when it did.
   bool give_up();
   /// When give_up() has to be asked next.
-  Deadline deadline() const { return std::min(first_deadline(), watch_.next()); }
+  Deadline deadline() const;
   /// When the time of the first of its operations is up.
   Deadline first_deadline() const;
   bool is_idle() const { return operations_.empty() && delivering_.empty(); }
@@ -100,9 +100,9 @@ class Group {
   /// What its ranks would do next, if they keep to their order, has not been submitted here.
   bool is_waiting() const { return order_.is_waiting(); }
 
-  /// Before fail_all(): nobody will wait for what devices do here; lets it run out. It may take a
-  /// second.
-  void run_out();
+  /// Before fail_all(): nobody will wait for what devices do here; lets it run out, if that can be by
+  /// the deadline.
+  void run_out(Deadline deadline);
   /// Completes all operations.
   void fail_all(const Ending& ending);
   /// Completes what was meant to be pushed.
@@ -128,7 +128,7 @@ class Group {
   void note_sharing(Operation& last);
   bool bring(Operation& front);
   void bring_more();
-  void choose_site(Operation& operation);
+  bool choose_site(Operation& operation);
   bool agree_on_site();
   void stay_on_host(const std::string& why);
   void start_bucket(size_t count);

@@ -6,9 +6,13 @@
 
 namespace ringsync {
 
-Handle::Handle(size_t operations) : state_(kPending), left_(operations) {}
+Handle::Handle(size_t operations)
+    : state_(kPending), operations_(operations), left_(operations) {}
 
-void Handle::set_result(Result result) { result_ = std::move(result); }
+void Handle::set_result(size_t operation, Result result) {
+  results_.resize(operations_);
+  results_[operation] = std::move(result);
+}
 
 void Handle::wait(Deadline deadline) {
   uint32_t state = kPending;

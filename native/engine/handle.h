@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/dtype.h"
@@ -32,6 +33,8 @@ struct Result {
   Shape shape;
   /// On which device it lies; none: on the host.
   std::optional<int> device;
+  /// Of an alltoall: how many rows came from each rank.
+  std::vector<uint64_t> rows_from;
 };
 
 /// Makes many calls done at one moment: before it opens, none of them is.
@@ -71,10 +74,13 @@ class Handle {
 
   /// The rest is for whoever has seen is_done(), and before that for the engine alone.
   const std::exception_ptr& error() const { return error_; }
-  const Result& result() const { return result_; }
+  /// Its operations have made some.
+  bool has_results() const { return !results_.empty(); }
+  /// That of one of its operations, where any has made one; without data if this one has not.
+  const Result& result(size_t operation = 0) const { return results_[operation]; }
   const Times& times() const { return times_; }
 
-  void set_result(Result result);
+  void set_result(size_t operation, Result result);
   /// One of its operations has ended, with an error or without; the first error is kept. Of several
   /// it began with the first that began and passed the other stages with the last. With a gate it
   /// is done once that opens, too. True where wake() is due then: somebody sleeps, and it is done.
@@ -90,10 +96,11 @@ class Handle {
   static constexpr uint32_t kDone = 3;
 
   std::atomic<uint32_t> state_;
+  const size_t operations_;
   size_t left_;
   std::shared_ptr<const Gate> gate_;  // if it is kGated
   std::exception_ptr error_;
-  Result result_;
+  std::vector<Result> results_;  // of all operations, once there is one
   Times times_;
 };
 

@@ -77,7 +77,7 @@ bool has_equal_shape(const Header& a, const Header& b, size_t first) {
 /// A header whose numbers mean nothing, or contradict each other, was not written by make_header.
 bool is_consistent(const Header& header) {
   if (header.dimensions > kMaxDimensions || header.collective > Collective::kJoin ||
-      !is_known(header.dtype) || !is_built(header.op)) {
+      !is_known(header.dtype) || !has_meaning(header.op, header.collective)) {
     return false;
   }
   const auto shape = std::span(header.shape).first(header.dimensions);

@@ -218,6 +218,7 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
                                        const std::vector<uint64_t>& splits) {
   const auto rank = static_cast<size_t>(problem.rank);
   size_t rows = 0;
+  Result result;
   switch (request_.collective) {
     case Collective::kAllreduce:
     case Collective::kBroadcast:
@@ -229,13 +230,15 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
       for (const Header& header : headers) rows += static_cast<size_t>(header.shape[0]);
       break;
     case Collective::kReduceScatter:
-      rows = chunk_of(static_cast<size_t>(request_.shape[0]), problem.size, problem.rank).count;
+      rows = cut_rows(static_cast<size_t>(request_.shape[0]), 1, problem.size)[rank];
       break;
     case Collective::kAlltoall:
-      for (size_t i = 0; i < headers.size(); ++i) rows += splits[i * headers.size() + rank];
+      for (size_t i = 0; i < headers.size(); ++i) {
+        result.rows_from.push_back(splits[i * headers.size() + rank]);
+        rows += result.rows_from.back();
+      }
       break;
   }
-  Result result;
   result.shape = request_.shape;
   const size_t bytes = rows * request_.shape.row_elements() * size_bytes(request_.dtype);
   result.shape[0] = static_cast<int64_t>(rows);
@@ -251,7 +254,7 @@ MutableByteSpan Operation::make_output(const Problem& problem, const std::vector
     result.data = make_result(bytes, request_.collective);
     output = {result.data.get(), bytes};
   }
-  handle_->set_result(std::move(result));
+  handle_->set_result(request_.group_index, std::move(result));
   return output;
 }
 

@@ -45,7 +45,7 @@ bool is_rooted(const Request& request, const std::vector<int>& ranks) {
 
 /// Numbers come through the door as they are.
 void check_numbers(const Request& request, const std::vector<int>& ranks) {
-  if (request.collective <= Collective::kJoin && is_built(request.op) &&
+  if (request.collective <= Collective::kJoin && has_meaning(request.op, request.collective) &&
       (request.collective == Collective::kSend || request.peer == kAllRanks) &&
       is_rooted(request, ranks)) {
     return;
@@ -64,12 +64,18 @@ bool is_built(ReduceOp op) {
          op == ReduceOp::kMax || op == ReduceOp::kProduct;
 }
 
+bool has_meaning(ReduceOp op, Collective collective) {
+  return is_built(op) || (op == ReduceOp::kAdasum && collective == Collective::kAllgather);
+}
+
 std::string_view name_of(ReduceOp op) {
   switch (op) {
     case ReduceOp::kAverage:
       return "Average";
     case ReduceOp::kSum:
       return "Sum";
+    case ReduceOp::kAdasum:
+      return "Adasum";
     case ReduceOp::kMin:
       return "Min";
     case ReduceOp::kMax:
@@ -78,6 +84,12 @@ std::string_view name_of(ReduceOp op) {
       return "Product";
   }
   __builtin_unreachable();
+}
+
+bool is_written(const Request& request) {
+  return request.collective == Collective::kAllreduce ||
+         request.collective == Collective::kBroadcast ||
+         request.collective == Collective::kJoin || request.is_receiver;
 }
 
 bool is_served(const Request& request) {
@@ -186,6 +198,7 @@ void check_peer(const Request& request, int rank, int size) {
 }
 
 void check_disjoint(const std::vector<Request>& requests) {
+  if (!is_written(requests[0])) return;
   std::vector<const Request*> sorted;
   for (const Request& request : requests) {
     if (!request.data.empty()) sorted.push_back(&request);

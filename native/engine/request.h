@@ -87,8 +87,10 @@ struct Request {
   Deadline deadline = kNever;
 };
 
-/// Every number may come through the door; not every one has a meaning here.
+/// Every number may come through the door; not every one is a reduction that is made here.
 bool is_built(ReduceOp op);
+/// A collective may bear it.
+bool has_meaning(ReduceOp op, Collective collective);
 
 std::string_view name_of(ReduceOp op);
 
@@ -100,6 +102,9 @@ bool is_served(const Request& request);
 bool wants_unbuilt(const Request& request);
 /// Why not, and what to do instead. Only where it does.
 std::string unbuilt_text(const Request& request);
+
+/// The caller's array is where the result comes.
+bool is_written(const Request& request);
 
 /// What its caller knows it as: a send is a recv at its other end.
 std::string call_of(const Request& request);
@@ -120,8 +125,8 @@ void check_request(const Request& request, const std::vector<int>& ranks);
 /// Throws ConfigError for a send of rank `rank` of a world of `size` to or from nobody.
 void check_peer(const Request& request, int rank, int size);
 
-/// Throws ConfigError when two of the requests, submitted together, share memory: what one leaves
-/// there would be the other's input or not, as it happens.
+/// Throws ConfigError when two of the requests, submitted together, share memory that they write to:
+/// what one leaves there would be the other's input or not, as it happens.
 void check_disjoint(const std::vector<Request>& requests);
 
 }  // namespace ringsync

@@ -4,7 +4,6 @@
 // Names are kept unique here, and calls without one are numbered. Nothing is done here.
 
 #include <atomic>
-#include <exception>
 #include <memory>
 #include <mutex>
 #include <vector>

@@ -98,20 +98,26 @@ void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
   device_work_ = peers.end();
 }
 
-/// What would be best for it, before it is announced. By the host all can be done.
-void Group::choose_site(Operation& operation) {
-  if (operation.site()) return;
-  if (best_site_ != Site::kHost && !device_peers_ && operation.can_stay(view_, nullptr)) {
+/// What would be best for it, before it is announced. By the host all can be done. False while this
+/// rank's device has not said whether it can be there.
+bool Group::choose_site(Operation& operation) {
+  if (operation.site()) return true;
+  if (best_site_ != Site::kHost && operation.can_stay(view_, nullptr)) {
     try {
-      device_peers_ =
-          std::make_unique<DevicePeers>(operation.request().place->device, view_, home_.transport);
+      if (!device_peers_) {
+        device_peers_ = std::make_unique<DevicePeers>(operation.request().place->device, view_,
+                                                      home_.transport);
+      }
+      if (!device_peers_->is_set_up()) return false;
     } catch (const Error& error) {
+      device_peers_.reset();
       stay_on_host(error.what());
     }
   }
   const bool can_stay = device_peers_ && operation.can_stay(view_, device_peers_.get());
   operation.set_site(can_stay ? best_site_ : Site::kHost,
                      can_stay ? device_peers_->share_at() : Registration());
+  return true;
 }
 
 /// False where ranks have to announce the first operation once more: they did not all name the site
@@ -150,7 +156,7 @@ bool Group::agree_on_site() {
 /// False as long as it cannot be announced. An array that others in flight work on too waits for
 /// what is on the way to it.
 bool Group::bring(Operation& front) {
-  choose_site(front);
+  if (!choose_site(front)) return false;
   if (front.shares_array() && !delivering_.empty()) return false;
   if (!front.is_on_host()) return true;
   if (!front.shares_array() || front.is_next()) front.fetch(true);

@@ -28,9 +28,9 @@ def reduce_scatter(
 ) -> Array:
     """Reduce `x` over all ranks; each rank returns its part of the rows.
 
-    The first dimension is cut into n nearly equal parts, and rank r returns the r-th: rows
-    r*rows//n to (r+1)*rows//n. With fewer rows than ranks some parts are empty. In a group ranks
-    count by their place in it.
+    The first dimension is cut into n nearly equal parts, and rank r returns the r-th: the first
+    rows % n parts are a row longer, as `numpy.array_split` cuts. With fewer rows than ranks the
+    last parts are empty. In a group ranks count by their place in it.
 
     Args:
         x: At least one dimension; dtypes as for `allreduce`. Shape and dtype equal on every rank.

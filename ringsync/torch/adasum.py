@@ -12,12 +12,15 @@ from typing import Any
 
 import torch
 
+from ringsync.collectives import ReduceOp
 from ringsync.collectives.call import Terms
 from ringsync.group import ProcessGroup, ranks_of
 from ringsync.kinds import Collective
 from ringsync.torch.handles import Call
 from ringsync.torch.tensors import as_array, as_tensor
 
+# Of any array.
+_MOST_DIMENSIONS = 8
 # Of shorter vectors the square of the length cannot be divided by.
 _LEAST_SQUARE = math.sqrt(sys.float_info.min)
 
@@ -43,7 +46,7 @@ def adasum_call(
     factors: tuple[float, float],
     finish: Callable[[list[torch.Tensor]], Any],
 ) -> Call:
-    """Ask for the Adasum of tensors, each for itself, in place.
+    """Ask for the Adasum of tensors, each for itself, in place and in one stroke.
 
     Args:
         place: The public function's name, for messages.
@@ -68,22 +71,27 @@ def adasum_call(
     wrong = [tensor.dtype for tensor in tensors if not tensor.is_floating_point()]
     if wrong:
         raise ValueError(f"Adasum adds up tensors of floats; one of {wrong[0]} was given.")
-    dtypes = {tensor.dtype for tensor in tensors}
-    dtype = dtypes.pop() if len(dtypes) == 1 else torch.float64
-    rows = [tensor.reshape(-1).to(dtype) for tensor in tensors] or [torch.empty(0, dtype=dtype)]
-    flat = torch.cat(rows)[None]
     prescale, postscale = factors
     # To be compared only: nothing of an allgather is scaled.
-    terms = Terms(scaled_by=prescale, postscale=postscale)
+    terms = Terms(op=int(ReduceOp.Adasum), scaled_by=prescale, postscale=postscale)
 
-    def add_up(array: Any) -> Any:
-        gathered = as_tensor(array, dtype)
-        parts = torch.split(gathered, [tensor.numel() for tensor in tensors], dim=1)
-        for tensor, part in zip(tensors, parts, strict=True):
-            tensor.copy_(adasum([*part]).mul_(postscale).reshape(tensor.shape))
+    is_one = place == "allreduce"
+
+    def add_up(gathered: Any) -> Any:
+        every = [gathered] if is_one else gathered
+        for tensor, array in zip(tensors, every, strict=True):
+            parts = as_tensor(array, tensor.dtype).flatten(1)
+            tensor.copy_(adasum([*parts]).mul_(postscale).reshape(tensor.shape))
         return finish(tensors)
 
-    return Call(place, Collective.ALLGATHER, as_array(flat), key, group, add_up, terms)
+    arrays = [as_array(_as_row(tensor)) for tensor in tensors]
+    array = arrays[0] if is_one else arrays
+    return Call(place, Collective.ALLGATHER, array, key, group, add_up, terms)
+
+
+def _as_row(tensor: torch.Tensor) -> torch.Tensor:
+    """Of one row, so that ranks compare the shape."""
+    return (tensor.flatten(-2) if tensor.dim() == _MOST_DIMENSIONS else tensor)[None]
 
 
 def adasum(vectors: list[torch.Tensor]) -> torch.Tensor:

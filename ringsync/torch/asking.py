@@ -112,19 +112,6 @@ def key_of(kind: str, name: str | None) -> str | None:
     return None if name is None else f"{kind}.{name}"
 
 
-def numbered(name: str | None, count: int) -> list[str | None]:
-    """Name the parts of a grouped call.
-
-    Args:
-        name: As the caller gave it.
-        count: How many there are.
-
-    Returns:
-        Their names; None pairs them by order.
-    """
-    return [None if name is None else f"{name}.{i}" for i in range(count)]
-
-
 def terms_of(place: str, op: ReduceOp, prescale: float, postscale: float) -> Terms:
     """Say what a reduction of values that are scaled already is asked for.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from ringsync.collectives.call import Terms
 from ringsync.group import ranks_of
 from ringsync.kinds import Collective
 from ringsync.torch.asking import key_of
-from ringsync.torch.handles import Call, begin_all, perform_all
+from ringsync.torch.handles import Call, begin, perform
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
 from ringsync.torch.tensors import as_array, as_tensor, check_tensor, memory_of, through
 
@@ -41,8 +40,8 @@ def alltoall(
 
     Cost: What is meant for other ranks is sent, in one step.
     """
-    calls = _calls(tensor, splits, name, process_set)
-    output, received = through(_Alltoall, calls, process_set, tensor)
+    call = _call(tensor, splits, name, process_set)
+    output, received = through(_Alltoall, call, process_set, tensor)
     return output if splits is None else (output, received)
 
 
@@ -67,41 +66,39 @@ def alltoall_async(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    return begin_all(_calls(tensor, splits, name, process_set), tuple)
+    return begin(_call(tensor, splits, name, process_set))
 
 
-def _calls(
+def _call(
     tensor: torch.Tensor,
     splits: torch.Tensor | list[int] | None,
     name: str | None,
     process_set: ProcessSet,
-) -> list[Call]:
-    """The rows, and how many they are for each rank."""
+) -> Call:
+    """Makes the rows, and how many came from each rank."""
     group = group_of("Alltoall", process_set)
     ranks = len(ranks_of("alltoall", group))
     is_scalar = check_tensor(tensor).dim() == 0
     # All ranks are told of a scalar by the collective, whatever its splits are.
     rows = [0] * ranks if is_scalar else _checked_splits(tensor, splits, ranks)
+    # What is left over goes to nobody, as in Horovod.
     sent = tensor if is_scalar else tensor.narrow(0, 0, sum(rows))
-    key = key_of("alltoall", name)
 
-    def call(key: str | None, x: torch.Tensor, splits: Sequence[int]) -> Call:
-        def finish(array: Any) -> torch.Tensor:
-            return as_tensor(array, x.dtype)
+    def finish(result: tuple[Any, list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        array, received = result
+        return as_tensor(array, tensor.dtype), torch.tensor(received, dtype=torch.int32)
 
-        terms = Terms(splits=tuple(splits))
-        array = as_array(memory_of(x))
-        return Call("alltoall", Collective.ALLTOALL, array, key, group, finish, terms, is_scalar)
-
-    return [
-        # What is left over goes to nobody, as in Horovod.
-        call(key, sent, rows),
-        call(
-            None if key is None else f"{key}.splits",
-            torch.tensor(rows, dtype=torch.int32),
-            [1] * ranks,
-        ),
-    ]
+    return Call(
+        "alltoall",
+        Collective.ALLTOALL,
+        as_array(memory_of(sent)),
+        key_of("alltoall", name),
+        group,
+        finish,
+        Terms(splits=tuple(rows)),
+        is_scalar,
+        has_rows=True,
+    )
 
 
 def _checked_splits(
@@ -133,9 +130,9 @@ def _checked_splits(
 class _Alltoall(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, calls: list[Call], process_set: ProcessSet, tensor: torch.Tensor
+        ctx: Any, call: Call, process_set: ProcessSet, tensor: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        output, received = perform_all(calls)
+        output, received = perform(call)
         ctx.received, ctx.process_set, ctx.rows = received, process_set, tensor.shape[0]
         ctx.mark_non_differentiable(received)
         return output, received

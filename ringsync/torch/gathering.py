@@ -9,11 +9,13 @@ import torch
 
 from ringsync.collectives import ReduceOp
 from ringsync.kinds import Collective
-from ringsync.torch.asking import Average, Sum, key_of, numbered
+from ringsync.torch.asking import Average, Sum, key_of
+from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.grouping import grouped_allreduce
-from ringsync.torch.handles import Call, begin, begin_all, perform_all, synchronize
+from ringsync.torch.handles import Call, begin, perform, synchronize
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
 from ringsync.torch.tensors import as_array, as_tensor, check_tensor, memory_of, through
+from ringsync.words import in_line
 
 
 def allgather(
@@ -39,8 +41,8 @@ def allgather(
 
     Cost: n-1 times the tensor sent per rank.
     """
-    calls = _calls("allgather", [name], [tensor], process_set)
-    gathered: torch.Tensor = through(_Allgather, calls, process_set, tensor)[0]
+    call = _call("allgather", name, [tensor], process_set)
+    gathered: torch.Tensor = through(_Allgather, call, process_set, tensor)[0]
     return gathered
 
 
@@ -62,8 +64,7 @@ def allgather_async(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    (call,) = _calls("allgather", [name], [tensor], process_set)
-    return begin(call)
+    return begin(_call("allgather", name, [tensor], process_set))
 
 
 def grouped_allgather(
@@ -85,9 +86,8 @@ def grouped_allgather(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one passes a scalar or died, or time was up.
     """
-    names = numbered(name, len(tensors))
-    calls = _calls("grouped_allgather", names, tensors, process_set)
-    return list(through(_Allgather, calls, process_set, *tensors))
+    call = _call("grouped_allgather", name, tensors, process_set)
+    return list(through(_Allgather, call, process_set, *tensors))
 
 
 def grouped_allgather_async(
@@ -108,8 +108,7 @@ def grouped_allgather_async(
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
     """
-    names = numbered(name, len(tensors))
-    return begin_all(_calls("grouped_allgather", names, tensors, process_set))
+    return begin(_call("grouped_allgather", name, tensors, process_set))
 
 
 def sparse_allreduce_async(
@@ -131,6 +130,7 @@ def sparse_allreduce_async(
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
+        HorovodInternalError: When it is waited for: ranks disagree, one died, or time was up.
     """
     if op not in {Average, Sum}:
         raise ValueError("Sparse tensors are reduced by Average or Sum only.")
@@ -139,12 +139,12 @@ def sparse_allreduce_async(
             f"Tensor of layout {tensor.layout} is not supported; use allreduce_async()."
         )
     own = tensor.detach().coalesce()
-    names = [None if name is None else f"sparse.{name}.{part}" for part in ("indices", "values")]
-    parts = [own.indices().t(), own.values()]
-    handle = begin_all(_calls("allgather", names, parts, process_set))
+    parts = [own.indices().t(), own.values(), torch.tensor([own.size()])]
+    handle = begin(_call("sparse_allreduce", name, parts, process_set))
 
     def finish() -> torch.Tensor:
-        indices, values = synchronize(handle)
+        indices, values, sizes = synchronize(handle)
+        _check_sizes(name, sizes.tolist(), process_set)
         if op == Average:
             values = (values / process_set.size()).to(values.dtype)
         # Parts that torch has made need no checks; where nothing is said of them, it warns.
@@ -153,35 +153,51 @@ def sparse_allreduce_async(
     return finish
 
 
-def _calls(
-    place: str,
-    names: Sequence[str | None],
-    tensors: Sequence[torch.Tensor],
-    process_set: ProcessSet,
-) -> list[Call]:
+def _check_sizes(name: str | None, sizes: list[list[int]], process_set: ProcessSet) -> None:
+    """Gathering compares indices and values, which do not tell the size that they are for."""
+    for place, size in enumerate(sizes):
+        if size != sizes[0]:
+            ranks = process_set.ranks or range(len(sizes))
+            raise HorovodInternalError(
+                f"[sparse_allreduce] {in_line(name)}: rank {ranks[place]} sent shape "
+                f"{tuple(size)}, rank {ranks[0]} {tuple(sizes[0])}. Build the same model on all "
+                "ranks."
+            )
+
+
+def _call(
+    place: str, name: str | None, tensors: Sequence[torch.Tensor], process_set: ProcessSet
+) -> Call:
+    """Of a list of tensors, which is gathered in one stroke, but where the place names one."""
     group = group_of("Allgather", process_set)
+    arrays = [as_array(memory_of(check_tensor(tensor))) for tensor in tensors]
+    is_one = place == "allgather"
 
-    def call(name: str | None, tensor: torch.Tensor) -> Call:
-        array, dtype = as_array(memory_of(check_tensor(tensor))), tensor.dtype
+    def finish(gathered: Any) -> Any:
+        every = [gathered] if is_one else gathered
+        results = [as_tensor(one, own.dtype) for one, own in zip(every, tensors, strict=True)]
+        return results[0] if is_one else results
 
-        def finish(array: Any) -> torch.Tensor:
-            return as_tensor(array, dtype)
-
-        key, is_scalar = key_of(place, name), tensor.dim() == 0
-        return Call(place, Collective.ALLGATHER, array, key, group, finish, is_scalar=is_scalar)
-
-    return [*map(call, names, tensors)]
+    return Call(
+        place,
+        Collective.ALLGATHER,
+        arrays[0] if is_one else arrays,
+        key_of(place, name),
+        group,
+        finish,
+        is_scalar=any(tensor.dim() == 0 for tensor in tensors),
+    )
 
 
 class _Allgather(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, calls: list[Call], process_set: ProcessSet, *tensors: torch.Tensor
+        ctx: Any, call: Call, process_set: ProcessSet, *tensors: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        gathered = perform_all(calls)
+        gathered = perform(call)
         ctx.rows = [tensor.shape[0] for tensor in tensors]
         ctx.process_set = process_set
-        return tuple(gathered)
+        return tuple(gathered) if isinstance(gathered, list) else (gathered,)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:

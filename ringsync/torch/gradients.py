@@ -6,8 +6,9 @@ every gradient in the order of the parameter's memory.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -21,9 +22,9 @@ _NAMES = {
     torch.float32: "float32",
     torch.float64: "float64",
 }
-if find_spec("ml_dtypes"):
-    import ml_dtypes  # noqa: F401 - from here on NumPy knows the name
-
+# One that is broken, as of another NumPy, is as good as none.
+with contextlib.suppress(Exception):
+    importlib.import_module("ml_dtypes")  # from here on NumPy knows the name
     _NAMES[torch.bfloat16] = "bfloat16"
 
 

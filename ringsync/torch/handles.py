@@ -7,7 +7,7 @@ is synchronized or ringsync is shut down.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ from ringsync.arrays import Array
 from ringsync.collectives.call import PLAIN, Terms, run, run_all, start, start_all, told_as
 from ringsync.errors import ConfigError, RingsyncError
 from ringsync.group import ProcessGroup
-from ringsync.handle import GroupedHandle, Handle, wait_all
+from ringsync.handle import GroupedHandle, Handle
 from ringsync.torch.errors import told_to_horovod
 
 _DUPLICATE = (
@@ -33,11 +33,12 @@ class Call:
         place: The public function's name, for messages.
         collective: Which, of `Collective`.
         array: What moves, as the door takes it; a list of such for several in one stroke.
-        name: Key under which ranks meet, or None.
+        name: Key under which ranks meet, or None; number i of a list is named `name.i`.
         group: Whose ranks take part; None: all.
         finish: Makes the caller's result of the collective's.
         terms: What else is asked for.
         is_scalar: A scalar was given where rows are expected.
+        has_rows: `finish` wants the array of an alltoall and how many rows came from each rank.
     """
 
     place: str
@@ -48,6 +49,7 @@ class Call:
     finish: Callable[[Any], Any]
     terms: Terms = PLAIN
     is_scalar: bool = False
+    has_rows: bool = False
 
     def arguments(self) -> tuple[object, ...]:
         """List what `run`, `start` and their like take.
@@ -60,18 +62,17 @@ class Call:
         )  # fmt: skip
 
 
-class _Together:
-    """Several calls as one."""
+class _WithRows:
+    """An alltoall that also tells how many rows came from each rank."""
 
-    def __init__(self, handles: list[Handle]) -> None:
-        self._handles = handles
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
 
     def done(self) -> bool:
-        return all(handle.done() for handle in self._handles)
+        return self._handle.done()
 
-    def result(self) -> list[Array]:
-        wait_all(self._handles)
-        return [handle.result() for handle in self._handles]
+    def result(self) -> tuple[Array, list[int]]:
+        return self._handle.result(), self._handle.rows_from()
 
 
 # What may be in flight once: a name among the ranks of a group, or among all.
@@ -81,9 +82,9 @@ _Key: TypeAlias = tuple[ProcessGroup | None, str]
 @dataclass(frozen=True, slots=True)
 class _Pending:
     place: str
-    handle: Handle | GroupedHandle | _Together
+    handle: Handle | GroupedHandle | _WithRows
     finish: Callable[[Any], Any]
-    keys: list[_Key]
+    key: _Key | None
     is_scalar: bool
 
 
@@ -108,32 +109,14 @@ def perform(call: Call) -> Any:
         ValueError: It cannot be done, or a call of its name is in flight.
         HorovodInternalError: It failed.
     """
-    if call.is_scalar:  # what its own rank refuses is told from what all ranks find out
+    # What a scalar's own rank refuses is told from what all ranks find out.
+    if call.is_scalar or call.has_rows:
         return _waited_for(begin(call))
-    _free_keys([call])
+    _check_key(call)
     perform_now: Callable[..., Any] = run_all if isinstance(call.array, list) else run
     with told_to_horovod(), told_as(call.place):
         result = perform_now(*call.arguments())
     return call.finish(result)
-
-
-def perform_all(calls: Sequence[Call]) -> list[Any]:
-    """Perform several calls at once.
-
-    Args:
-        calls: What is asked for, each of one array.
-
-    Returns:
-        Their results.
-
-    Raises:
-        ValueError: One cannot be done, or a call of its name is in flight.
-        HorovodInternalError: One failed.
-    """
-    if len(calls) == 1:
-        return [perform(calls[0])]
-    results: list[Any] = _waited_for(begin_all(calls))
-    return results
 
 
 def begin(call: Call) -> int:
@@ -149,39 +132,13 @@ def begin(call: Call) -> int:
         ValueError: It cannot be done, or a call of its name is in flight.
         HorovodInternalError: There is no engine.
     """
-    keys = _free_keys([call])
+    key = _check_key(call)
     start_now: Callable[..., Any] = start_all if isinstance(call.array, list) else start
     with told_to_horovod():
         handle = start_now(*call.arguments())
-    return _kept(_Pending(call.place, handle, call.finish, keys, call.is_scalar))
-
-
-def begin_all(calls: Sequence[Call], finish: Callable[[list[Any]], Any] = list) -> int:
-    """Start several calls under one handle.
-
-    Args:
-        calls: What is asked for, each of one array.
-        finish: Makes the caller's result of the list of theirs.
-
-    Returns:
-        The handle.
-
-    Raises:
-        ValueError: One cannot be done, after which those before it go on; or a call of one's name
-            is in flight, and none was started.
-        HorovodInternalError: There is no engine.
-    """
-    keys = _free_keys(calls)
-    start_now: Callable[..., Handle] = start
-    with told_to_horovod():
-        together = _Together([start_now(*call.arguments()) for call in calls])
-
-    def finish_all(results: list[Any]) -> Any:
-        return finish([call.finish(one) for call, one in zip(calls, results, strict=True)])
-
-    place = calls[0].place if calls else ""  # of nothing ranks cannot disagree
-    is_scalar = any(call.is_scalar for call in calls)
-    return _kept(_Pending(place, together, finish_all, keys, is_scalar))
+    if call.has_rows:
+        handle = _WithRows(handle)
+    return _kept(_Pending(call.place, handle, call.finish, key, call.is_scalar))
 
 
 def poll(handle: int) -> bool:
@@ -249,16 +206,18 @@ def _waited_for(handle: int) -> Any:
         raise
 
 
-def _free_keys(calls: Sequence[Call]) -> list[_Key]:
-    keys = [(call.group, call.name) for call in calls if call.name is not None]
-    for key in keys:
-        if key in _taken:
-            raise ValueError(_DUPLICATE.format(name=key[1]))
-    return keys
+def _check_key(call: Call) -> _Key | None:
+    if call.name is None:
+        return None
+    key = call.group, call.name
+    if key in _taken:
+        raise ValueError(_DUPLICATE.format(name=call.name))
+    return key
 
 
 def _kept(pending: _Pending) -> int:
-    _taken.update(dict.fromkeys(pending.keys, pending))
+    if pending.key is not None:
+        _taken[pending.key] = pending
     number = next(_numbers)
     _pending[number] = pending
     return number
@@ -270,6 +229,5 @@ def _forget(handle: int, pending: _Pending) -> None:
 
 
 def _free(pending: _Pending) -> None:
-    for key in pending.keys:
-        if _taken.get(key) is pending:  # no later call of this name
-            del _taken[key]
+    if pending.key is not None and _taken.get(pending.key) is pending:  # no later call of this name
+        del _taken[pending.key]

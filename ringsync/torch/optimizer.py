@@ -6,6 +6,7 @@ Arguments are checked and a class is chosen here; what that class does is its ow
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -105,5 +106,19 @@ def DistributedOptimizer(  # noqa: N802, PLR0913, PLR0917  Horovod's name and ar
             release_from_others(parameter)
     terms = ExchangeTerms(op, compression, factor, sparse_as_dense, process_set)
     wrapped.attach(names, terms, passes)
+    if "step" in optimizer.__dict__:
+        _tell_of_steps(wrapped, optimizer)
     result: torch.optim.Optimizer = wrapped
     return result
+
+
+def _tell_of_steps(wrapped: torch.optim.Optimizer, bare: torch.optim.Optimizer) -> None:
+    """Let a scheduler that was made for the bare optimizer see that steps are taken."""
+    seen = weakref.ref(bare)
+
+    def tell(*_: object) -> None:
+        optimizer: Any = seen()
+        if optimizer is not None:
+            optimizer._opt_called = True
+
+    wrapped.register_step_post_hook(tell)

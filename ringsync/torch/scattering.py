@@ -7,15 +7,13 @@ from typing import Any
 
 import torch
 
-from ringsync import position
 from ringsync.collectives import ReduceOp
-from ringsync.group import ranks_of
 from ringsync.kinds import Collective
-from ringsync.torch.asking import Average, Sum, checked_reduce_op, key_of, numbered
+from ringsync.torch.asking import Average, Sum, checked_reduce_op, key_of
 from ringsync.torch.compression import Compression, Compressor
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.gathering import grouped_allgather
-from ringsync.torch.handles import Call, begin, begin_all, perform_all
+from ringsync.torch.handles import Call, begin, perform
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
 from ringsync.torch.reduction import Reduction, compressed, divided
 from ringsync.torch.tensors import as_array, as_tensor, check_tensor, memory_of
@@ -51,8 +49,7 @@ def reducescatter(
         ValueError: An argument cannot be used, or a call of this name is in flight.
         HorovodInternalError: Ranks disagree, one died, or time was up; or another op was asked for.
 
-    Cost: (n-1)/n of the tensor sent per rank; twice as much where the rows are no multiple of the
-        number of ranks.
+    Cost: (n-1)/n of the tensor sent per rank.
     """
     asked = Reduction("reducescatter", name, op, prescale_factor, postscale_factor, process_set)
     return compressed(_Reducescatter, asked, [tensor], compression)[0]
@@ -84,7 +81,7 @@ def reducescatter_async(
         HorovodInternalError: Another op was asked for.
     """
     asked = Reduction("reducescatter", name, op, prescale_factor, postscale_factor, process_set)
-    return begin(_call(asked, tensor, name))
+    return begin(_call(asked, [tensor]))
 
 
 def grouped_reducescatter(
@@ -148,50 +145,39 @@ def grouped_reducescatter_async(
     asked = Reduction(
         "grouped_reducescatter", name, op, prescale_factor, postscale_factor, process_set
     )
-    return begin_all(_calls(asked, tensors))
+    return begin(_call(asked, tensors))
 
 
-def _calls(asked: Reduction, tensors: Sequence[torch.Tensor]) -> list[Call]:
-    names = numbered(asked.name, len(tensors)) if asked.is_grouped else [asked.name]
-    return [_call(asked, tensor, name) for tensor, name in zip(tensors, names, strict=True)]
-
-
-def _call(asked: Reduction, tensor: torch.Tensor, name: str | None) -> Call:
+def _call(asked: Reduction, tensors: Sequence[torch.Tensor]) -> Call:
+    """Of a list of tensors in one stroke, if it is grouped."""
     group = group_of("Reducescatter", asked.process_set)
     if checked_reduce_op(asked.place, asked.op) not in {Average, Sum}:
         raise HorovodInternalError("Reducescatter currently only supports AVERAGE and SUM.")
-    if check_tensor(tensor).dim() == 0:
+    if any(check_tensor(tensor).dim() == 0 for tensor in tensors):
         raise ValueError("Reducescatter does not support scalar inputs")
-    terms, divisor = asked.terms([tensor], group)
-    ranks = ranks_of(asked.place, group)
-    count, rest = divmod(tensor.shape[0], len(ranks))
-    # ringsync cuts such rows elsewhere than Horovod, so all of them are reduced.
-    is_uneven = rest > 0
-    values = memory_of(tensor, asked.prescale, is_copy=is_uneven)
+    terms, divisor = asked.terms(tensors, group)
+    values = [memory_of(tensor, asked.prescale) for tensor in tensors]
+    arrays = [as_array(one) for one in values]
 
-    def finish(array: Any) -> torch.Tensor:
-        if not is_uneven:
-            return divided(as_tensor(array, values.dtype), divisor)
-        rank = ranks.index(position.rank())
-        own = values.narrow(0, rank * count + min(rank, rest), count + (rank < rest))
-        return divided(own.clone(), divisor)
+    def finish(scattered: Any) -> Any:
+        every = scattered if asked.is_grouped else [scattered]
+        results = [
+            divided(as_tensor(one, own.dtype), divisor)
+            for one, own in zip(every, values, strict=True)
+        ]
+        return results if asked.is_grouped else results[0]
 
-    return Call(
-        asked.place,
-        Collective.ALLREDUCE if is_uneven else Collective.REDUCE_SCATTER,
-        as_array(values),
-        key_of("reducescatter", name),
-        group,
-        finish,
-        terms,
-    )
+    array = arrays if asked.is_grouped else arrays[0]
+    key = key_of(asked.place, asked.name)
+    return Call(asked.place, Collective.REDUCE_SCATTER, array, key, group, finish, terms)
 
 
 class _Reducescatter(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, asked: Reduction, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         ctx.asked = asked
-        return tuple(perform_all(_calls(asked, tensors)))
+        scattered = perform(_call(asked, tensors))
+        return tuple(scattered) if asked.is_grouped else (scattered,)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:

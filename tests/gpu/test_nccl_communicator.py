@@ -193,7 +193,7 @@ def test_a_collective_that_never_ends_ends_when_it_is_aborted(library, faults, f
     def run(rank):
         if rank.rank == 0 or fault:  # else the other rank never calls
             rank.allreduce(ONES)
-            rank.communicator.check()
+            rank.communicator.is_ready()
         rank.communicator.abort()
         rank.synchronize()
 
@@ -210,7 +210,7 @@ def test_an_aborted_communicator_says_so_at_every_call(alone):
     with pytest.raises(errors.RingsyncError, match=expected):
         alone.allreduce(ONES)
     with pytest.raises(errors.RingsyncError, match=r"its work failed .* it has been aborted\."):
-        alone.communicator.check()
+        alone.communicator.is_ready()
 
 
 def test_a_join_that_fails_later_is_told_by_the_next_look(library, faults):
@@ -252,12 +252,12 @@ def test_an_error_that_comes_later_is_told_by_check_and_by_the_next_call(alone, 
     gate = np.zeros(1, np.uint32)
     alone.plugin.wait_flag(gate.ctypes.data, 1, alone.stream)
     alone.allreduce(ONES)
-    alone.communicator.check()
+    alone.communicator.is_ready()
     alone.plugin.signal([gate.ctypes.data], 1, 0)
     alone.synchronize()
     words = r"failed on rank 0 of 1: remote process exited or there was a network error"
     with pytest.raises(errors.RingsyncError, match=rf"^\[nccl\] its work {words}"):
-        alone.communicator.check()
+        alone.communicator.is_ready()
     with pytest.raises(errors.RingsyncError, match=r"^\[nccl\] allreduce failed on rank 0 of 1"):
         alone.allreduce(ONES)
 

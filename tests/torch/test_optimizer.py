@@ -86,6 +86,24 @@ def test_after_backward_gradients_are_everybodys_and_their_memory_is_shared(rank
     ranks(2, work)
 
 
+def test_a_scheduler_made_before_sees_the_steps_of_the_wrapped_one(ranks):
+    def work():
+        hvd.init()
+        net = torch.nn.Linear(2, 1)
+        bare = torch.optim.SGD(net.parameters(), lr=0.1)
+        scheduler = torch.optim.lr_scheduler.StepLR(bare, step_size=1, gamma=0.5)
+        opt = hvd.DistributedOptimizer(bare, net.named_parameters())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for _ in range(2):
+                net(torch.ones(1, 2)).sum().backward()
+                opt.step()
+                scheduler.step()
+        assert opt.param_groups[0]["lr"] == pytest.approx(0.025)
+
+    ranks(1, work)
+
+
 def test_it_is_the_optimizer_that_it_wraps_to_schedulers_and_isinstance(ranks):
     def work():
         hvd.init()
