@@ -6,6 +6,7 @@ It starts no rank; that is world.py.
 from __future__ import annotations
 
 import argparse
+import errno
 import math
 import os
 import signal
@@ -17,6 +18,8 @@ from typing import NoReturn
 from bench.units import parse_size
 
 _USAGE_ERROR = 2
+# A full disk, a full quota, a disk that fails.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _ITEM_BYTES = 4  # float32
 MEMORIES = ("private", "registered")
 
@@ -130,13 +133,29 @@ def run_command(measure: Callable[[Sequence[str]], int]) -> NoReturn:
         measure: From the command line's words to an exit code.
 
     Raises:
-        SystemExit: Always; 130 after Ctrl-C.
+        SystemExit: Always; 130 after Ctrl-C, 141 where nobody reads any more, 74 where what was
+            found cannot be written.
     """
     try:
         status = measure(sys.argv[1:])
+        sys.stdout.flush()
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
+    except BrokenPipeError:
+        _silence_stdout()
+        status = 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        _silence_stdout()
+        sys.stderr.write(f"[bench] what was found cannot be written: {error}. Make room for it.\n")
+        status = os.EX_IOERR
     raise SystemExit(status)
+
+
+def _silence_stdout() -> None:
+    """Else the interpreter would complain while it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def whole(text: str) -> int:

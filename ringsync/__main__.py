@@ -31,7 +31,8 @@ def main(words: Sequence[str] | None = None) -> int:
         words: The command line without the program's name; None means `sys.argv`.
 
     Returns:
-        The sub-command's exit code; 2 for what cannot be done as written.
+        The sub-command's exit code; 2 for what cannot be done as written, 74 where the answer
+        cannot be written, 141 where nobody reads it.
     """
     parser: argparse.ArgumentParser = _Parser(
         prog="ringsync", description="Look at ringsync and its runs.", allow_abbrev=False
@@ -48,10 +49,13 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         sys.stdout.write(answer.text + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone; without this the interpreter would complain while it ends.
+    except OSError as error:
+        # Without this the interpreter would complain while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        if isinstance(error, BrokenPipeError):  # the reader has gone
+            return 128 + signal.SIGPIPE
+        sys.stderr.write(f"[ringsync] the answer cannot be written: {error}. Make room for it.\n")
+        return os.EX_IOERR
     return answer.status
 
 

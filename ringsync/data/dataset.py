@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringsync.errors import ConfigError, MismatchError
+from ringsync.words import in_line
 
 Array: TypeAlias = NDArray[Any]
 
@@ -169,6 +170,16 @@ class Dataset:
             raise ConfigError(
                 f"[dataset] shuffle={shuffle}; a seed is expected, or None for no shuffling. Pass"
                 " the epoch's number, so that every epoch has an order of its own."
+            )
+        if isinstance(batch, bool) or not isinstance(batch, SupportsIndex):
+            raise ConfigError(
+                f"[dataset] batch={in_line(batch)}; a whole number of samples is expected. Pass, "
+                "for example, batch=64."
+            )
+        if shuffle is not None and not (isinstance(shuffle, SupportsIndex) and shuffle >= 0):
+            raise ConfigError(
+                f"[dataset] shuffle={in_line(shuffle)}; a whole number from 0 is expected as the "
+                "seed, or None for no shuffling. Pass the epoch's number."
             )
         if batch < self.shards:
             raise ConfigError(

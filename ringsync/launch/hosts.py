@@ -48,7 +48,8 @@ def parse_hosts(text: str) -> tuple[Host, ...]:
     if away:
         raise UnavailableError(
             f"[ringsyncrun] -H names {', '.join(away)}, and only this host "
-            f"({socket.gethostname()}) can run ranks so far. Write -H localhost:{len(names)}, "
+            f"({socket.gethostname()}) can run ranks so far. Write "
+            f"-H localhost:{sum(host.slots for host in hosts)}, "
             "or leave -H out."
         )
     if len(names) > 1:

@@ -68,8 +68,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._exchange = self._exchange_of(watched, "again")
         self._requires_update = set(watched)
         for index, parameter in enumerate(watched):
-            hook = weak_hook(self._accumulated, index)
-            self._hooks.append(parameter.register_post_accumulate_grad_hook(hook))
+            self._hooks.append(self._hook_on(index, parameter))
 
     def _exchange_of(self, parameters: list[torch.Tensor], what: str = "unfrozen") -> Exchange:
         names = [self._parameter_names[p] for p in parameters]
@@ -94,6 +93,21 @@ class ExchangingOptimizer(WrappedOptimizer):
             frozen.reset(self._exchange_of, is_begun)
         self._handles.clear()
 
+    def _hook_on(self, index: int, parameter: Any) -> Any:
+        return parameter.register_post_accumulate_grad_hook(weak_hook(self._final, index))
+
+    def _final(self, index: int, parameter: torch.Tensor) -> None:
+        latest = next(reversed(parameter._post_accumulate_grad_hooks), None)
+        if not self._hooks or latest == self._hooks[index].id:
+            self._accumulated(index, parameter)
+            return
+        # What was hooked on later may change the gradient yet; from the next time on it is first.
+        self._hooks[index].remove()
+        self._hooks[index] = self._hook_on(index, parameter)
+        torch.autograd.Variable._execution_engine.queue_callback(
+            lambda: self._accumulated(index, parameter)
+        )
+
     def _accumulated(self, index: int, parameter: torch.Tensor) -> None:
         exchange = self._exchange
         if exchange is None:  # another optimizer has taken the parameters over, in this backward
@@ -103,6 +117,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         elif self._is_exchanged and (self._synchronized or exchange.is_dropped(index)):
             self._begin_step()
         if self._allreduce_delay[parameter] <= 0:
+            self._failure = AssertionError(_TOO_MANY_PASSES)  # what all ranks had is spoilt by now
             raise AssertionError(_TOO_MANY_PASSES)
         self._allreduce_delay[parameter] -= 1
         if self._allreduce_delay[parameter]:

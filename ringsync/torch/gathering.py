@@ -136,7 +136,8 @@ def sparse_allreduce_async(
         raise ValueError("Sparse tensors are reduced by Average or Sum only.")
     if tensor.layout is not torch.sparse_coo:
         raise ValueError(
-            f"Tensor of layout {tensor.layout} is not supported; use allreduce_async()."
+            f"Tensor of layout {tensor.layout} is not supported; use to_sparse_coo() first, or "
+            "allreduce_async() of dense ones."
         )
     own = tensor.detach().coalesce()
     parts = [own.indices().t(), own.values(), torch.tensor([own.size()])]

@@ -68,6 +68,12 @@ def checked_names(
             "named_parameters should be a sequence of tuples (name, parameter), usually produced "
             "by model.named_parameters()."
         )
+    unfit = [name for name, _ in named if not isinstance(name, str)]
+    if unfit:
+        raise ValueError(
+            f"named_parameters has {in_line(unfit[0])} for a name; text is expected, as "
+            "model.named_parameters() gives it."
+        )
     counts = Counter(name for name, _ in named)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ringsync.parallel.layout import TensorSpec, check_equal_layout
 from ringsync.torch.broadcasting import broadcast_async_
 from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.handles import synchronize
+from ringsync.words import in_line, kind_of
 
 
 def broadcast_parameters(
@@ -21,7 +23,8 @@ def broadcast_parameters(
 
     Args:
         params: `model.state_dict()`, `model.named_parameters()` or `model.parameters()`, or a list
-            of such items; the same on every rank. What is no tensor is skipped.
+            of such items; the same on every rank. None is skipped, and so is, with a warning,
+            whatever else is no tensor.
         root_rank: The rank whose values all get.
 
     Calls follow one another, in one order on all ranks: two threads do not make them at once.
@@ -52,7 +55,15 @@ def _named(params: object) -> list[tuple[str | None, torch.Tensor]]:
         items = (item if isinstance(item, tuple) else (None, item) for item in params)
     else:
         raise ValueError(f"invalid params of type: {type(params)}")  # noqa: TRY004  Horovod's class
-    return [(name, tensor) for name, tensor in items if isinstance(tensor, torch.Tensor)]
+    listed = list(items)
+    for name, given in listed:
+        if given is not None and not isinstance(given, torch.Tensor):
+            warnings.warn(
+                f"[broadcast_parameters] {in_line(name)} is {kind_of(given)} and stays each rank's "
+                "own. Send it by broadcast_object.",
+                stacklevel=3,
+            )
+    return [(name, tensor) for name, tensor in listed if isinstance(tensor, torch.Tensor)]
 
 
 def _specs(tensors: Sequence[tuple[str | None, torch.Tensor]]) -> list[TensorSpec]:

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from ringsync import position, runtime
+from ringsync.collectives.call import told_as
+from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup, new_group
 from ringsync.torch.errors import NOT_INITIALIZED, HorovodInternalError, asked, told_to_horovod
 from ringsync.words import in_line, kind_of
@@ -139,7 +141,8 @@ def add_process_set(process_set: ProcessSet | Iterable[int]) -> ProcessSet:
     is_new = not _is_registered(process_set)
     with told_to_horovod():
         # Also of a duplicate, or ranks that pass different ranks would wait for one another.
-        group = new_group(process_set._members())
+        with told_as("add_process_set", ConfigError):
+            group = new_group(process_set._members())
         if not is_new:
             group.close()
             raise ValueError(f"Attempted to add a duplicate process set: {process_set}")

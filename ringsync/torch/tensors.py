@@ -37,7 +37,8 @@ def check_tensor(tensor: object) -> torch.Tensor:
         raise ValueError(f"Tensor type {tensor.type()} is not supported.")
     if tensor.layout is not torch.strided:
         raise ValueError(
-            f"Tensor of layout {tensor.layout} is not supported; use sparse_allreduce_async()."
+            f"Tensor of layout {tensor.layout} is not supported; use to_dense() first, or "
+            "sparse_allreduce_async() of sparse COO tensors."
         )
     return tensor
 

@@ -150,7 +150,13 @@ def test_a_batch_that_no_epoch_could_fill_says_so():
     assert labels_of(numbered(5).batches(6)) == [[0, 1, 2, 3, 4]]
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_a_bool_is_no_seed(shuffle):
-    with pytest.raises(ConfigError, match="a seed is expected, or None"):
+@pytest.mark.parametrize("shuffle", [True, False, "x", 1.5, -1])
+def test_what_is_no_whole_number_is_no_seed(shuffle):
+    with pytest.raises(ConfigError, match="seed"):
         numbered(5).batches(2, shuffle=shuffle)
+
+
+@pytest.mark.parametrize("batch", [2.5, "2", None, True])
+def test_what_is_no_whole_number_is_no_batch(batch):
+    with pytest.raises(ConfigError, match="a whole number of samples is expected"):
+        numbered(5).batches(batch)

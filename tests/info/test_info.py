@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -285,6 +286,24 @@ def test_a_reader_that_has_gone_is_no_traceback():
     )
     assert done.returncode in {0, 141}
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words", ["ringsync info", "bench.latency --repeat 2 --sizes 4"], ids=["ringsync", "bench"]
+)
+def test_an_answer_that_cannot_be_written_is_one_line_and_74(words):
+    done = subprocess.run(
+        f"{sys.executable} -m {words} > /dev/full",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 74, done.stderr
+    assert done.stderr.splitlines()[-1].endswith("No space left on device. Make room for it.")
+    assert "Traceback" not in done.stderr
 
 
 def test_nothing_is_imported_to_look_for_it():

@@ -100,6 +100,7 @@ def test_another_host_is_unavailable_so_far(called):
     done = called("-np", "2", "-H", "far:2", "true")
     assert done.returncode == 69
     assert "-H names far, and only this host" in done.stderr
+    assert "Write -H localhost:2, or leave" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,11 @@ def test_without_torch_the_adapter_is_one_clear_import_error():
     )
 
 
+def test_an_ml_dtypes_that_cannot_be_imported_is_as_good_as_none():
+    done = python("import sys; sys.modules['ml_dtypes'] = None; import ringsync.torch; print('ok')")
+    assert done.stdout == "ok\n", done.stderr
+
+
 def test_ringsync_itself_imports_no_torch():
     done = python(WITHOUT_TORCH + "import ringsync as rs; rs.init(); print(rs.size())")
     assert done.stdout == "1\n", done.stderr

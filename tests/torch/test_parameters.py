@@ -44,11 +44,12 @@ def test_parameters_arrive_in_every_form_that_a_module_gives_them(ranks):
     assert first["plain"][tracked] == 5  # a buffer is no parameter
 
 
-def test_what_is_no_tensor_is_skipped_and_tied_weights_arrive(ranks):
+def test_what_is_no_tensor_is_skipped_and_told_and_tied_weights_arrive(ranks):
     def work():
         hvd.init()
         tied = torch.full((3,), float(hvd.rank()))
-        hvd.broadcast_parameters({"b": tied, "a": tied, "none": None, "text": "x"}, root_rank=1)
+        with pytest.warns(UserWarning, match="'text' is a str and stays each rank's own"):
+            hvd.broadcast_parameters({"b": tied, "a": tied, "none": None, "text": "x"}, 1)
         hvd.broadcast_parameters([("t", tied), ("none", None), (None, tied)], root_rank=1)
         return tied
 

@@ -286,6 +286,10 @@ def test_what_is_no_set_no_optimizer_and_no_names_is_told_as_such():
         ),
         (lambda: wrap(plain, named_parameters=3), "should be a sequence of tuples"),
         (
+            lambda: wrap(plain, named_parameters=[(None, parameter)]),
+            "has None for a name; text is expected",
+        ),
+        (
             lambda: wrap(plain, named_parameters=[("w", parameter, 1)]),
             "should be a sequence of tuples",
         ),
