@@ -50,7 +50,7 @@ def choose_way(engine: Engine, has_core: bool, timeout_s: float) -> None:
     # Also a barrier: a short rank 0, and the store that it serves, must not end while others still
     # connect, and nobody has this Min before all have come.
     is_able = np.array([has_core and engine.can_reach()], np.uint8)
-    engine.run(Collective.ALLREDUCE, is_able, "init", None, timeout_s, _MIN)
+    engine.run(Collective.ALLREDUCE, is_able, "init", "init", timeout_s, _MIN)
     if not is_able[0]:
         return
     for size_bytes in _SIZES_BYTES:
@@ -69,9 +69,9 @@ def _least_s(engine: Engine, size_bytes: int, timeout_s: float) -> tuple[float, 
         for way, reach_from in enumerate((_NEVER_BYTES, 0)):
             engine.set_reach_from(reach_from)
             values.fill(0)  # as gradients are: written by this rank just before
-            engine.run(Collective.BARRIER, None, "init", None, timeout_s, Terms())
+            engine.run(Collective.BARRIER, None, "init", "init", timeout_s, Terms())
             start_s = time.perf_counter()
-            engine.run(Collective.ALLREDUCE, values, "init", None, timeout_s, Terms())
+            engine.run(Collective.ALLREDUCE, values, "init", "init", timeout_s, Terms())
             least_s[way] = min(least_s[way], time.perf_counter() - start_s)
-    engine.run(Collective.ALLREDUCE, least_s, "init", None, timeout_s, Terms())
+    engine.run(Collective.ALLREDUCE, least_s, "init", "init", timeout_s, Terms())
     return float(least_s[0]), float(least_s[1])

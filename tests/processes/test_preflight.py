@@ -137,3 +137,14 @@ def test_a_rank_that_ends_before_it_has_told_is_named_on_every_other_at_once(job
         "[rendezvous] rank 1 of 3 ended before all ranks were connected. Read rank 1's log first."
     )
     assert [one.said for one in ended] == [[told], [], [told]]
+
+
+def test_calls_without_a_name_are_counted_from_the_script_s_first(jobs):
+    script = """
+rs.init()
+try:
+    rs.allreduce(np.ones(2 + RANK))
+except errors.MismatchError as error:
+    assert "'unnamed 0'" in str(error), error
+"""
+    assert [one.code for one in jobs.run(2, script)] == [0, 0]
