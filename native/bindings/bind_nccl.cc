@@ -69,13 +69,13 @@ class BoundCommunicator {
                  double timeout_s) {
     const GilRelease release;
     get().allreduce(span_of(from), span_of(to), static_cast<Dtype>(dtype),
-                             static_cast<ReduceOp>(op), turn_of(stream, timeout_s));
+                    static_cast<ReduceOp>(op), turn_of(stream, timeout_s));
   }
   void reduce_scatter(const Memory& from, const Memory& to, int dtype, int op, uintptr_t stream,
                       double timeout_s) {
     const GilRelease release;
     get().reduce_scatter(span_of(from), span_of(to), static_cast<Dtype>(dtype),
-                                  static_cast<ReduceOp>(op), turn_of(stream, timeout_s));
+                         static_cast<ReduceOp>(op), turn_of(stream, timeout_s));
   }
   void allgather(const Memory& from, const Memory& to, uintptr_t stream, double timeout_s) {
     const GilRelease release;

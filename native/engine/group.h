@@ -100,8 +100,8 @@ class Group {
   /// What its ranks would do next, if they keep to their order, has not been submitted here.
   bool is_waiting() const { return order_.is_waiting(); }
 
-  /// Before fail_all(): nobody will wait for what devices do here; lets it run out, if that can be by
-  /// the deadline.
+  /// Before fail_all(): nobody will wait for what devices do here; lets it run out, if that can be
+  /// by the deadline.
   void run_out(Deadline deadline);
   /// Completes all operations.
   void fail_all(const Ending& ending);

@@ -6,8 +6,7 @@
 
 namespace ringsync {
 
-Handle::Handle(size_t operations)
-    : state_(kPending), operations_(operations), left_(operations) {}
+Handle::Handle(size_t operations) : state_(kPending), operations_(operations), left_(operations) {}
 
 void Handle::set_result(size_t operation, Result result) {
   results_.resize(operations_);

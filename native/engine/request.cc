@@ -88,8 +88,8 @@ std::string_view name_of(ReduceOp op) {
 
 bool is_written(const Request& request) {
   return request.collective == Collective::kAllreduce ||
-         request.collective == Collective::kBroadcast ||
-         request.collective == Collective::kJoin || request.is_receiver;
+         request.collective == Collective::kBroadcast || request.collective == Collective::kJoin ||
+         request.is_receiver;
 }
 
 bool is_served(const Request& request) {

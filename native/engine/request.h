@@ -125,8 +125,8 @@ void check_request(const Request& request, const std::vector<int>& ranks);
 /// Throws ConfigError for a send of rank `rank` of a world of `size` to or from nobody.
 void check_peer(const Request& request, int rank, int size);
 
-/// Throws ConfigError when two of the requests, submitted together, share memory that they write to:
-/// what one leaves there would be the other's input or not, as it happens.
+/// Throws ConfigError when two of the requests, submitted together, share memory that they write
+/// to: what one leaves there would be the other's input or not, as it happens.
 void check_disjoint(const std::vector<Request>& requests);
 
 }  // namespace ringsync
