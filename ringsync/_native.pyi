@@ -78,6 +78,9 @@ class Engine:
         stall_warn_s: float = ...,
         stall_abort_s: float = ...,
         device_plugin: str = "",
+        has_nccl: bool = False,
+        nccl_library: str = "",
+        nccl_candidates: list[str] = ...,
     ) -> None: ...
     # Raise RefusedError for what is not of these types.
     def run(

@@ -25,6 +25,8 @@ _TUNING = (
     "RINGSYNC_ALGORITHM",
     "RINGSYNC_TIMELINE",
     "RINGSYNC_DEVICE_PLUGIN",
+    "RINGSYNC_NCCL",
+    "RINGSYNC_NCCL_LIB",
 )
 
 # What stands for one of these in job scripts that were written for Horovod.
@@ -48,6 +50,8 @@ _ALGORITHMS = ("direct", "ring", "halving_doubling", "tree")
 # The second is a device on a host, for tests; no wheel has it.
 _DEVICE_PLUGINS = ("cuda", "hostsim")
 
+_NCCL = ("auto", "off")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -65,6 +69,8 @@ class Settings:
             cost model.
         timeline: Directory to record a timeline in; "" for none.
         device_plugin: What serves arrays on devices, if it was built.
+        nccl: "auto", to take NCCL for arrays on devices where all ranks have it, or "off".
+        nccl_lib: NCCL's file; "" to look for it.
         has_thread_count: The user chose how many threads NumPy's libraries use.
         has_heap_choice: The user chose what the C library does with freed memory.
         misspelt: Variables that are set and nearly have a name that is read, each with that name.
@@ -78,6 +84,8 @@ class Settings:
     algorithm: str = ""
     timeline: str = ""
     device_plugin: str = "cuda"
+    nccl: str = "auto"
+    nccl_lib: str = ""
     has_thread_count: bool = False
     has_heap_choice: bool = False
     misspelt: tuple[tuple[str, str], ...] = ()
@@ -140,7 +148,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         bucket_mib=bucket_mib,
         algorithm=_algorithm(variables),
         timeline=variables.get("RINGSYNC_TIMELINE", "") or _timeline_of_horovod(variables),
-        device_plugin=_device_plugin(variables),
+        device_plugin=_word(variables, "RINGSYNC_DEVICE_PLUGIN", _DEVICE_PLUGINS),
+        nccl=_word(variables, "RINGSYNC_NCCL", _NCCL),
+        nccl_lib=variables.get("RINGSYNC_NCCL_LIB", ""),
         has_thread_count=any(
             variables.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         ),
@@ -182,14 +192,15 @@ def _algorithm(variables: Mapping[str, str]) -> str:
     return name
 
 
-def _device_plugin(variables: Mapping[str, str]) -> str:
-    name = variables.get("RINGSYNC_DEVICE_PLUGIN", "") or _DEFAULTS.device_plugin
-    if name not in _DEVICE_PLUGINS:
+def _word(variables: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    """One of several words, of which the first is the default."""
+    word = variables.get(name, "") or words[0]
+    if word not in words:
         raise ConfigError(
-            f"[config] RINGSYNC_DEVICE_PLUGIN={name!r} is none; one of "
-            f"{', '.join(_DEVICE_PLUGINS)} is expected. Correct it, or leave it empty for cuda."
+            f"[config] {name}={word!r} is none; one of {', '.join(words)} is expected. Correct it, "
+            f"or leave it empty for {words[0]}."
         )
-    return name
+    return word
 
 
 def _fusion_threshold_mib(variables: Mapping[str, str]) -> float:

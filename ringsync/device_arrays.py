@@ -6,6 +6,8 @@ Numba have it. Whether there is a way to such devices is the engine's matter.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import math
 import operator
 import sys
@@ -167,3 +169,10 @@ def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...] | None, item_byte
             return False
         expected *= length
     return True
+
+
+def load_cupys_nccl() -> None:
+    """Have CuPy load its copy of NCCL now, where CuPy is at work and has one."""
+    if "cupy" in sys.modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("cupy.cuda.nccl")

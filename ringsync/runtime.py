@@ -29,6 +29,7 @@ from ringsync.absence import ENDING, NOT_YET, Absence, forked_from, shut_down
 from ringsync.config import Settings, read_settings, read_world
 from ringsync.endings import Endings
 from ringsync.errors import NotInitializedError
+from ringsync.nccl import choose_nccl
 from ringsync.preflight import compare_ranks, gather_facts
 from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
@@ -67,6 +68,7 @@ class Runtime:
         self._numbers: Counter[str] = Counter()
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s
+        nccl = choose_nccl(settings)
         if world.size == 1:
             store = memory_store()
         else:
@@ -88,6 +90,9 @@ class Runtime:
             stall_warn_s=settings.stall_warn_s,
             stall_abort_s=settings.stall_abort_s,
             device_plugin=_built_plugin(settings.device_plugin),
+            has_nccl=nccl.is_wanted,
+            nccl_library=nccl.library,
+            nccl_candidates=list(nccl.candidates),
         )
         self._endings = Endings(self.engine)
         self.recorder = Recorder(self.engine, world)

@@ -84,6 +84,7 @@ class Rank:
         stall_warn_s: float = 2 * DEADLINE_S,  # finite, as in a job, and never reached
         stall_abort_s: float = 3 * DEADLINE_S,
         device_plugin: str = "",
+        nccl_library: str = "",
     ):
         self.rank = rank
         self.size = size
@@ -97,6 +98,8 @@ class Rank:
             stall_warn_s=stall_warn_s,
             stall_abort_s=stall_abort_s,
             device_plugin=device_plugin,
+            has_nccl=bool(nccl_library),
+            nccl_library=nccl_library,
         )
 
     def submit(self, collective, array=None, **how):
@@ -211,6 +214,7 @@ class World:
         transport: str = "inproc",
         algorithm: str | list[str] = "",
         device_plugin: str | list[str] = "",
+        nccl_library: str = "",
         **stall_limits: float,
     ):
         store = _native.memory_store()
@@ -226,6 +230,7 @@ class World:
                     transport,
                     names[i],
                     device_plugin=plugins[i],
+                    nccl_library=nccl_library,
                     **stall_limits,
                 ),
             )
@@ -270,9 +275,10 @@ def world(
     transport: str = "inproc",
     algorithm: str | list[str] = "",
     device_plugin: str | list[str] = "",
+    nccl_library: str = "",
     **stall_limits: float,
 ) -> Iterator[World]:
-    made = World(size, transport, algorithm, device_plugin, **stall_limits)
+    made = World(size, transport, algorithm, device_plugin, nccl_library, **stall_limits)
     try:
         yield made
     finally:

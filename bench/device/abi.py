@@ -6,11 +6,21 @@ tests/gpu compares the numbers with the header; who calls what is plugin.py's ma
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char, c_double, c_float, c_int32, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    c_char,
+    c_double,
+    c_float,
+    c_int32,
+    c_uint8,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from enum import IntEnum
 from typing import ClassVar
 
-ABI = 2
+ABI = 3
 MOST_SEGMENTS = 1360
 MOST_PEERS = 16
 
@@ -57,6 +67,7 @@ class DeviceFacts(ctypes.Structure):
         ("driver_version", c_int32),
         ("can_export_memory", c_int32),
         ("waits_on_release", c_int32),
+        ("uuid", c_uint8 * 16),
     ]
 
 

@@ -53,6 +53,8 @@ RsStatus look_at_device(int32_t device, RsDeviceFacts* facts) {
   }
   *facts = {};
   facts->waits_on_release = 1;
+  static_assert(sizeof(properties.uuid.bytes) == sizeof(facts->uuid));
+  std::memcpy(facts->uuid, properties.uuid.bytes, sizeof(facts->uuid));
   static_assert(sizeof(properties.name) == sizeof(facts->name));
   std::memcpy(facts->name, properties.name, sizeof(facts->name));
   facts->memory_bytes = properties.totalGlobalMem;

@@ -47,7 +47,7 @@ enum DataType : int {
   kBfloat16 = 9,
 };
 
-enum RedOp : int { kSum = 0, kProd = 1, kMax = 2, kMin = 3 };
+enum RedOp : int { kSum = 0, kProd = 1, kMax = 2, kMin = 3, kAvg = 4 };
 
 /// Leaves a field to NCCL.
 inline constexpr int kUndefined = INT_MIN;

@@ -64,10 +64,11 @@ nccl::RedOp nccl_op(ReduceOp op) {
     case ReduceOp::kProduct:
       return nccl::kProd;
     case ReduceOp::kAverage:
+      return nccl::kAvg;
     case ReduceOp::kAdasum:
       break;
   }
-  throw Error("[nccl] averages are not asked for. Ask for the sum, and scale what is unpacked.");
+  throw Error("[nccl] Adasum is no sum of NCCL's. Ask for another.");
 }
 
 }  // namespace

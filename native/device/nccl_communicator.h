@@ -62,7 +62,7 @@ class NcclCommunicator {
   // but abort() is of use.
   // Counts are equal on all ranks, and `from` may be `to`, or this rank's part of it.
 
-  /// Sum, Min, Max and Product; an average is a sum that is scaled when it is unpacked.
+  /// Averages are of floats: NCCL rounds those of integers in its own way.
   void allreduce(ByteSpan from, MutableByteSpan to, Dtype dtype, ReduceOp op, const Turn& turn);
   /// `from` holds a part for each rank, as long as `to`.
   void reduce_scatter(ByteSpan from, MutableByteSpan to, Dtype dtype, ReduceOp op,

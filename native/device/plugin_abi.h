@@ -12,7 +12,7 @@
 #include <cstdint>
 
 /// Changes with every change of the table or of a structure in it.
-inline constexpr uint32_t kRsAbi = 2;
+inline constexpr uint32_t kRsAbi = 3;
 
 /// 0 is success, above 0 are errors of the library that the plug-in stands on.
 using RsStatus = int32_t;
@@ -55,6 +55,8 @@ struct RsDeviceFacts {
   int32_t can_export_memory;
   /// Whether `release` waits for all streams of its process.
   int32_t waits_on_release;
+  /// Its own, whatever its number is in a process.
+  uint8_t uuid[16];
 };
 
 /// One tensor of a bucket: where it lies, and at which element of the fusion buffer it begins. At a

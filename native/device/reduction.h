@@ -25,4 +25,9 @@ struct Reduction {
   int64_t divisor = 1;
 };
 
+/// Both as one factor.
+inline double scale_of(const Reduction& reduction) {
+  return reduction.factor / static_cast<double>(reduction.divisor);
+}
+
 }  // namespace ringsync

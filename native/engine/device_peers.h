@@ -7,12 +7,15 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "collective/route.h"
 #include "device/device.h"
 #include "device/reduction.h"
+#include "engine/nccl_peers.h"
 #include "engine/operation.h"
 #include "engine/request.h"
 #include "transport/transport.h"
@@ -26,8 +29,9 @@ bool suits_devices(const Request& request, int size);
 class DevicePeers {
  public:
   /// Makes this rank's share. Throws Error where there is no memory for it, or other processes
-  /// could not open it.
-  DevicePeers(std::shared_ptr<Device> device, const GroupView& group, Transport& transport);
+  /// could not open it. `nccl` is looked for once all ranks see each other's.
+  DevicePeers(std::shared_ptr<Device> device, const GroupView& group, Transport& transport,
+              const NcclChoice& nccl);
   DevicePeers(const DevicePeers&) = delete;
   DevicePeers& operator=(const DevicePeers&) = delete;
   ~DevicePeers();
@@ -45,6 +49,11 @@ class DevicePeers {
   /// Most bytes of an array that is not cut into pieces: equal on all ranks, once it is known of
   /// all.
   size_t piece_bytes() const { return piece_bytes_; }
+
+  /// NCCL has joined the group, as far as this rank knows: looks at what others have told.
+  bool has_nccl();
+  /// Why it will not, once; nothing where nobody has to know.
+  std::optional<std::string> take_nccl_failure();
 
   /// One piece of an array on its way.
   struct Piece {
@@ -68,6 +77,9 @@ class DevicePeers {
   /// Throws Error.
   void run(const Route& route, const Piece& piece);
   void run(const Route& route, const Bucket& bucket);
+  /// Likewise, by NCCL, an array of any length if it is cut by others.
+  void run_by_nccl(const Problem& problem, const Piece& piece);
+  void run_by_nccl(const Bucket& bucket);
   /// Of all that has been run so far. Throws Error.
   DeviceWork end();
   /// Something has been run since, or has failed half-way.
@@ -87,11 +99,14 @@ class DevicePeers {
 
   void forget_all();
   bool open_one(const Share& share, Peer& peer);
+  template <typename Sum>
+  void run_bucket(const Bucket& bucket, double scale, const Sum& sum);
   void go_through(const Route& route, const Piece& piece);
   void exchange(const std::vector<int>& neighbours);
   void apply(const Step& step, const Piece& piece);
   std::byte* place_of(int rank, const Range& range, const Piece& piece) const;
   uint32_t* flag(std::byte* flags, int of) const;
+  uint32_t* silence() const;
 
   const std::shared_ptr<Device> device_;
   const GroupView& group_;
@@ -103,9 +118,12 @@ class DevicePeers {
   std::shared_ptr<std::byte> fusion_;
   std::shared_ptr<std::byte> flags_;
   std::shared_ptr<void> stream_;
-  std::shared_ptr<void> rescue_;  // for when that one waits
-  std::vector<Peer> peers_;       // by rank; its own as well
-  uint32_t value_ = 0;            // of the flags at the end of what has been run, in a circle
+  std::shared_ptr<void> rescue_;        // for when that one waits
+  std::vector<Peer> peers_;             // by rank; its own as well
+  std::vector<const NcclWord*> words_;  // likewise
+  const NcclChoice& nccl_choice_;
+  std::unique_ptr<NcclPeers> nccl_;
+  uint32_t value_ = 0;  // of the flags at the end of what has been run, in a circle
   std::shared_ptr<const StreamWork> last_;
   DeviceEvent passed_;  // the last flag of what has been run
   bool is_begun_ = false;

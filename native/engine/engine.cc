@@ -54,6 +54,7 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
             config_.algorithm,
             reach_from_,
             config_.stall_limits,
+            config_.nccl,
             &tell,  // at once: the interpreter may be what stands still
             [this](const Request& request) { queue_.forget_name(request); },
             [this](const Group* only, const std::exception_ptr& error) { fail(only, error); },

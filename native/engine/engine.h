@@ -31,6 +31,8 @@ struct EngineConfig {
   StallLimits stall_limits;
   /// What serves arrays on devices; empty: nothing. It is loaded for the first of them.
   std::filesystem::path device_plugin;
+  /// And what sums them, where all ranks have it.
+  NcclChoice nccl;
 };
 
 /// Where nobody has tried. 4 ranks on 2 cores, through queues and reached: 256 KiB 91 and 98 us, 1

@@ -45,7 +45,7 @@ void Group::push(Request&& request, std::shared_ptr<Handle>& handle) {
   }
   if (!operation.lies_on_device()) return;
   if (!device_footprint_.add(operation.request().data)) note_sharing(operation);
-  if (best_site_ == Site::kDevice) choose_site(operation);  // it may go with one before it
+  if (best_site_ >= Site::kDevice) choose_site(operation);  // it may go with one before it
   try {
     bring_more();
   } catch (const std::exception& error) {

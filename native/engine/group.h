@@ -37,6 +37,7 @@ struct GroupHome {
   std::string algorithm;
   const std::atomic<uint64_t>& reach_from;
   StallLimits stall_limits;
+  const NcclChoice& nccl;
   /// Tells the person who runs the job.
   std::function<void(const std::string&)> tell;
   /// Called for every operation that is over, right before its handle is done.
@@ -129,6 +130,7 @@ class Group {
   bool bring(Operation& front);
   void bring_more();
   bool choose_site(Operation& operation);
+  Site best_way();
   bool agree_on_site();
   void stay_on_host(const std::string& why);
   void start_bucket(size_t count);

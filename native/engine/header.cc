@@ -264,11 +264,9 @@ bool is_one_call(const std::vector<Header>& headers) {
 }
 
 bool is_settled(const std::vector<Header>& headers) {
-  const auto all_name = [&headers](Site site) {
-    return std::ranges::all_of(headers,
-                               [site](const Header& header) { return header.site == site; });
-  };
-  return all_name(Site::kHost) || all_name(Site::kDevice);
+  const auto is_by_host = [](const Header& header) { return header.site == Site::kHost; };
+  const auto is_there = [](const Header& header) { return header.site >= Site::kDevice; };
+  return std::ranges::all_of(headers, is_by_host) || std::ranges::all_of(headers, is_there);
 }
 
 bool is_impossible(const Header& header) {

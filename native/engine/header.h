@@ -41,6 +41,8 @@ enum class Site : uint8_t {
   kOffered = 2,
   /// On the device.
   kDevice = 3,
+  /// On the device, by NCCL, if all ranks name it; else as before.
+  kNccl = 4,
 };
 
 /// What is read of every message on the board: one cache line, the rest of a header stays with its

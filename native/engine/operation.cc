@@ -58,7 +58,7 @@ std::vector<int> GroupView::others() const {
 
 bool Operation::is_carriable(const GroupView& group) const {
   if (!is_on_host()) {
-    return site_ == Site::kDevice && request_.collective == Collective::kAllreduce &&
+    return site_ >= Site::kDevice && request_.collective == Collective::kAllreduce &&
            request_.data.size() <= group.bucket_bytes;
   }
   if (wants_unbuilt(request_) || !is_here()) return false;

@@ -100,6 +100,7 @@ class Operation {
   bool lies_on_device() const { return copy_.has_value(); }
   /// Where it is worked on, once that is chosen.
   const std::optional<Site>& site() const { return site_; }
+  bool is_by_nccl() const { return site_ == Site::kNccl; }
   bool is_on_host() const { return site_.value_or(Site::kHost) == Site::kHost; }
   /// What this rank tells the others of that.
   Site announced_site() const;
@@ -148,8 +149,8 @@ class Operation {
   /// Likewise, all of it on the device. Throws Error.
   void start_on_device(const GroupView& group, DevicePeers& peers,
                        const std::vector<Header>& headers, const std::vector<uint64_t>& splits);
-  /// It does, with others.
-  void note_on_device(const DeviceWork& work);
+  /// It does, with others, at a site that all have agreed on.
+  void note_on_device(const DeviceWork& work, Site site);
   /// Only once started.
   Progress advance();
   /// Ranks without which it cannot go on. Only once started.

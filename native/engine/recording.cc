@@ -27,7 +27,8 @@ void record_done(EventLog& events, const Operation& operation) {
   if (times.agreed_ns == 0) return;
   // What a device does lies beside what the engine's thread does meanwhile.
   const char* const lane = operation.runs_on_device() ? kDeviceLane : kLane;
-  events.record(lane, "run", agreed_ns, times.done_ns, label, bytes);
+  events.record(lane, operation.is_by_nccl() ? "nccl" : "run", agreed_ns, times.done_ns, label,
+                bytes);
   const auto record_copy = [&](const char* word, Interval taken) {
     if (taken.end_ns == 0) return;
     events.record(kDeviceLane, word, taken.begin_ns, taken.end_ns, label, bytes);

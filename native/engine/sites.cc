@@ -62,7 +62,10 @@ bool Operation::needs_peers() const {
   return runs_on_device() && !request_.place->device->is_reached(device_work_.passed);
 }
 
-void Operation::note_on_device(const DeviceWork& work) { device_work_ = work; }
+void Operation::note_on_device(const DeviceWork& work, Site site) {
+  device_work_ = work;
+  site_ = site;
+}
 
 bool Operation::is_cut() const {
   return request_.collective == Collective::kAllreduce ||
@@ -80,6 +83,11 @@ void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
   if (!is_cut()) {
     piece.output = make_output(problem, headers, splits);
     piece.is_output_apart = true;
+  }
+  if (is_by_nccl()) {
+    if (is_cut()) piece.output = request_.data;
+    peers.run_by_nccl(problem, piece);
+  } else if (!is_cut()) {
     peers.run(*group.route_of(problem), piece);
   } else {
     const ByteSpan input = piece.input;
@@ -106,7 +114,7 @@ bool Group::choose_site(Operation& operation) {
     try {
       if (!device_peers_) {
         device_peers_ = std::make_unique<DevicePeers>(operation.request().place->device, view_,
-                                                      home_.transport);
+                                                      home_.transport, home_.nccl);
       }
       if (!device_peers_->is_set_up()) return false;
     } catch (const Error& error) {
@@ -115,9 +123,19 @@ bool Group::choose_site(Operation& operation) {
     }
   }
   const bool can_stay = device_peers_ && operation.can_stay(view_, device_peers_.get());
-  operation.set_site(can_stay ? best_site_ : Site::kHost,
+  operation.set_site(can_stay ? best_way() : Site::kHost,
                      can_stay ? device_peers_->share_at() : Registration());
   return true;
+}
+
+/// There, as far as this rank knows.
+Site Group::best_way() {
+  if (best_site_ != Site::kDevice) return best_site_;
+  const bool has_nccl = device_peers_->has_nccl();
+  if (const auto why = device_peers_->take_nccl_failure()) {
+    home_.tell("[ringsync] " + place() + " sums arrays on devices without NCCL: " + *why + "\n");
+  }
+  return has_nccl ? Site::kNccl : Site::kDevice;
 }
 
 /// False where ranks have to announce the first operation once more: they did not all name the site
@@ -127,7 +145,11 @@ bool Group::agree_on_site() {
   const bool has_any_joined = announcement_.joined().is_any();
   Operation& front = operations_.front();
   if (is_settled(headers) && (front.is_on_host() || !has_any_joined)) {
-    if (!front.is_on_host()) overruled_ = 0;
+    if (front.is_on_host()) return true;
+    overruled_ = 0;
+    // Some may not know yet that all have joined.
+    const Site site = std::ranges::min(headers, {}, &Header::site).site;
+    front.set_site(site, device_peers_->share_at());
     return true;
   }
   front.set_next();
@@ -203,10 +225,16 @@ void Group::start_bucket(size_t count) {
                         true,
                         {},
                         is_narrow(first.dtype)};
-  device_peers_->run(*routes_.of(problem),
-                     {segments, elements, first.dtype, reduction_of(first, view_.size)});
+  const DevicePeers::Bucket bucket{segments, elements, first.dtype,
+                                   reduction_of(first, view_.size)};
+  if (operations_.front().is_by_nccl()) {
+    device_peers_->run_by_nccl(bucket);
+  } else {
+    device_peers_->run(*routes_.of(problem), bucket);
+  }
   const DeviceWork work = device_peers_->end();
-  for (size_t i = 0; i < count; ++i) announcement_.carried(i)->note_on_device(work);
+  const Site site = *operations_.front().site();
+  for (size_t i = 0; i < count; ++i) announcement_.carried(i)->note_on_device(work, site);
 }
 
 }  // namespace ringsync

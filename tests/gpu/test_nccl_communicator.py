@@ -60,7 +60,7 @@ def library():
 
 @pytest.fixture
 def faults(monkeypatch):
-    return lambda text: monkeypatch.setenv("RINGSYNC_FAKE_NCCL", text)
+    return lambda text: monkeypatch.setenv("FAKE_NCCL", text)
 
 
 @pytest.fixture
@@ -139,8 +139,8 @@ def test_types_and_ops_that_nccl_has_not_are_refused(alone):
     ]
     with pytest.raises(errors.RingsyncError, match=r"^\[nccl\] there is no sum of int16 in NCCL\."):
         alone.put("allreduce", at(values), at(values), 6, 1)
-    with pytest.raises(errors.RingsyncError, match=r"^\[nccl\] averages are not asked for\."):
-        alone.put("reduce_scatter", at(values), at(values), Dtype.FLOAT32, 0)
+    with pytest.raises(errors.RingsyncError, match=r"^\[nccl\] Adasum is no sum of NCCL's\."):
+        alone.put("reduce_scatter", at(values), at(values), Dtype.FLOAT32, 2)
 
 
 def test_a_call_that_nccl_refuses_is_told_in_its_words(alone):

@@ -32,7 +32,7 @@ print(json.dumps(found))
 
 
 def find(*candidates, loaded="", chosen="", faults="", places=""):
-    environment = {**os.environ, "RINGSYNC_FAKE_NCCL": faults, "LD_LIBRARY_PATH": str(places)}
+    environment = {**os.environ, "FAKE_NCCL": faults, "LD_LIBRARY_PATH": str(places)}
     words = [str(word) for word in (loaded, chosen, *candidates)]
     done = subprocess.run(
         [sys.executable, "-c", FIND, *words],

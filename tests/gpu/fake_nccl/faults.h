@@ -1,6 +1,6 @@
 #pragma once
 
-// What RINGSYNC_FAKE_NCCL asks for, a comma between two: version=21700, id=fail, init=fail,
+// What FAKE_NCCL asks for, a comma between two: version=21700, id=fail, init=fail,
 // init=hang, async=6 (the error after the first collective), hang (collectives wait until aborted),
 // stuck (what is put on a stream is never taken in). Read anew each time.
 
@@ -14,7 +14,7 @@ namespace fake_nccl {
 
 /// What follows `word` and the equals sign in the list; none where the word is not there.
 inline std::optional<std::string> fault(const std::string& word) {
-  const char* text = std::getenv("RINGSYNC_FAKE_NCCL");
+  const char* text = std::getenv("FAKE_NCCL");
   std::istringstream list(text != nullptr ? text : "");
   for (std::string one; std::getline(list, one, ',');) {
     const size_t equals = std::min(one.find('='), one.size());

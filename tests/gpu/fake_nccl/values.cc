@@ -51,6 +51,8 @@ T combined(RedOp op, T left, T right) {
       return std::max(left, right);
     case kMin:
       return std::min(left, right);
+    case kAvg:
+      break;
   }
   __builtin_unreachable();
 }
@@ -66,8 +68,9 @@ void reduce_as(RedOp op, const std::vector<std::vector<std::byte>>& inputs, size
   for (size_t at = 0; at < to.size(); at += sizeof(T)) {
     auto total = value_at(0, at);
     for (size_t rank = 1; rank < inputs.size(); ++rank) {
-      total = combined(op, total, value_at(rank, at));
+      total = combined(op == kAvg ? kSum : op, total, value_at(rank, at));
     }
+    if (op == kAvg) total /= static_cast<decltype(total)>(inputs.size());
     const T value = narrowed<T>(total);
     std::memcpy(to.data() + at, &value, sizeof(T));
   }

@@ -1,0 +1,121 @@
+"""NCCL as scripts meet it: several processes, the environment, and what is told of it.
+
+On the simulated device, with the fake NCCL.
+"""
+
+import pytest
+
+from bench.device.plugin import find_plugin
+
+from ..processes.job import Jobs, require_ended
+from .test_scripts import LIBRARY
+
+WAYS = """
+from ringsync.runtime import current
+
+def way():
+    # By what one sum is made, on all ranks alike.
+    engine = current().engine
+    engine.start_events()
+    x = there(np.full(100_000, RANK + 1))
+    rs.allreduce_(x, op=rs.Sum)
+    assert set(here(x)) == {3.0}
+    engine.stop_events()
+    (name,) = {name for lane, name, *_ in engine.take_events() if lane == "device"}
+    return name
+
+def seek(wanted, limit_s=20.0):
+    limit = time.monotonic() + limit_s
+    while (found := way()) != wanted and time.monotonic() < limit:
+        pass
+    return found
+"""
+SIMULATED = {"RINGSYNC_DEVICE_PLUGIN": "hostsim"}
+FAKE = SIMULATED | {"RINGSYNC_NCCL_LIB": str(find_plugin("fake_nccl"))}
+
+
+@pytest.fixture
+def jobs():
+    made = Jobs()
+    yield made
+    made.close()
+
+
+def test_ranks_find_it_and_sum_by_it_from_then_on(jobs):
+    script = LIBRARY + WAYS + "print(seek('nccl'), way(), way())\n"
+    ended = jobs.run(2, script, **FAKE)
+    require_ended(ended)
+    assert [one.said for one in ended] == [["nccl nccl nccl"]] * 2
+    assert [one.err for one in ended] == ["", ""]
+    assert jobs.remains() == []
+
+
+@pytest.mark.parametrize(
+    "settings", [SIMULATED, FAKE | {"RINGSYNC_NCCL": "off"}], ids=["nobody named it", "off"]
+)
+def test_where_it_is_not_wanted_nobody_looks_for_it(jobs, settings):
+    script = LIBRARY + WAYS + "print({way() for _ in range(20)})\n"
+    ended = jobs.run(2, script, **settings)
+    require_ended(ended)
+    assert [one.said for one in ended] == [["{'run'}"]] * 2
+    assert [one.err for one in ended] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (
+            "version=22801",
+            [
+                "rank 1 of the group has NCCL 2.28.1, rank 0 2.27.3. Install one version for all.",
+                "",
+            ],
+        ),
+        ("init=fail", ["", "[nccl] its work failed on rank 1 of 2: unhandled system error"]),
+    ],
+    ids=["another version", "cannot join"],
+)
+def test_what_keeps_ranks_apart_is_told_once_and_work_goes_on(jobs, fault, told):
+    script = LIBRARY + WAYS + "print({way() for _ in range(200)})\n"
+    job = jobs.start(2, script, start=1, **FAKE)
+    jobs.add(job, 1, **FAKE, FAKE_NCCL=fault)
+    ended = job.end()
+    require_ended(ended)
+    assert [one.said for one in ended] == [["{'run'}"]] * 2
+    for rank, words in enumerate(told):
+        how = f"[ringsync] rank {rank} of 2 sums arrays on devices without NCCL: {words}"
+        assert ended[rank].err.startswith(how if words else "")
+        assert ended[rank].err.count("\n") == bool(words)
+
+
+def test_a_file_that_is_none_is_told_once_and_work_goes_on(jobs, tmp_path):
+    script = LIBRARY + WAYS + "print({way() for _ in range(50)})\n"
+    ended = jobs.run(2, script, **SIMULATED, RINGSYNC_NCCL_LIB=str(tmp_path / "none.so"))
+    require_ended(ended)
+    assert [one.said for one in ended] == [["{'run'}"]] * 2
+    told = ended[0].err
+    assert told.startswith("[ringsync] rank 0 of 2 sums arrays on devices without NCCL: [nccl] ")
+    assert told.count("\n") == 1
+    assert "none.so, which cannot be loaded" in told
+
+
+def test_a_killed_rank_is_named_by_the_others_whose_sums_end(jobs):
+    script = f"""{LIBRARY}{WAYS}
+seek("nccl")
+tell(f"ready{{RANK}}")
+if RANK == 1:
+    time.sleep(60)
+x = there(np.ones(100_000))
+began_s = time.monotonic()
+try:
+    rs.allreduce_(x)
+except errors.PeerLostError as error:
+    print(error.rank, time.monotonic() - began_s < 10)
+"""
+    job = jobs.start(2, script, **FAKE)
+    for rank in range(2):
+        job.word(f"ready{rank}")
+    job.kill(1)
+    ended = job.end()
+    assert ended[0].said == ["1 True"], ended[0].err
+    assert jobs.remains() == []
