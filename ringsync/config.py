@@ -50,7 +50,8 @@ _ALGORITHMS = ("direct", "ring", "halving_doubling", "tree")
 # The second is a device on a host, for tests; no wheel has it.
 _DEVICE_PLUGINS = ("cuda", "hostsim")
 
-_NCCL = ("auto", "off")
+# The first until the way through it has run on a GPU.
+_NCCL = ("off", "auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Settings:
             cost model.
         timeline: Directory to record a timeline in; "" for none.
         device_plugin: What serves arrays on devices, if it was built.
-        nccl: "auto", to take NCCL for arrays on devices where all ranks have it, or "off".
+        nccl: "off", or "auto", to take NCCL for arrays on devices where all ranks have it.
         nccl_lib: NCCL's file; "" to look for it.
         has_thread_count: The user chose how many threads NumPy's libraries use.
         has_heap_choice: The user chose what the C library does with freed memory.
@@ -84,7 +85,7 @@ class Settings:
     algorithm: str = ""
     timeline: str = ""
     device_plugin: str = "cuda"
-    nccl: str = "auto"
+    nccl: str = "off"
     nccl_lib: str = ""
     has_thread_count: bool = False
     has_heap_choice: bool = False

@@ -80,6 +80,9 @@ class Handle(Pending):
 
         Returns:
             A number for each rank of its group; none of another call, or of one that failed.
+
+        Raises:
+            ConfigError: The call is not done yet.
         """
         return self._rows_from()
 

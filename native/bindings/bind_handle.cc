@@ -75,6 +75,14 @@ nb::object BoundHandle::result() const {
   return results;
 }
 
+std::vector<uint64_t> BoundHandle::rows_from() const {
+  if (!is_done()) {
+    throw ConfigError("[handle] rows were asked for before the call was done. Wait first.");
+  }
+  if (handle_->error() || !handle_->has_results()) return {};
+  return handle_->result().rows_from;
+}
+
 nb::object allocate_handle(nb::handle type) {
   if (!nb::type_check(type) || nb::type_info(type) != typeid(BoundHandle)) {
     throw ConfigError("[handle] the type is no Handle. Correct the caller.");
@@ -106,7 +114,7 @@ void bind_handle(nb::module_& module) {
           },
           "Nanoseconds of submission, start, agreement and completion. Throws before it is done.")
       .def("_rows_from", &BoundHandle::rows_from,
-           "Of an alltoall: how many rows came from each rank. Only once done.")
+           "Of an alltoall: how many rows came from each rank. Throws before it is done.")
       .def_prop_ro("_name", &BoundHandle::name);
 }
 

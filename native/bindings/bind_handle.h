@@ -28,10 +28,9 @@ class BoundHandle {
   bool wait(std::optional<double> timeout_s) const;
   /// The caller's array, or a new one where the call makes it. Only once done.
   nanobind::object result() const;
-  /// Of an alltoall: how many rows came from each rank. Only once done.
-  std::vector<uint64_t> rows_from() const {
-    return handle_->has_results() ? handle_->result().rows_from : std::vector<uint64_t>();
-  }
+  /// Of an alltoall: how many rows came from each rank; none where it failed. Throws ConfigError
+  /// before it is done.
+  std::vector<uint64_t> rows_from() const;
   const Times& times() const { return handle_->times(); }
   nanobind::object name() const { return name_; }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/forget.h"
+#include "base/signals.h"
 
 namespace ringsync {
 namespace {
@@ -24,7 +25,12 @@ constexpr size_t kFirstBytes = 1024;
 NcclJoin::NcclJoin(std::shared_ptr<Device> device, NcclChoice choice,
                    const NcclCommunicator::Place& place, std::function<void(const Found&)> tell)
     : device_(std::move(device)), choice_(std::move(choice)), place_(place), pid_(::getpid()) {
-  run([this, tell = std::move(tell)] { look(tell); });
+  try {
+    run([this, tell] { look(tell); });
+  } catch (const std::exception& error) {  // of a thread that cannot be had
+    fail(error.what());
+    tell({});
+  }
 }
 
 NcclJoin::~NcclJoin() {
@@ -41,7 +47,11 @@ NcclJoin::~NcclJoin() {
 }
 
 void NcclJoin::join(const nccl::UniqueId& id) {
-  run([this, id] { come_together(id); });
+  try {
+    run([this, id] { come_together(id); });
+  } catch (const std::exception& error) {
+    fail(error.what());
+  }
 }
 
 NcclCommunicator* NcclJoin::communicator() const {
@@ -56,7 +66,10 @@ std::optional<std::string> NcclJoin::take_failure() {
 /// One piece of work after another.
 void NcclJoin::run(std::function<void()> work) {
   if (thread_.joinable()) thread_.join();  // it has told, which was the last that it did
-  thread_ = std::thread(std::move(work));
+  thread_ = std::thread([work = std::move(work)] {
+    block_signals();
+    work();
+  });
 }
 
 void NcclJoin::look(const std::function<void(const Found&)>& tell) {
@@ -66,7 +79,7 @@ void NcclJoin::look(const std::function<void(const Found&)>& tell) {
     library_.emplace(choice_.chosen, choice_.candidates);
     if (place_.rank == 0) found.id = NcclCommunicator::make_id(*library_);
     found.version = library_->version();
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     // Who has named none may have none.
     fail(choice_.chosen.empty() && !library_ ? "" : error.what());
   }
@@ -94,7 +107,7 @@ void NcclJoin::come_together(const nccl::UniqueId& id) {
     settle(deadline, [&] { return device_->is_reached(done); });
     communicator_->is_ready();
     state_ = State::kReady;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     if (communicator_) communicator_->abort();
     // It may have been given to NCCL.
     forget(std::move(stream));

@@ -96,15 +96,6 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
       kBucketAlignment * kBucketAlignment;
   fusion_ = device_->lend_shareable(piece_bytes_);
   flags_ = device_->lend_shareable(kFlagsBytes);
-  stream_ = device_->make_stream();
-  rescue_ = device_->make_stream();
-  device_->require(api_.fill(flags_.get(), 0, kFlagsBytes, stream_.get()),
-                   "flags cannot be written");
-  // Not every driver can wait for one.
-  device_->require(api_.wait_flag(flag(flags_.get(), 0), 0, stream_.get()),
-                   "flags cannot be waited for");
-  begun_ = device_->watch(stream_.get());
-  set_up_by_ = Clock::now() + kSetUp;
   auto* const share = std::construct_at(reinterpret_cast<Share*>(share_.get()));
   share->pid = ::getpid();
   share->fusion = fusion_.get();
@@ -115,23 +106,36 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
                    "its memory cannot be shared");
   device_->require(api_.export_memory(flags_.get(), &share->flags_handle),
                    "its memory cannot be shared");
+  stream_ = device_->make_stream();
+  rescue_ = device_->make_stream();
+  device_->require(api_.fill(flags_.get(), 0, kFlagsBytes, stream_.get()),
+                   "flags cannot be written");
+  // Not every driver can wait for one.
+  device_->require(api_.wait_flag(flag(flags_.get(), 0), 0, stream_.get()),
+                   "flags cannot be waited for");
+  first_words_ = device_->watch(stream_.get());
+  set_up_by_ = Clock::now() + kSetUp;
 }
 
 bool DevicePeers::is_set_up() {
-  if (!begun_) return true;
-  if (!begun_->is_done()) {
+  if (!first_words_) return true;
+  if (!first_words_->is_done()) {
     if (Clock::now() < set_up_by_) return false;
     throw Error("[device] " + device_->name() + ": flags were not written for " +
                 std::to_string(kSetUp.count()) + " s, as if it stood still. See what works on it.");
   }
-  device_->require(begun_->status(), "flags cannot be written");
-  begun_.reset();
+  device_->require(first_words_->status(), "flags cannot be written");
+  first_words_.reset();
   return true;
+}
+
+Deadline DevicePeers::set_up_by() const {
+  return first_words_ && !first_words_->is_done() ? set_up_by_ : kNever;
 }
 
 DevicePeers::~DevicePeers() {
   nccl_.reset();  // what it has on the stream ends with it
-  if (is_begun_ || (begun_ && !begun_->is_done()) || (last_ && !last_->is_done())) {
+  if (is_begun_ || set_up_by() != kNever || (last_ && !last_->is_done())) {
     forget_all();
     return;
   }

@@ -39,8 +39,8 @@ class DevicePeers {
   /// Its own device has taken the first words; until then nothing else may be asked of it. Throws
   /// Error where it has not for too long.
   bool is_set_up();
-  /// When that is.
-  Deadline set_up_by() const { return begun_ ? set_up_by_ : kNever; }
+  /// When that is; kNever once it has taken them.
+  Deadline set_up_by() const;
   /// Where peers learn of it.
   const Registration& share_at() const { return registration_; }
   /// Sees the others' share, of which they have told where; by rank. False where some of it cannot
@@ -100,7 +100,7 @@ class DevicePeers {
   void forget_all();
   bool open_one(const Share& share, Peer& peer);
   template <typename Sum>
-  void run_bucket(const Bucket& bucket, double scale, const Sum& sum);
+  void run_bucket(const Bucket& bucket, const Sum& sum);
   void go_through(const Route& route, const Piece& piece);
   void exchange(const std::vector<int>& neighbours);
   void apply(const Step& step, const Piece& piece);
@@ -127,7 +127,7 @@ class DevicePeers {
   std::shared_ptr<const StreamWork> last_;
   DeviceEvent passed_;  // the last flag of what has been run
   bool is_begun_ = false;
-  std::shared_ptr<const StreamWork> begun_;  // the first words; null once they are there
+  std::shared_ptr<const StreamWork> first_words_;  // null once they have been looked at
   Deadline set_up_by_ = kNever;
 };
 

@@ -36,11 +36,12 @@ void DevicePeers::run(const Route& route, const Piece& piece) {
 }
 
 void DevicePeers::run(const Route& route, const Bucket& bucket) {
-  run_bucket(bucket, 1, [&] {
+  run_bucket(bucket, [&] {
     Piece whole;
     whole.dtype = bucket.dtype;
     whole.reduction = bucket.reduction;
     go_through(route, whole);
+    return 1.0;
   });
 }
 
@@ -54,16 +55,19 @@ void DevicePeers::run_by_nccl(const Problem& problem, const Piece& piece) {
 }
 
 void DevicePeers::run_by_nccl(const Bucket& bucket) {
-  run_bucket(bucket, scale_of(bucket.reduction), [&] {
+  run_bucket(bucket, [&] {
     const size_t bytes = bucket.elements * size_bytes(bucket.dtype);
-    nccl_->sum({fusion_.get(), bytes}, bucket.dtype, stream_.get());
+    const double left =
+        nccl_->sum({fusion_.get(), bytes}, bucket.dtype, bucket.reduction, stream_.get());
     passed_ = device_->record(stream_.get());
+    return left;
   });
 }
 
-/// Sums it once it is packed; results are scaled when they are unpacked.
+/// `sum`s it once it is packed, which returns what results are multiplied by when they are
+/// unpacked.
 template <typename Sum>
-void DevicePeers::run_bucket(const Bucket& bucket, double scale, const Sum& sum) {
+void DevicePeers::run_bucket(const Bucket& bucket, const Sum& sum) {
   const Device::InUse in_use(*device_);
   const auto dtype = static_cast<uint32_t>(bucket.dtype);
   RsMove move{bucket.segments.data(),
@@ -76,8 +80,7 @@ void DevicePeers::run_bucket(const Bucket& bucket, double scale, const Sum& sum)
               1.0,
               {}};
   device_->require(api_.pack(&move, stream_.get()), "arrays cannot be packed");
-  sum();
-  move.scale = scale;
+  move.scale = sum();
   device_->require(api_.unpack(&move, stream_.get()), "results cannot be unpacked");
 }
 

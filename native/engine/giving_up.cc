@@ -104,9 +104,8 @@ Missing Group::missing_for(const Operation& operation) const {
   const auto holds_up = [&operation](const Operation& one) {
     return one.runs_on_device() && operation.runs_on_device() && one.waits_for_own_device();
   };
-  const bool is_begun = !device_peers_ || device_peers_->set_up_by() == kNever;
-  const bool is_held_up =
-      !is_begun || operation.waits_for_own_device() || std::ranges::any_of(delivering_, holds_up);
+  const bool is_held_up = is_setting_up() || operation.waits_for_own_device() ||
+                          std::ranges::any_of(delivering_, holds_up);
   if (!is_asking && is_held_up) return missing;
   for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {
     missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
@@ -115,8 +114,13 @@ Missing Group::missing_for(const Operation& operation) const {
   return missing;
 }
 
+bool Group::is_setting_up() const {
+  return device_peers_ && device_peers_->set_up_by() != kNever && !operations_.empty() &&
+         operations_.front().lies_on_device() && !operations_.front().site();
+}
+
 Deadline Group::deadline() const {
-  const Deadline set_up_by = device_peers_ ? device_peers_->set_up_by() : kNever;
+  const Deadline set_up_by = is_setting_up() ? device_peers_->set_up_by() : kNever;
   return std::min({first_deadline(), watch_.next(), set_up_by});
 }
 

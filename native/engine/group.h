@@ -140,6 +140,8 @@ class Group {
            const std::shared_ptr<const Gate>& gate = nullptr);
   void end_for(const std::exception_ptr& error, const Missing& missing);
   void end_all(const std::string& cause, const LostPeer* lost, const std::exception_ptr& error);
+  /// The first operation waits for its own device to be set up.
+  bool is_setting_up() const;
   Missing missing_for(const Operation& operation) const;
   std::string own_name() const;
   /// That rank in this group.

@@ -53,23 +53,25 @@ void NcclPeers::look_at(std::span<const NcclWord* const> words) {
   const int version = words[0]->found.version;
   for (size_t i = 0; i < words.size(); ++i) {
     const int other = words[i]->found.version;
-    if (version == 0 || other == 0) return;
     if (other == version) continue;
-    if (rank_ > 0) return;
-    failure_ = "rank " + std::to_string(i) + " of the group has NCCL " + nccl_version_text(other) +
-               ", rank 0 " + nccl_version_text(version) + ". Install one version for all.";
+    const auto name = [](int one) {
+      return one == 0 ? "no NCCL" : "NCCL " + nccl_version_text(one);
+    };
+    if (rank_ == 0) {
+      failure_ = "rank " + std::to_string(i) + " of the group has " + name(other) +
+                 ", rank 0 has " + name(version) + ". Install one version for all.";
+    }
     return;
   }
+  if (version == 0) return;
   // It would refuse, and ranks that share a device know that they do.
   if (version < kSharesDevices && share_devices(words)) return;
-  has_begun_ = true;
   join_.join(words[0]->found.id);
 }
 
 std::optional<std::string> NcclPeers::take_failure() {
   if (failure_) return std::exchange(failure_, std::nullopt);
-  // What cannot be loaded on one rank probably cannot be on any.
-  return has_begun_ || rank_ == 0 ? join_.take_failure() : std::nullopt;
+  return join_.take_failure();
 }
 
 void NcclPeers::run(const Problem& problem, const Call& call, void* stream) {
@@ -93,8 +95,11 @@ void NcclPeers::run(const Problem& problem, const Call& call, void* stream) {
   __builtin_unreachable();
 }
 
-void NcclPeers::sum(MutableByteSpan room, Dtype dtype, void* stream) {
-  join_.communicator()->allreduce(room, room, dtype, ReduceOp::kSum, turn_on(stream));
+double NcclPeers::sum(MutableByteSpan room, Dtype dtype, const Reduction& reduction, void* stream) {
+  const bool is_average = reduction.divisor == size_;
+  join_.communicator()->allreduce(
+      room, room, dtype, is_average ? ReduceOp::kAverage : ReduceOp::kSum, turn_on(stream));
+  return is_average ? reduction.factor : scale_of(reduction);
 }
 
 void NcclPeers::abort() noexcept {
@@ -120,8 +125,8 @@ void NcclPeers::allreduce(const Call& call, void* stream) {
     const MutableByteSpan piece = call.output.subspan(first, bytes);
     device_->require(device_->api().copy(call.room.data(), piece.data(), bytes, stream),
                      "an array cannot be packed");
-    sum(call.room.first(bytes), call.dtype, stream);
-    unpack(piece, call.room.data(), call, stream);
+    const double left = sum(call.room.first(bytes), call.dtype, call.reduction, stream);
+    unpack(piece, call.room.data(), call.dtype, left, stream);
   }
 }
 
@@ -135,11 +140,11 @@ void NcclPeers::reduce_scatter(const Problem& problem, const Call& call, void* s
   device_->require(
       device_->api().copy(call.room.data(), call.input.data(), call.input.size(), stream),
       "an array cannot be packed");
-  sum(call.room.first(call.input.size()), call.dtype, stream);
+  const double left = sum(call.room.first(call.input.size()), call.dtype, call.reduction, stream);
   size_t before = 0;
   for (int i = 0; i < rank_; ++i) before += problem.parts[static_cast<size_t>(i)];
   if (call.output.empty()) return;
-  unpack(call.output, call.room.data() + before * size_bytes(call.dtype), call, stream);
+  unpack(call.output, call.room.data() + before * size_bytes(call.dtype), call.dtype, left, stream);
 }
 
 /// NCCL's own is of equal lengths.
@@ -175,13 +180,12 @@ void NcclPeers::alltoall(const Problem& problem, const Call& call, void* stream)
   join_.communicator()->alltoall(sent, taken, turn_on(stream));
 }
 
-void NcclPeers::unpack(MutableByteSpan to, const std::byte* from, const Call& call,
+void NcclPeers::unpack(MutableByteSpan to, std::byte* from, Dtype type, double scale,
                        void* stream) const {
-  const size_t elements = to.size() / size_bytes(call.dtype);
+  const size_t elements = to.size() / size_bytes(type);
   const RsSegment whole{to.data(), 0, static_cast<uint32_t>(elements)};
-  const auto dtype = static_cast<uint32_t>(call.dtype);
-  const double scale = scale_of(call.reduction);
-  const RsMove move{&whole, 1, 0, const_cast<std::byte*>(from), elements, dtype, dtype, scale, {}};
+  const auto dtype = static_cast<uint32_t>(type);
+  const RsMove move{&whole, 1, 0, from, elements, dtype, dtype, scale, {}};
   device_->require(device_->api().unpack(&move, stream), "results cannot be unpacked");
 }
 

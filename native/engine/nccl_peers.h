@@ -20,7 +20,7 @@ namespace ringsync {
 /// In memory that all ranks of the group see: what one of them has found.
 struct NcclWord {
   std::atomic<uint32_t> is_told{0};
-  // Both written before.
+  // Both written before that.
   NcclJoin::Found found;
   std::array<uint8_t, 16> device{};  // the rank's
 };
@@ -50,8 +50,8 @@ class NcclPeers {
   // Once ready. Each is put on the stream. Throws Error.
 
   void run(const Problem& problem, const Call& call, void* stream);
-  /// Of the room's first `bytes`, in place and without a scale.
-  void sum(MutableByteSpan room, Dtype dtype, void* stream);
+  /// In place, in some room. Returns what results are still to be multiplied by.
+  double sum(MutableByteSpan room, Dtype dtype, const Reduction& reduction, void* stream);
 
   /// The others are not to be waited for any more.
   void abort() noexcept;
@@ -61,14 +61,13 @@ class NcclPeers {
   void reduce_scatter(const Problem& problem, const Call& call, void* stream);
   void allgather(const Problem& problem, const Call& call, void* stream);
   void alltoall(const Problem& problem, const Call& call, void* stream);
-  void unpack(MutableByteSpan to, const std::byte* from, const Call& call, void* stream) const;
+  void unpack(MutableByteSpan to, std::byte* from, Dtype type, double scale, void* stream) const;
   std::optional<ReduceOp> whole_op(const Reduction& reduction) const;
 
   const std::shared_ptr<Device> device_;
   const int rank_;
   const int size_;
-  bool is_decided_ = false;
-  bool has_begun_ = false;  // to join
+  bool is_decided_ = false;  // whether to join
   std::optional<std::string> failure_;
   NcclJoin join_;
 };

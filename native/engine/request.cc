@@ -137,6 +137,7 @@ Reduction reduction_of(const Request& request, int size) {
       reduction.divisor = size;
       break;
     case ReduceOp::kSum:
+    case ReduceOp::kAdasum:
       break;
     case ReduceOp::kMin:
       if (request.prescale < 0) reduction.op = ReduceOp::kMax;  // the order is turned around

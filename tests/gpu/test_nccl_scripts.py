@@ -31,7 +31,10 @@ def seek(wanted, limit_s=20.0):
     return found
 """
 SIMULATED = {"RINGSYNC_DEVICE_PLUGIN": "hostsim"}
-FAKE = SIMULATED | {"RINGSYNC_NCCL_LIB": str(find_plugin("fake_nccl"))}
+FAKE = SIMULATED | {
+    "RINGSYNC_NCCL": "auto",
+    "RINGSYNC_NCCL_LIB": str(find_plugin("fake_nccl")),
+}
 
 
 @pytest.fixture
@@ -51,7 +54,9 @@ def test_ranks_find_it_and_sum_by_it_from_then_on(jobs):
 
 
 @pytest.mark.parametrize(
-    "settings", [SIMULATED, FAKE | {"RINGSYNC_NCCL": "off"}], ids=["nobody named it", "off"]
+    "settings",
+    [SIMULATED | {"RINGSYNC_NCCL": "auto"}, FAKE | {"RINGSYNC_NCCL": ""}],
+    ids=["nobody named it", "by default"],
 )
 def test_where_it_is_not_wanted_nobody_looks_for_it(jobs, settings):
     script = LIBRARY + WAYS + "print({way() for _ in range(20)})\n"
@@ -67,7 +72,8 @@ def test_where_it_is_not_wanted_nobody_looks_for_it(jobs, settings):
         (
             "version=22801",
             [
-                "rank 1 of the group has NCCL 2.28.1, rank 0 2.27.3. Install one version for all.",
+                "rank 1 of the group has NCCL 2.28.1, rank 0 has NCCL 2.27.3. Install one version "
+                "for all.",
                 "",
             ],
         ),
@@ -90,7 +96,7 @@ def test_what_keeps_ranks_apart_is_told_once_and_work_goes_on(jobs, fault, told)
 
 def test_a_file_that_is_none_is_told_once_and_work_goes_on(jobs, tmp_path):
     script = LIBRARY + WAYS + "print({way() for _ in range(50)})\n"
-    ended = jobs.run(2, script, **SIMULATED, RINGSYNC_NCCL_LIB=str(tmp_path / "none.so"))
+    ended = jobs.run(2, script, **(FAKE | {"RINGSYNC_NCCL_LIB": str(tmp_path / "none.so")}))
     require_ended(ended)
     assert [one.said for one in ended] == [["{'run'}"]] * 2
     told = ended[0].err

@@ -167,7 +167,7 @@ def test_many_in_flight_are_summed_in_buckets(device, made):
 
 
 @pytest.mark.parametrize(
-    ("fault", "tellers"), [("init=fail", N), ("id=fail", 1), ("version=21700", 1)]
+    ("fault", "tellers"), [("init=fail", N), ("id=fail", 2), ("version=21700", N)]
 )
 def test_without_it_sums_are_made_as_before_and_somebody_says_why(
     device, begin, faults, capfd, fault, tellers
@@ -176,7 +176,7 @@ def test_without_it_sums_are_made_as_before_and_somebody_says_why(
     with begin() as made:
         told = ""
         limit_s = time.monotonic() + DEADLINE_S
-        while told.count("without NCCL: [nccl]") < tellers and time.monotonic() < limit_s:
+        while told.count("without NCCL") < tellers and time.monotonic() < limit_s:
             assert ways(device, made) == {"run"}
             told += capfd.readouterr().err
         assert ways(device, made) == {"run"}
@@ -210,12 +210,13 @@ def test_a_sum_that_never_ends_is_a_time_out_and_nothing_stays(device, made, fau
 
 
 def test_what_fails_on_one_rank_fails_on_all(device, made, faults):
+    arrays = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
+    device.keep_memory()
     faults("async=6")
 
     def work(rank):
-        array = OnDevice(device, np.ones(LARGE, F32))
         for _ in range(3):
-            rank.allreduce(seen(array))
+            rank.allreduce(seen(arrays[rank.rank]))
 
     for error in made.errors(work, RingsyncError):
         assert "NCCL" in str(error) or "nccl" in str(error) or isinstance(error, PeerLostError)

@@ -234,6 +234,10 @@ def test_adasum_counts_once_what_gradients_have_in_common(ranks):
         both = hvd.grouped_allreduce([same, crossing.double()], op=hvd.Adasum)
         torch.testing.assert_close(both[1], torch.ones(2, dtype=torch.float64))
         assert not hvd.allreduce(torch.zeros(3), op=hvd.Adasum).any()
+        assert hvd.allreduce(torch.tensor(3.0), op=hvd.Adasum).item() == 3.0
+        assert hvd.allreduce(torch.ones(0, 2), op=hvd.Adasum).shape == (0, 2)
+        many = torch.arange(2.0**8).reshape([2] * 8)
+        assert torch.equal(hvd.allreduce(many, op=hvd.Adasum), many)
         scaled = hvd.allreduce(same, op=hvd.Adasum, prescale_factor=0.5, postscale_factor=6.0)
         torch.testing.assert_close(scaled, 3 * same)
         assert torch.equal(same, torch.arange(5.0))
