@@ -139,6 +139,11 @@ DevicePeers::~DevicePeers() {
     forget_all();
     return;
   }
+  if (has_given_up_) {
+    // A peer that is behind may write there yet, and would tell the next group what is not so.
+    forget(std::move(fusion_));
+    forget(std::move(flags_));
+  }
   if (!device_->is_here()) return;
   for (const Peer& peer : peers_) {
     if (!peer.is_opened) continue;

@@ -127,6 +127,7 @@ class DevicePeers {
   std::shared_ptr<const StreamWork> last_;
   DeviceEvent passed_;  // the last flag of what has been run
   bool is_begun_ = false;
+  bool has_given_up_ = false;
   std::shared_ptr<const StreamWork> first_words_;  // null once they have been looked at
   Deadline set_up_by_ = kNever;
 };

@@ -152,6 +152,7 @@ std::byte* DevicePeers::place_of(int rank, const Range& range, const Piece& piec
 void DevicePeers::give_up(Deadline deadline) noexcept {
   const bool is_over = !is_begun_ && (!last_ || last_->is_done());
   if (is_over || !device_->is_here()) return;
+  has_given_up_ = true;
   const Device::InUse in_use(*device_);
   if (nccl_) nccl_->abort();
   uint32_t* const silenced = silence();
