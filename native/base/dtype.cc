@@ -50,4 +50,8 @@ std::string_view name(Dtype dtype) {
 
 bool is_summable(Dtype dtype) { return dtype != Dtype::kBool; }
 
+bool is_floating(Dtype dtype) {
+  return is_narrow(dtype) || dtype == Dtype::kFloat32 || dtype == Dtype::kFloat64;
+}
+
 }  // namespace ringsync

@@ -28,6 +28,7 @@ size_t size_bytes(Dtype dtype);
 std::string_view name(Dtype dtype);
 /// False for bool, which has a least and a greatest value, but no sum and no product.
 bool is_summable(Dtype dtype);
+bool is_floating(Dtype dtype);
 /// Sums are made in float32, and lose digits each time they are rounded.
 inline bool is_narrow(Dtype dtype) { return dtype == Dtype::kFloat16 || dtype == Dtype::kBfloat16; }
 

@@ -36,8 +36,6 @@ bool is_summed_by_kernels(Dtype dtype) {
   return std::ranges::count(kKnown, dtype) > 0;
 }
 
-bool is_integer(Dtype dtype) { return dtype == Dtype::kInt32 || dtype == Dtype::kInt64; }
-
 }  // namespace
 
 bool suits_devices(const Request& request, int size) {
@@ -48,7 +46,7 @@ bool suits_devices(const Request& request, int size) {
       const Reduction reduction = reduction_of(request, size);
       const bool is_sum = reduction.op == ReduceOp::kSum || reduction.op == ReduceOp::kAverage;
       return is_sum && is_summed_by_kernels(request.dtype) &&
-             (!is_integer(request.dtype) || scale_of(reduction) == 1);
+             (is_floating(request.dtype) || scale_of(reduction) == 1);
     }
     case Collective::kAllgather:
     case Collective::kBroadcast:

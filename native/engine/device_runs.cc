@@ -103,6 +103,7 @@ DeviceWork DevicePeers::end() {
 void DevicePeers::exchange(const std::vector<int>& neighbours) {
   ++value_;
   std::vector<uint32_t*> words;
+  words.reserve(neighbours.size());
   for (const int rank : neighbours) {
     words.push_back(flag(peers_[static_cast<size_t>(rank)].flags, group_.rank));
   }
@@ -154,7 +155,6 @@ void DevicePeers::give_up(Deadline deadline) noexcept {
   if (is_over || !device_->is_here()) return;
   has_given_up_ = true;
   const Device::InUse in_use(*device_);
-  if (nccl_) nccl_->abort();
   uint32_t* const silenced = silence();
   api_.signal(&silenced, 1, 1, nullptr, rescue_.get());
   do {
@@ -162,6 +162,8 @@ void DevicePeers::give_up(Deadline deadline) noexcept {
       uint32_t* const word = flag(flags_.get(), rank);
       api_.signal(&word, 1, value_, nullptr, rescue_.get());
     }
+    // It waits for what lies before its work on the stream, which may wait for these flags.
+    if (nccl_) nccl_->abort();
     // Of what was begun and not ended nobody is told when it is over.
     if (is_begun_) return;
   } while (!device_->wait(*last_, Clock::now() + kBetween) && Clock::now() < deadline);

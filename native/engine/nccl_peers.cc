@@ -96,7 +96,8 @@ void NcclPeers::run(const Problem& problem, const Call& call, void* stream) {
 }
 
 double NcclPeers::sum(MutableByteSpan room, Dtype dtype, const Reduction& reduction, void* stream) {
-  const bool is_average = reduction.divisor == size_;
+  // Of integers there are sums alone: NCCL's average would be cut before it is scaled.
+  const bool is_average = reduction.divisor == size_ && is_floating(dtype);
   join_.communicator()->allreduce(
       room, room, dtype, is_average ? ReduceOp::kAverage : ReduceOp::kSum, turn_on(stream));
   return is_average ? reduction.factor : scale_of(reduction);

@@ -55,18 +55,24 @@ def faults(monkeypatch):
     return lambda text: monkeypatch.setenv("FAKE_NCCL", text)
 
 
-def ways(device, made, count=LARGE):
-    """By what one sum is made on all ranks."""
-    arrays = [OnDevice(device, np.full(count, rank + 1, F32)) for rank in range(N)]
+def watched(made, call):
+    """What `call` returns on each rank, and by what its work on devices was done."""
 
     def work(rank):
         rank.engine.start_events()
-        rank.allreduce(seen(arrays[rank.rank]))
+        result = call(rank)
         events = rank.engine.take_events()
         rank.engine.stop_events()
-        return {name for lane, name, *_ in events if lane == "device"}
+        return result, {name for lane, name, *_ in events if lane == "device"}
 
-    found = set().union(*made.each(work))
+    results, found = zip(*made.each(work), strict=True)
+    return results, set().union(*found)
+
+
+def ways(device, made, count=LARGE):
+    """By what one sum is made on all ranks."""
+    arrays = [OnDevice(device, np.full(count, rank + 1, F32)) for rank in range(N)]
+    _, found = watched(made, lambda rank: rank.allreduce(seen(arrays[rank.rank])))
     assert all((array.get() == 6).all() for array in arrays)
     return found
 
@@ -108,14 +114,14 @@ def test_every_collective_has_numpy_s_values(device, made, call, rows, dtype):
     values = [(np.arange(2 * rows) % 40 * 12 + 12 * rank).reshape(rows, 2) for rank in range(N)]
     values = [x.astype(dtype) for x in values]
     arrays = [OnDevice(device, x) for x in values]
-    results = made.each(lambda rank: perform(rank, seen(arrays[rank.rank])))
+    results, found_ways = watched(made, lambda rank: perform(rank, seen(arrays[rank.rank])))
+    assert found_ways == {"nccl"}
     for rank in range(N):
         found = results[rank]
         found = found.get() if found is arrays[rank] else values_in(device, found, dtype)
         np.testing.assert_array_equal(
             found.reshape(-1), expected(values, rank).astype(dtype).reshape(-1)
         )
-    assert ways(device, made) == {"nccl"}
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
@@ -124,6 +130,18 @@ def test_integers_are_added_up(device, made, dtype):
     made.each(lambda rank: rank.allreduce(seen(arrays[rank.rank])))
     expected = sum(np.full(1, 2**30 + rank, dtype) for rank in range(N))
     assert all((array.get() == expected).all() for array in arrays)
+
+
+@pytest.mark.parametrize("count", [LARGE, CUT])
+def test_averages_of_integers_are_cut_once_they_are_scaled(device, made, count):
+    arrays = [OnDevice(device, np.full(count, rank * 2, np.int32)) for rank in range(N)]
+    arrays[0] = OnDevice(device, np.ones(count, np.int32))
+    _, found_ways = watched(
+        made,
+        lambda rank: rank.allreduce(seen(arrays[rank.rank]), op=Op.AVERAGE, postscale=float(N)),
+    )
+    assert found_ways == {"nccl"}
+    assert all((array.get() == 1 + 2 + 4).all() for array in arrays)
 
 
 def test_parts_of_unlike_length_are_gathered(device, made):
@@ -151,16 +169,16 @@ def test_many_in_flight_are_summed_in_buckets(device, made):
     ]
 
     def work(rank):
-        for turn in range(2):
+        for _ in range(2):
             finish(rank.submit_all([seen(x) for x in arrays[rank.rank]], op=Op.AVERAGE))
             handles = [
                 rank.submit(Collective.ALLREDUCE, seen(x), op=Op.SUM) for x in arrays[rank.rank]
             ]
             for handle in handles:
                 finish(handle)
-            assert turn < 2
 
-    made.each(work)
+    _, found_ways = watched(made, work)
+    assert "nccl" in found_ways
     for mine in arrays:
         for k, array in enumerate(mine):
             assert (array.get() == 3 * 3 * (1 + k)).all()
@@ -196,7 +214,7 @@ def test_nobody_waits_for_ranks_that_do_not_come_together(device, begin, faults,
     assert time.monotonic() - began_s < DEADLINE_S / 3
 
 
-def test_a_sum_that_never_ends_is_a_time_out_and_nothing_stays(device, made, faults):
+def test_a_sum_that_never_ends_is_a_time_out_and_ends_no_later(device, made, faults):
     arrays = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
     device.keep_memory()
     faults("hang")
@@ -209,7 +227,7 @@ def test_a_sum_that_never_ends_is_a_time_out_and_nothing_stays(device, made, fau
     assert time.monotonic() - began_s < DEADLINE_S / 2
 
 
-def test_what_fails_on_one_rank_fails_on_all(device, made, faults):
+def test_what_fails_in_nccl_is_told_on_all_ranks(device, made, faults):
     arrays = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
     device.keep_memory()
     faults("async=6")
