@@ -21,10 +21,12 @@ from ringsync.torch.hooks import weak_hook
 from ringsync.torch.step_marks import StepMarks
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
-_TOO_MANY_PASSES = (
-    "Gradients were computed more than backward_passes_per_step times before call to step(). "
-    "Increase backward_passes_per_step to accumulate gradients locally."
-)
+
+def _refuse_pass() -> None:
+    raise AssertionError(
+        "Gradients were computed more than backward_passes_per_step times before call to step(). "
+        "Increase backward_passes_per_step to accumulate gradients locally."
+    )
 
 
 class ExchangingOptimizer(WrappedOptimizer):
@@ -117,8 +119,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         elif self._is_exchanged and (self._synchronized or exchange.is_dropped(index)):
             self._begin_step()
         if self._allreduce_delay[parameter] <= 0:
-            self._failure = AssertionError(_TOO_MANY_PASSES)  # what all ranks had is spoilt by now
-            raise AssertionError(_TOO_MANY_PASSES)
+            self._attempt(_refuse_pass)
         self._allreduce_delay[parameter] -= 1
         if self._allreduce_delay[parameter]:
             return
@@ -153,7 +154,7 @@ class ExchangingOptimizer(WrappedOptimizer):
     def _went_on(self, is_dropped: bool) -> None:
         """A backward has reached what was frozen once more, and maybe nothing else."""
         if self._failure is None and not self._synchronized and not is_dropped:
-            raise AssertionError(_TOO_MANY_PASSES)
+            self._attempt(_refuse_pass)
         self._begin_step()
 
     def _is_begun(self) -> bool:

@@ -41,6 +41,30 @@ def test_parameters_frozen_at_first_are_exchanged_once_they_are_not(ranks):
     ranks(2, work)
 
 
+def test_a_pass_too_many_that_reaches_what_was_frozen_first_spoils_the_step(ranks):
+    def work():
+        hvd.init()
+        net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
+        net[1].requires_grad_(False)
+        net, opt = make(net=net)
+        net.requires_grad_(True)
+        (x, y), whole = shares()
+        before = values_of(net)
+        loss_of(net, x, y).backward()
+        with pytest.raises(AssertionError, match="backward_passes_per_step"):
+            loss_of(net, x, y).backward()
+        with pytest.raises(AssertionError, match="backward_passes_per_step"):
+            opt.step()
+        torch.testing.assert_close(values_of(net), before, rtol=0, atol=0)
+        opt.zero_grad()
+        expected = torch.autograd.grad(loss_of(net, *whole), list(net.parameters()))
+        loss_of(net, x, y).backward()
+        opt.step()
+        torch.testing.assert_close([p.grad for p in net.parameters()], list(expected))
+
+    ranks(2, work)
+
+
 def test_clipping_after_backward_sees_everybodys_gradients_of_unfrozen_parameters(ranks):
     def work():
         hvd.init()
