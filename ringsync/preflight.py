@@ -70,6 +70,7 @@ def gather_facts(settings: Settings) -> Facts:
         "RINGSYNC_STALL_ABORT_S": _limit(settings.stall_abort_s),
         "RINGSYNC_BUCKET_MIB": f"{settings.bucket_mib:g}",
         "RINGSYNC_DEVICE_PLUGIN": settings.device_plugin,
+        "RINGSYNC_NCCL": settings.nccl,
         "misspelt variable": ", ".join(name for name, _ in settings.misspelt) or "(none)",
         _EQUAL: settings.algorithm or "(none)",
     }

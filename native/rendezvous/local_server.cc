@@ -214,7 +214,8 @@ void LocalServer::join(Client& client, const std::string& text) {
               "'. Start all ranks with the same world size.";
   } else if (client.rank >= 0 || !is_meeting_ || is_here(static_cast<int>(claim->rank))) {
     refusal = "[rendezvous] two processes joined as " + who + " at '" + path_ +
-              "'. Give each process its own RANK and each job its own MASTER_PORT.";
+              "'. Give each process its own RINGSYNC_RANK or RANK, and each job its own "
+              "RINGSYNC_JOB_ID or MASTER_PORT.";
   }
   if (refusal.empty()) {
     client.rank = static_cast<int>(claim->rank);

@@ -48,10 +48,11 @@ class MeetingPlace {
     } while (!is_there && errno == ENOENT && Clock::now() < deadline);
     if (!is_there || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid() ||
         (status.st_mode & 077) != 0) {
-      throw RendezvousError("[rendezvous] '" + directory_ +
-                            "' is not a directory that belongs to this user alone (mode 0700). "
-                            "Remove it, or name another one in RINGSYNC_RENDEZVOUS, or where that "
-                            "is not set, its parent in TMPDIR.");
+      throw RendezvousError(
+          "[rendezvous] '" + directory_ +
+          "' is not a directory that belongs to this user alone (mode 0700). "
+          "Name another one in RINGSYNC_RENDEZVOUS, or where that is not set, its "
+          "parent in TMPDIR.");
     }
   }
 
@@ -69,7 +70,8 @@ Fd listen_under_final_name(MeetingPlace& place, Deadline deadline) {
     place.claim();  // a job that died here may have left it
     if (connect_to(path)) {
       throw RendezvousError("[rendezvous] another job already meets at '" + path +
-                            "'. Start rank 0 once only, give each job its own MASTER_PORT, or "
+                            "'. Start rank 0 once only, give each job its own RINGSYNC_JOB_ID or "
+                            "MASTER_PORT, or "
                             "wait for the other to end.");
     }
     ::unlink(draft.c_str());
@@ -103,7 +105,8 @@ Fd connect_when_served(MeetingPlace& place, int size, double timeout_s, const On
     if (!wait_readable(watch, deadline, on_signal)) {
       throw RendezvousError(
           missing_text({0}, size, place.socket(), timeout_s) +
-          ". Check that rank 0 was started, with the same MASTER_ADDR and MASTER_PORT.");
+          ". Check that rank 0 was started, with the same RINGSYNC_JOB_ID, or MASTER_ADDR "
+          "and MASTER_PORT.");
     }
   }
 }

@@ -125,7 +125,7 @@ class ProcessGroup(NativeGroup):
             raise self._closed(place)
 
     def _closed(self, place: str) -> ConfigError:
-        return ConfigError(f"[{place}] {self} has been closed. Close it after its last call.")
+        return ConfigError(f"[{place}] {self} has been closed. Close it once, after its last call.")
 
 
 def text_of(ranks: Iterable[int]) -> str:

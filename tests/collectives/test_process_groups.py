@@ -60,7 +60,7 @@ def test_what_is_no_group_is_refused_by_every_collective(name):
 def test_a_closed_group_is_refused_by_every_collective(name):
     group = closed()
     with pytest.raises(
-        ConfigError, match=rf"\[{name}\] group \{{0\}} has been closed\. Close it a"
+        ConfigError, match=rf"\[{name}\] group \{{0\}} has been closed\. Close it once"
     ):
         CALLS[name](group=group)
 

@@ -1,5 +1,6 @@
 """Who a process is: one family of variables after another, the first complete one wins."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -66,6 +67,19 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 
 def pair(family, rank, size):
     return {**dict(zip(RANK_AND_SIZE[family], (rank, size), strict=True)), **STEP.get(family, {})}
+
+
+def test_a_host_without_room_for_temporary_files_is_told_in_one_sentence(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with pytest.raises(ConfigError) as caught:
+        read_world({"RANK": "0", "WORLD_SIZE": "2"})
+    assert str(caught.value) == (
+        "[init] temporary files can be written nowhere: No usable temporary directory found in "
+        "['/tmp']. Make room, or name a directory in TMPDIR."
+    )
 
 
 def test_without_any_family_the_world_is_this_process():
