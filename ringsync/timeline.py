@@ -12,7 +12,8 @@ def start_timeline(path: str | os.PathLike[str]) -> None:
 
     Args:
         path: Directory for the ranks' files; it is created. `stop_timeline`, or the end of the
-            process, writes `rank.NN.json` there; `ringsync timeline merge` makes one file of them.
+            process, writes `rank.NN.json` there, over the one of an earlier recording;
+            `ringsync timeline merge` makes one file of them.
 
     Raises:
         ConfigError: The directory cannot be made or written, or a timeline is being recorded.
