@@ -5,7 +5,7 @@
 namespace ringsync {
 
 void EventLog::start() {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   events_.clear();
   dropped_ = 0;
   on_.store(true, std::memory_order_relaxed);
@@ -16,7 +16,7 @@ void EventLog::stop() { on_.store(false, std::memory_order_relaxed); }
 void EventLog::record(std::string_view lane, std::string_view name, int64_t start_ns,
                       int64_t end_ns, std::string_view tensor, uint64_t bytes) {
   if (!is_on()) return;
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   if (events_.size() >= kCapacity) {
     ++dropped_;
     return;
@@ -26,12 +26,12 @@ void EventLog::record(std::string_view lane, std::string_view name, int64_t star
 }
 
 std::vector<Event> EventLog::take() {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   return std::exchange(events_, {});
 }
 
 uint64_t EventLog::dropped() const {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   return dropped_;
 }
 

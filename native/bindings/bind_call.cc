@@ -49,8 +49,8 @@ CodecName codec_named(std::string_view text) {
 }  // namespace
 
 void bind_calls(nb::module_& module, nb::class_<BoundEngine>& engine) {
-  nb::exception<RefusedError>(module, "RefusedError",
-                              nb::module_::import_("ringsync.errors").attr("ConfigError"));
+  const nb::exception<RefusedError> refused(
+      module, "RefusedError", nb::module_::import_("ringsync.errors").attr("ConfigError"));
   nb::class_<Terms>(module, "Terms", "What a call asks for beside its array.")
       .def(
           "__init__",

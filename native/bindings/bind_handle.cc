@@ -67,7 +67,7 @@ bool BoundHandle::wait(std::optional<double> timeout_s) const {
 nb::object BoundHandle::result() const {
   if (!handle_->has_results()) return array_;
   if (!PyList_CheckExact(array_.ptr())) return array_of(handle_->result(), array_);
-  const nb::list arrays = nb::borrow<nb::list>(array_);
+  const auto arrays = nb::borrow<nb::list>(array_);
   nb::list results;
   for (size_t i = 0; i < arrays.size(); ++i) {
     results.append(array_of(handle_->result(i), nb::borrow(arrays[i])));

@@ -53,6 +53,7 @@ std::vector<ByteArray> reduce_with(const std::string& kernel, const std::vector<
   }
   reduce(chosen, first.dtype, {static_cast<ReduceOp>(op), factor, divisor}, targets, sources);
   std::vector<ByteArray> results;
+  results.reserve(destinations);
   for (size_t i = 0; i < destinations; ++i) {
     results.push_back(wrap_bytes({copies[i], copies[i]->data()}, copies[i]->size()));
   }

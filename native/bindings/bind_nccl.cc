@@ -2,6 +2,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -89,10 +90,10 @@ class BoundCommunicator {
   void alltoall(const std::vector<Memory>& from, const std::vector<Memory>& to, uintptr_t stream,
                 double timeout_s) {
     const GilRelease release;
-    std::vector<ByteSpan> sent;
-    std::vector<MutableByteSpan> received;
-    for (const Memory& memory : from) sent.emplace_back(span_of(memory));
-    for (const Memory& memory : to) received.push_back(span_of(memory));
+    std::vector<ByteSpan> sent(from.size());
+    std::vector<MutableByteSpan> received(to.size());
+    std::ranges::transform(from, sent.begin(), span_of);
+    std::ranges::transform(to, received.begin(), span_of);
     get().alltoall(sent, received, turn_of(stream, timeout_s));
   }
 

@@ -97,6 +97,7 @@ std::tuple<std::vector<ByteArray>, std::vector<size_t>> run_simulation(
   const Simulation simulation = simulate(chosen, problem, dtype, {.divisor = divisor}, buffers,
                                          segment_bytes, seed, is_remote);
   std::vector<ByteArray> outputs;
+  outputs.reserve(simulation.outputs.size());
   for (const auto& output : simulation.outputs) outputs.push_back(copy_bytes(output));
   return {std::move(outputs), simulation.elements};
 }

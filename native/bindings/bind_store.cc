@@ -52,7 +52,7 @@ void bind_store(nb::module_& module) {
   nb::class_<Store>(module, "Store", "Key-value store through which ranks find one another.")
       .def(
           "set",
-          [](Store& store, const std::string& key, nb::bytes value) {
+          [](Store& store, const std::string& key, const nb::bytes& value) {
             std::string bytes(value.c_str(), value.size());
             const GilRelease release;
             store.set(key, {std::move(bytes), {}, {}});

@@ -108,7 +108,7 @@ BoundHandle begin_list(BoundEngine& engine, const Call& call, bool is_blocking) 
   }
   const Request common = make_request(engine, call);
   const std::optional<std::string> name = text_of(call.name);
-  const nb::list arrays = nb::borrow<nb::list>(call.array);
+  const auto arrays = nb::borrow<nb::list>(call.array);
   std::vector<Request> requests(std::max<size_t>(arrays.size(), 1), common);
   nb::list owners;
   for (size_t i = 0; i < requests.size(); ++i) {

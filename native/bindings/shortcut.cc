@@ -224,7 +224,7 @@ nb::object make_shortcut(nb::handle type, nb::handle function, nb::handle engine
   self.op_type = Py_NewRef(op_type.ptr());
   self.group_type = Py_NewRef(group_type.ptr());
   self.handle_type = Py_NewRef(handle_type.ptr());
-  const nb::dict defaults = nb::borrow<nb::dict>(function.attr("__kwdefaults__"));
+  const auto defaults = nb::borrow<nb::dict>(function.attr("__kwdefaults__"));
   for (size_t i = 0; i < kKeywords; ++i) {
     if (!defaults.contains(kKeywordNames[i])) continue;
     self.keywords[i] = PyUnicode_InternFromString(kKeywordNames[i]);

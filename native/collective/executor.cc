@@ -119,9 +119,10 @@ bool Run::apply_segment(const RoutedStep& step, size_t& done) {
   const size_t count = std::min(segment_elements(step), step.read.count - done);
   const MutableByteSpan target = bytes_of(context_.rank, step.write, done, count);
   std::vector<ByteSpan> sources;
+  sources.reserve(step.from.size());
   for (const int rank : step.from) {
     if (rank == context_.rank) {
-      sources.push_back(bytes_of(rank, step.read, done, count));
+      sources.emplace_back(bytes_of(rank, step.read, done, count));
       continue;
     }
     const ByteSpan arrived = peek(step, rank, target.size());
@@ -146,8 +147,10 @@ bool Run::apply_in_place(const Step& step, size_t& done) {
   const size_t limit = kInPlaceSegmentBytes / size_bytes(context_.dtype);
   const size_t count = std::min(limit, step.read.count - done);
   std::vector<ByteSpan> sources;
-  for (const int rank : step.from) sources.push_back(bytes_of(rank, step.read, done, count));
+  sources.reserve(step.from.size());
+  for (const int rank : step.from) sources.emplace_back(bytes_of(rank, step.read, done, count));
   std::vector<MutableByteSpan> targets;
+  targets.reserve(step.to.size());
   for (const int rank : step.to) targets.push_back(bytes_of(rank, step.write, done, count));
   if (step.apply == Apply::kCopy) {
     for (const MutableByteSpan target : targets) {

@@ -39,7 +39,7 @@ class Ring final : public Algorithm {
   }
 
   Cost cost(const Problem& problem) const override {
-    const auto hops = static_cast<size_t>(2 * (problem.size - 1));
+    const auto hops = 2 * (static_cast<size_t>(problem.size) - 1);
     const size_t chunk = longest_chunk(problem.counts[0], problem.size);
     return {.steps = hops,
             // Flags go both ways.

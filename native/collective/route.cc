@@ -87,6 +87,7 @@ void add_sends(Route& route, const std::vector<Schedule>& schedules, const Readi
 
 std::vector<Schedule> build_all(const Algorithm& algorithm, const Problem& problem) {
   std::vector<Schedule> schedules;
+  schedules.reserve(static_cast<size_t>(problem.size));
   for (int rank = 0; rank < problem.size; ++rank) {
     schedules.push_back(algorithm.build(problem.seen_by(rank)));
   }

@@ -44,7 +44,9 @@ struct Problem {
   bool is_narrow = false;
 
   /// Elements that rank `from` has for rank `to` in an alltoall.
-  size_t part(int from, int to) const { return parts[static_cast<size_t>(from * size + to)]; }
+  size_t part(int from, int to) const {
+    return parts[static_cast<size_t>(from) * static_cast<size_t>(size) + static_cast<size_t>(to)];
+  }
   /// The same call as another rank sees it.
   Problem seen_by(int other) const {
     Problem problem = *this;

@@ -81,7 +81,7 @@ Device::~Device() {
   for (void* const event : events_) api_.destroy_event(event);
   std::vector<void*> free_streams;
   {
-    const std::lock_guard lock(bell_->mutex);
+    const std::scoped_lock lock(bell_->mutex);
     free_streams.swap(bell_->free_streams);
   }
   // Of others than these one stands still, and to destroy it may take for ever.
@@ -109,7 +109,7 @@ std::shared_ptr<void> Device::make_stream() const {
 DeviceEvent Device::record(void* stream) {
   void* event = nullptr;
   {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     if (!events_.empty()) {
       event = events_.back();
       events_.pop_back();
@@ -121,7 +121,7 @@ DeviceEvent Device::record(void* stream) {
   }
   const DeviceEvent recorded(event, [this](void* done) {
     if (!is_here()) return;
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     events_.push_back(done);
   });
   require(api_.record_event(event, stream), "an event cannot be recorded in the array's stream");
@@ -140,7 +140,7 @@ std::shared_ptr<std::byte> Device::allocate(size_t bytes) const {
 std::shared_ptr<std::byte> Device::lend_shareable(size_t bytes) {
   std::byte* memory = nullptr;
   {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     if (const auto kept = shareable_.find(bytes); kept != shareable_.end()) {
       memory = kept->second;
       shareable_.erase(kept);
@@ -154,7 +154,7 @@ std::shared_ptr<std::byte> Device::lend_shareable(size_t bytes) {
   }
   return {memory, [this, bytes](std::byte* returned) {
             if (!is_here()) return;
-            const std::lock_guard lock(mutex_);
+            const std::scoped_lock lock(mutex_);
             shareable_.emplace(bytes, returned);
           }};
 }
@@ -229,7 +229,7 @@ void Device::on_done(void* context, RsStatus status) {
   const std::shared_ptr<Bell> bell = std::move(news->bell);
   news->work->note_done(status);
   {
-    const std::lock_guard lock(bell->mutex);
+    const std::scoped_lock lock(bell->mutex);
     if (news->free_stream != nullptr && status == kRsOk) {
       bell->free_streams.push_back(news->free_stream);
     }
@@ -253,7 +253,7 @@ bool Device::wait(const StreamWork& work, Deadline deadline) const {
 void Device::close() noexcept {
   if (!is_here()) return;
   {
-    const std::lock_guard lock(bell_->mutex);
+    const std::scoped_lock lock(bell_->mutex);
     if (!bell_->ring) return;
     bell_->ring = nullptr;
   }

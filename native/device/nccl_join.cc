@@ -23,7 +23,8 @@ constexpr size_t kFirstBytes = 1024;
 }  // namespace
 
 NcclJoin::NcclJoin(std::shared_ptr<Device> device, NcclChoice choice,
-                   const NcclCommunicator::Place& place, std::function<void(const Found&)> tell)
+                   const NcclCommunicator::Place& place,
+                   const std::function<void(const Found&)>& tell)
     : device_(std::move(device)), choice_(std::move(choice)), place_(place), pid_(::getpid()) {
   try {
     run([this, tell] { look(tell); });

@@ -37,7 +37,7 @@ class NcclJoin {
 
   /// Begins to look for it; `tell` is called once, by another thread.
   NcclJoin(std::shared_ptr<Device> device, NcclChoice choice, const NcclCommunicator::Place& place,
-           std::function<void(const Found&)> tell);
+           const std::function<void(const Found&)>& tell);
   NcclJoin(const NcclJoin&) = delete;
   NcclJoin& operator=(const NcclJoin&) = delete;
   /// Waits for no other rank.

@@ -59,7 +59,7 @@ NcclLibrary::NcclLibrary(const std::filesystem::path& chosen,
                          const std::vector<std::filesystem::path>& candidates)
     : handle_(load(chosen, candidates)) {
   link_map* loaded = nullptr;
-  if (::dlinfo(handle_, RTLD_DI_LINKMAP, &loaded) == 0) path_ = loaded->l_name;
+  if (::dlinfo(handle_, RTLD_DI_LINKMAP, static_cast<void*>(&loaded)) == 0) path_ = loaded->l_name;
   find("ncclGetVersion", api_.get_version);
   // What else it lacks an old one lacks for its age, so that this is told first.
   if (api_.get_version(&version_) != nccl::kSuccess || version_ < kOldestNccl) {

@@ -39,7 +39,7 @@ std::shared_ptr<std::byte> PinnedPool::lend(size_t bytes) {
 }
 
 std::byte* PinnedPool::take(size_t length) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   for (auto& [address, chunk] : chunks_) {
     if (const auto offset = chunk.free.take(length)) return chunk.memory.get() + *offset;
   }
@@ -58,14 +58,14 @@ void PinnedPool::add_chunk(size_t length) {
   // At the place within a page where all memory of this rank begins, away from its neighbours'.
   const size_t begin = first + place % kPageBytes;
   const std::byte* const key = memory.get();
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   chunks_.emplace(key, Chunk{std::move(memory), is_pinned ? pages : MutableByteSpan(),
                              FreeList(begin, begin + wanted)});
 }
 
 void PinnedPool::give_back(const std::byte* address, size_t length) {
   if (::getpid() != pid_) return;
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   const auto chunk = std::prev(chunks_.upper_bound(address));
   chunk->second.free.give_back(static_cast<size_t>(address - chunk->first), length);
 }

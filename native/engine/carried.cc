@@ -107,10 +107,10 @@ void Carried::write(MutableByteSpan room) const {
                 sizeof(uint64_t));
   }
   size_t offset = data_offset(chosen_.size());
-  for (size_t k = 0; k < chosen_.size(); ++k) {
-    const size_t bytes = chosen_[k]->contribution_bytes(group_.rank);
-    if (bytes > 0) std::memcpy(room.data() + offset, chosen_[k]->values().data(), bytes);
-    offset += carried_bytes(*chosen_[k], group_.rank);
+  for (const auto& one : chosen_) {
+    const size_t bytes = one->contribution_bytes(group_.rank);
+    if (bytes > 0) std::memcpy(room.data() + offset, one->values().data(), bytes);
+    offset += carried_bytes(*one, group_.rank);
   }
 }
 

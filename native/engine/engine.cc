@@ -111,7 +111,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
   if (!queue_.stop()) return;
   wake();
   thread_.join();
-  const std::lock_guard turn(turn_);  // a calling thread may still be writing to peers
+  const std::scoped_lock turn(turn_);  // a calling thread may still be writing to peers
   transport_->leave(cause, nullptr);
   fail(nullptr, shut_down_error(cause));
   serving_.close();
@@ -162,7 +162,7 @@ void Engine::serve() {
       continue;
     }
     if (!has_device) has_device = serving_.adopt_thread();
-    const std::lock_guard turn(turn_);
+    const std::scoped_lock turn(turn_);
     while (!queue_.is_stopping() && !drive(nullptr, config_.engine_spin_us)) {
     }
   }

@@ -26,7 +26,7 @@ std::string late_ones(const Missing& missing, const std::string& verb) {
   return "ranks " + list_of(missing.ranks) + " " + verb;
 }
 
-std::string advice(const Missing& missing) {
+const char* advice(const Missing& missing) {
   return missing.ranks.empty() ? "See what the array's stream waits for"
                                : "See what they are doing";
 }

@@ -66,7 +66,7 @@ void JoinedRanks::forget() {
 
 int JoinedRanks::last() const {
   // Of equal ones the higher rank.
-  const auto last = std::max_element(since_.rbegin(), since_.rend());
+  const auto last = std::ranges::max_element(since_.rbegin(), since_.rend());
   return static_cast<int>(since_.rend() - last) - 1;
 }
 

@@ -152,7 +152,7 @@ Progress Order::advance() {
   if (next_.empty()) return has_moved ? Progress::kMoved : Progress::kBlocked;
   is_open_ = false;
   if (joined_[static_cast<size_t>(group_.rank)]) return Progress::kDone;
-  Head place = operations_.begin();
+  auto place = operations_.begin();
   for (const uint64_t key : next_) place = put_before(place, key);
   agreed_.insert(next_.begin(), next_.end());
   return Progress::kDone;
@@ -249,7 +249,7 @@ Order::Head Order::put_before(Head place, uint64_t key) {
   const auto found = own_.find(key);
   if (found == own_.end()) refuse(group_.ranks[kFirst]);
   const Head head = found->second.head;
-  const Head end = end_of_call(operations_, head);
+  const auto end = end_of_call(operations_, head);
   if (head == place) return end;
   operations_.splice(place, operations_, head, end);
   return place;

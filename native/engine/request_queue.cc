@@ -30,7 +30,7 @@ std::shared_ptr<Handle> failed(const Request& request, const Ending& ending) {
 std::shared_ptr<Handle> RequestQueue::add(Request&& request) {
   auto handle = std::make_shared<Handle>(1);
   request.group_bytes = request.data.size();
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   Groups::Entry& entry = groups_.admit(request);
   if (is_stopping_) refuse("engine", call_of(request));
   if (entry.ending) return failed(request, *entry.ending);
@@ -47,7 +47,7 @@ std::shared_ptr<Handle> RequestQueue::add_all(std::vector<Request> requests) {
   for (Request& request : requests) request.group_bytes = bytes;
   auto handle = std::make_shared<Handle>(requests.size());
   Groups::Entry* entry = nullptr;
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   for (Request& request : requests) entry = &groups_.admit(request);
   if (is_stopping_) refuse("engine", call_of(requests[0]));
   if (entry->ending) return failed(requests[0], *entry->ending);
@@ -65,12 +65,12 @@ std::shared_ptr<Handle> RequestQueue::add_all(std::vector<Request> requests) {
 }
 
 size_t RequestQueue::count() const {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   return queue_.size();
 }
 
 void RequestQueue::take(std::vector<Queued>& taken) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   taken.swap(queue_);
   has_any_ = false;
 }
@@ -78,47 +78,48 @@ void RequestQueue::take(std::vector<Queued>& taken) {
 void RequestQueue::forget_name(const Request& request) {
   const bool is_join = request.collective == Collective::kJoin;
   if (!request.name && !is_join) return;
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   groups_.release(request);
   if (is_join) groups_.count_from(request);
 }
 
 void RequestQueue::set_first_groups(std::shared_ptr<Group> world,
                                     std::vector<std::shared_ptr<Group>> pairs) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   groups_.set_first(std::move(world), std::move(pairs));
 }
 
 size_t RequestQueue::add_group(std::shared_ptr<Group> group) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   if (is_stopping_) refuse("new_group", "new_group");
   return groups_.add(std::move(group));
 }
 
 std::shared_ptr<Group> RequestQueue::remove_group(size_t number) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   if (is_stopping_) refuse("close", "close");
   return groups_.remove(number);
 }
 
 std::vector<std::shared_ptr<Group>> RequestQueue::groups(const Group* only) const {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   return groups_.some(only);
 }
 
 std::vector<RequestQueue::Queued> RequestQueue::fail(const Group* only, const Ending& ending) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   groups_.end(only, ending);
   const auto is_left = [only](const Queued& item) { return only && item.group.get() != only; };
-  const auto first = std::stable_partition(queue_.begin(), queue_.end(), is_left);
-  std::vector<Queued> queued(std::make_move_iterator(first), std::make_move_iterator(queue_.end()));
-  queue_.erase(first, queue_.end());
+  const auto failed = std::ranges::stable_partition(queue_, is_left);
+  std::vector<Queued> queued(std::make_move_iterator(failed.begin()),
+                             std::make_move_iterator(failed.end()));
+  queue_.erase(failed.begin(), failed.end());
   has_any_ = !queue_.empty();
   return queued;
 }
 
 bool RequestQueue::stop() {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   return !is_stopping_.exchange(true);
 }
 

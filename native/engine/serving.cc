@@ -13,7 +13,7 @@ Serving::Serving(std::filesystem::path plugin, Transport& transport, int rank)
 
 /// The first one that an array lies on is this rank's. Null, and why, where there is no way to it.
 std::shared_ptr<Device> Serving::device_of(const void* memory, std::string& lack) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   if (!has_looked_ && !plugin_.empty()) {
     has_looked_ = true;
     try {
@@ -61,7 +61,7 @@ bool Serving::adopt_thread() {
 }
 
 void Serving::close() noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   if (device_) device_->close();
 }
 

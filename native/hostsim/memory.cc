@@ -6,8 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -28,6 +27,7 @@ constexpr uint64_t kPageBytes = 4096;
 static_assert(sizeof(Header) <= kPageBytes);
 constexpr char kName[] = "ringsync-hostsim";
 constexpr int kAnything = 0xa5;
+constexpr int kHexadecimal = 16;
 /// The device has this share of the host's memory.
 constexpr uint64_t kDeviceShare = 4;
 
@@ -103,8 +103,12 @@ RsStatus look_at_memory(const void* memory, int32_t* device) {
   for (std::string line; std::getline(maps, line);) {
     uintptr_t begin = 0;
     uintptr_t end = 0;
-    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR, &begin, &end) != 2)
+    const char* const text_end = line.data() + line.size();
+    const char* const dash = std::from_chars(line.data(), text_end, begin, kHexadecimal).ptr;
+    if (dash == text_end || *dash != '-') return kRsUnexpected;
+    if (std::from_chars(dash + 1, text_end, end, kHexadecimal).ec != std::errc()) {
       return kRsUnexpected;
+    }
     if (wanted < begin || wanted >= end) continue;
     if (line.find(kName) != std::string::npos) *device = 0;
     break;

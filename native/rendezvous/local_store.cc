@@ -33,7 +33,7 @@ bool LocalStore::remove(const std::string& key) {
 
 StoreValue LocalStore::ask(const StoreRequest& request, const SharedFd& fd, Deadline deadline,
                            const OnSignal& on_signal) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   std::optional<Packet> reply;
   if (socket_ && send_packet(socket_, encode(request), fd)) {
     reply = receive_packet(socket_, deadline, on_signal);

@@ -8,7 +8,7 @@
 namespace ringsync {
 
 void MemoryStore::set(const std::string& key, StoreValue value) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   values_[key] = std::move(value);
   changed_.notify_all();
 }
@@ -24,7 +24,7 @@ StoreValue MemoryStore::get(const std::string& key, Deadline deadline) {
 }
 
 int64_t MemoryStore::add(const std::string& key, int64_t amount) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   const auto known = values_.find(key);
   const auto sum = counted(known == values_.end() ? "" : known->second.bytes, amount);
   if (!sum) throw RendezvousError(not_a_counter_text(key));
@@ -34,7 +34,7 @@ int64_t MemoryStore::add(const std::string& key, int64_t amount) {
 }
 
 bool MemoryStore::remove(const std::string& key) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   return values_.erase(key) > 0;
 }
 

@@ -101,7 +101,7 @@ void Handover::give(int rank, const std::string& key, const SharedFd& memfd) {
 Block Handover::take(int rank, const std::string& key, Deadline deadline) {
   if (auto block = find(rank, key)) return std::move(*block);
   if (Clock::now() >= deadline) throw missing_error(rank, key);
-  const std::lock_guard only_one(waiting_);
+  const std::scoped_lock only_one(waiting_);
   const Receiver& giver = receivers_[static_cast<size_t>(rank)];
   for (;;) {
     if (auto block = find(rank, key)) return std::move(*block);
@@ -125,7 +125,7 @@ Block Handover::take(int rank, const std::string& key, Deadline deadline) {
 
 std::optional<Block> Handover::find(int rank, const std::string& key) {
   collect();
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   const auto found = blocks_.find(key);
   if (found == blocks_.end()) return std::nullopt;
   if (found->second.owner) return found->second;
@@ -134,7 +134,7 @@ std::optional<Block> Handover::find(int rank, const std::string& key) {
 }
 
 void Handover::collect() noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   bool is_news = false;
   try {
     while (const std::optional<Packet> packet = receive_packet(exit_, Clock::now())) {
@@ -158,7 +158,7 @@ void Handover::serve() {
 }
 
 void Handover::forget(const std::string& key) noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   blocks_.erase(key);
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <random>
 #include <utility>
@@ -102,8 +103,10 @@ std::shared_ptr<Peer> LocalTransport::meet(Store& store, int rank, SharedFd life
                           " shared no bell. Use one kind of store on all ranks.");
   }
   Block state = source_->fetch(rank, rank_key(rank, "state"), sizeof(RankState), deadline);
-  return std::make_shared<Peer>(rank, host.bytes, std::atoi(pid.c_str()), std::move(state),
-                                std::move(bell), std::move(life), std::move(host.fd));
+  pid_t process = 0;
+  std::from_chars(pid.data(), pid.data() + pid.size(), process);
+  return std::make_shared<Peer>(rank, host.bytes, process, std::move(state), std::move(bell),
+                                std::move(life), std::move(host.fd));
 }
 
 std::unique_ptr<Offer> LocalTransport::offer(const std::string& group,

@@ -44,7 +44,7 @@ std::shared_ptr<std::byte> Pool::allocate(size_t bytes) {
 }
 
 Registration Pool::locate(ByteSpan bytes) const {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   auto after = slabs_.upper_bound(bytes.data());
   if (after == slabs_.begin()) return {};
   const Slab& slab = std::prev(after)->second;
@@ -60,7 +60,7 @@ std::byte* Pool::take_from(Slab& slab, size_t bytes) {
 }
 
 std::byte* Pool::take(size_t bytes) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   for (auto& [address, slab] : slabs_) {
     if (std::byte* const found = take_from(slab, bytes)) return found;
   }
@@ -78,14 +78,14 @@ std::byte* Pool::take_new(size_t bytes) {
   block.fd.reset();
   const std::byte* const address = block.bytes.data();
   const size_t size = block.bytes.size();
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   const auto slab = slabs_.emplace(address, Slab{id, std::move(block), FreeList(first, size)});
   return take_from(slab.first->second, bytes);
 }
 
 void Pool::give_back(const std::byte* address, size_t bytes) {
   if (::getpid() != pid_ || is_retired_) return;
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   Slab& slab = std::prev(slabs_.upper_bound(address))->second;
   slab.free.give_back(static_cast<size_t>(address - slab.block.bytes.data()), bytes);
 }
