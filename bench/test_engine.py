@@ -5,7 +5,7 @@ One process, one rank: whatever is left is overhead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,7 @@ _COUNT = 256  # 1 KiB: large enough to be a gradient, small enough to cost nothi
 
 Values = npt.NDArray[np.float32]
 
-
-@pytest.fixture(autouse=True, scope="module")
-def world_of_one() -> Iterator[None]:
-    """Run an engine."""
-    rs.init()
-    yield
-    rs.shutdown()
+pytestmark = pytest.mark.usefixtures("world_of_one")
 
 
 @pytest.fixture(params=["private", "registered"])

@@ -5,7 +5,7 @@ One process, one rank; gradients are a LeNet's, 136,000 numbers in ten tensors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -17,6 +17,8 @@ from ringsync.parallel import GradientReducer
 from ringsync.parallel.layout import TensorSpec
 
 _BUCKET_BYTES = 8 * 2**20
+
+pytestmark = pytest.mark.usefixtures("world_of_one")
 
 
 class Gradients:
@@ -51,14 +53,6 @@ class Gradients:
     def is_converted(self, index: int) -> bool:  # noqa: ARG002  likewise
         """Say that none had another form."""
         return False
-
-
-@pytest.fixture(autouse=True, scope="module")
-def world_of_one() -> Iterator[None]:
-    """Run an engine."""
-    rs.init()
-    yield
-    rs.shutdown()
 
 
 def exchange(reducer: GradientReducer, count: int) -> None:

@@ -124,5 +124,5 @@ class RingProcesses:
             rank.wait()
             for pipe in (rank.stdin, rank.stdout):
                 if pipe is not None:
-                    with contextlib.suppress(BrokenPipeError):
+                    with contextlib.suppress(BrokenPipeError):  # it has been killed
                         pipe.close()

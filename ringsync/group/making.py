@@ -123,7 +123,7 @@ class _Meeting:
             self.compare(_Stand(members, "", _short(str(failure or ""))), failure)
         except BaseException:  # Ctrl-C too: nobody gets this group, so nobody else closes it
             if number is not None:
-                with contextlib.suppress(RingsyncError):
+                with contextlib.suppress(RingsyncError):  # what came first is raised
                     ProcessGroup(self._runtime, number, members).close()
             raise
         finally:

@@ -13,8 +13,8 @@ except ImportError as error:
         "'pip install torch', or use ringsync itself with NumPy arrays."
     ) from error
 
+from ringsync.collectives import Adasum, Average, Max, Min, Product, Sum
 from ringsync.torch import elastic
-from ringsync.torch.asking import Adasum, Average, Max, Min, Product, Sum
 from ringsync.torch.basics import (
     cross_rank,
     cross_size,

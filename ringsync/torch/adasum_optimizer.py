@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ringsync.torch.asking import Adasum
+from ringsync.collectives import Adasum
 from ringsync.torch.grouping import grouped_allreduce_
 from ringsync.torch.terms import Held, TermsCheck, spec_of
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer

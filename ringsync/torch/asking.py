@@ -10,17 +10,10 @@ from typing import SupportsFloat, SupportsIndex
 
 import numpy as np
 
-from ringsync.collectives import ReduceOp
+from ringsync.collectives import Average, ReduceOp, Sum
 from ringsync.collectives.call import Terms
 from ringsync.collectives.reduction import reduction
 from ringsync.words import in_line
-
-Average = ReduceOp.Average
-Sum = ReduceOp.Sum
-Adasum = ReduceOp.Adasum
-Min = ReduceOp.Min
-Max = ReduceOp.Max
-Product = ReduceOp.Product
 
 
 def checked_op(place: str, op: ReduceOp | int | None, average: bool | None) -> ReduceOp:

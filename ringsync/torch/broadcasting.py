@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from ringsync import position
+from ringsync.collectives import Average
 from ringsync.collectives.call import rooted
 from ringsync.kinds import Collective
-from ringsync.torch.asking import Average, key_of
+from ringsync.torch.asking import key_of
 from ringsync.torch.handles import Call, begin, perform
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
 from ringsync.torch.reducing import allreduce

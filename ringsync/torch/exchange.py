@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import torch
 
 from ringsync.arrays import Array
+from ringsync.collectives import Average, Sum
 from ringsync.errors import ConfigError, RingsyncError
 from ringsync.heap import keep_freed_memory
 from ringsync.parallel.layout import warn_once
 from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
-from ringsync.torch.asking import Average, Sum
 from ringsync.torch.compression import Compression
 from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.gradients import fits_arena, has_gaps

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ringsync.collectives import ReduceOp
+from ringsync.collectives import Average, ReduceOp, Sum
 from ringsync.kinds import Collective
-from ringsync.torch.asking import Average, Sum, key_of
+from ringsync.torch.asking import key_of
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.grouping import grouped_allreduce
 from ringsync.torch.handles import Call, begin, perform, synchronize

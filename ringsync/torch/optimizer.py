@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from ringsync.collectives import ReduceOp
+from ringsync.collectives import Adasum, Average, ReduceOp
 from ringsync.torch.adasum_optimizer import AdasumOptimizer
-from ringsync.torch.asking import Adasum, Average, checked_passes, checked_reduce_op
+from ringsync.torch.asking import checked_passes, checked_reduce_op
 from ringsync.torch.basics import size
 from ringsync.torch.compression import Compression, Compressor, check_compression
 from ringsync.torch.exchanging_optimizer import ExchangingOptimizer

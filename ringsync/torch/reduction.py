@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from ringsync.collectives import ReduceOp
+from ringsync.collectives import Adasum, Average, ReduceOp
 from ringsync.collectives.call import PLAIN, Terms
 from ringsync.group import ProcessGroup, ranks_of
 from ringsync.kinds import Collective
 from ringsync.torch.adasum import adasum_call
-from ringsync.torch.asking import Adasum, Average, checked_number, key_of, terms_of
+from ringsync.torch.asking import checked_number, key_of, terms_of
 from ringsync.torch.compression import Compressor, check_compression
 from ringsync.torch.handles import Call, perform
 from ringsync.torch.process_sets import ProcessSet, group_of

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ringsync.collectives import ReduceOp
+from ringsync.collectives import Average, ReduceOp, Sum
 from ringsync.kinds import Collective
-from ringsync.torch.asking import Average, Sum, checked_reduce_op, key_of
+from ringsync.torch.asking import checked_reduce_op, key_of
 from ringsync.torch.compression import Compression, Compressor
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.gathering import grouped_allgather

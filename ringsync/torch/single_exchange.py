@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from ringsync.collectives import ReduceOp
-from ringsync.torch.asking import Average, Sum
+from ringsync.collectives import Average, ReduceOp, Sum
 from ringsync.torch.compression import Compressor
 from ringsync.torch.errors import HorovodInternalError
 from ringsync.torch.gathering import sparse_allreduce_async

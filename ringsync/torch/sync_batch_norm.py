@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ringsync import runtime
-from ringsync.torch.asking import Sum
+from ringsync.collectives import Sum
 from ringsync.torch.basics import size
 from ringsync.torch.gathering import allgather
 from ringsync.torch.process_sets import ProcessSet, global_process_set
