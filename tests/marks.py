@@ -1,4 +1,4 @@
-"""Finds what a test has left: names in shared memory, and processes.
+"""Finds what a test has left: names in shared memory, and processes, which it ends too.
 
 These have a mark in their environment, which their children inherit.
 """
@@ -6,6 +6,8 @@ These have a mark in their environment, which their children inherit.
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from pathlib import Path
 
 MARK = "RINGSYNC_TEST_MARK"
@@ -24,6 +26,13 @@ def marked(mark: str) -> set[int]:
             if wanted in (directory / "environ").read_bytes().split(b"\0"):
                 found.add(int(directory.name))
     return found
+
+
+def end_marked(mark: str) -> None:
+    """Kill every process that runs under `mark`."""
+    for pid in marked(mark):
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(pid, signal.SIGKILL)
 
 
 def shared_memory_names() -> set[str]:

@@ -1,13 +1,11 @@
 """Convolution and pooling against definitions so plain that they cannot be wrong."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringsync.autograd import PRIMITIVES, Tensor, apply
 from ringsync.autograd.ops import columns
-
-SMALL = settings(max_examples=30, deadline=None)
 
 
 def plain_windows(x, kernel, stride, pad, fill):
@@ -29,7 +27,6 @@ def pictures(draw):
     return x, weight, draw(st.integers(1, 3)), pad
 
 
-@SMALL
 @given(case=pictures())
 def test_a_convolution_is_the_sum_over_every_window(case):
     x, weight, stride, pad = case
@@ -39,7 +36,6 @@ def test_a_convolution_is_the_sum_over_every_window(case):
     np.testing.assert_allclose(out, expected, atol=1e-12)
 
 
-@SMALL
 @given(case=pictures())
 def test_both_gradients_of_a_convolution_are_its_adjoints(case):
     array, kernel, stride, pad = case
@@ -71,7 +67,6 @@ def test_the_first_layer_computes_no_gradient_of_the_pictures():
     assert out.node.parents == (None, weight)
 
 
-@SMALL
 @given(
     size=st.integers(3, 8), kernel=st.integers(1, 3), stride=st.integers(1, 3), pad=st.booleans()
 )

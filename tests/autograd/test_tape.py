@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringsync.autograd import PRIMITIVES, Parameter, Tensor, apply, exp, no_grad, primitive, tanh
@@ -55,7 +55,6 @@ def test_a_shared_parameter_is_final_once_with_all_its_uses():
     assert recorder.heard[1][1] == 12
 
 
-@settings(max_examples=30, deadline=None)
 @given(uses=st.lists(st.integers(0, 2), min_size=1, max_size=8))
 def test_every_leaf_that_is_reached_is_final_exactly_once(uses):
     recorder = Recorder()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ..marks import MARK, end_marked, marked
+
 ROOT = Path(__file__).resolve().parents[2]
-MARK = "RINGSYNC_TEST_MARK"
 # Where two tests share the cores torch alone takes a minute to load. This passes well before the
 # limit of a test, 120 s, at which nothing would show that it was the bench that took so long.
 DEADLINE_S = 90.0
@@ -53,13 +52,7 @@ class Benches:
 
     def leftovers(self) -> list[object]:
         """Files in the place for temporary ones, and processes that came of a bench."""
-        wanted = f"{MARK}={self.mark}".encode()
-        found: list[object] = list(self.temporary.iterdir())
-        for directory in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # it has ended, or is another user's
-                if wanted in (directory / "environ").read_bytes().split(b"\0"):
-                    found.append(int(directory.name))
-        return found
+        return [*self.temporary.iterdir(), *marked(self.mark)]
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +61,5 @@ def benches() -> Iterator[Benches]:
     temporary = Path(tempfile.mkdtemp(prefix="rs-"))
     started = Benches(temporary)
     yield started
-    for left in started.leftovers():
-        if isinstance(left, int):
-            with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.kill(left, signal.SIGKILL)
+    end_marked(started.mark)
     shutil.rmtree(temporary)

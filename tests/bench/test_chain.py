@@ -1,11 +1,10 @@
 """The torch network that overlap is measured with is like the model it is named for."""
 
 import pytest
+import torch
 
+from bench.ranks.chain import Chain, make_values
 from bench.shapes import SHAPES, model_shapes
-
-torch = pytest.importorskip("torch", reason="the network is one of torch")
-from bench.ranks.chain import Chain, make_values  # noqa: E402  it imports torch
 
 
 def backward(chain, x):

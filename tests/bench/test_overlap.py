@@ -48,7 +48,6 @@ def test_nothing_is_compared_with_a_peer_that_exposes_nothing():
 
 
 def test_overlap_lets_all_contenders_train_in_turn(benches, tmp_path):
-    pytest.importorskip("torch", reason="all contenders train with torch")
     file = tmp_path / "overlap.json"
     words = ("--np", "2", "--peers", "ddp", "--shapes", "small", "--steps", "2")
     # Some of torch's imports make a place for what it compiles; nothing is compiled here.

@@ -4,13 +4,11 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ringsync.data import Dataset, synthetic
 from ringsync.errors import ConfigError, MismatchError
-
-SMALL = settings(max_examples=30, deadline=None)
 
 
 def numbered(count):
@@ -25,7 +23,6 @@ def joined(parts):
     return list(chain.from_iterable(parts))
 
 
-@SMALL
 @given(
     count=st.integers(0, 60),
     size=st.integers(1, 5),
@@ -44,7 +41,6 @@ def test_the_parts_of_a_batch_are_the_batch_whatever_the_number_of_shards(count,
         assert [len(part) for part in parts] == sizes
 
 
-@SMALL
 @given(count=st.integers(1, 60), batch=st.integers(1, 20), seed=st.integers(0, 9))
 def test_an_epoch_sees_every_sample_once_but_for_a_last_uneven_batch(count, batch, seed):
     assume(batch <= count)
@@ -69,7 +65,6 @@ def test_equal_seeds_give_equal_orders_and_other_seeds_do_not():
     assert orders[0] == orders[1] != orders[2]
 
 
-@SMALL
 @given(count=st.integers(0, 30), size=st.integers(1, 6))
 def test_the_arrays_of_all_shards_are_the_set(count, size):
     shards = [numbered(count).shard(i, size) for i in range(size)]

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 DOCS = EXAMPLES.parent / "docs"
 RUNNING = DOCS / "running.md"
 DEADLINE_S = 100.0
-
-needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
 
 
 def run(*arguments, size=0):
@@ -75,7 +72,6 @@ def test_the_documented_example_of_uneven_work_ends_with_one_model_on_all_ranks(
     assert lines[0][2:] == lines[1][2:]
 
 
-@needs_torch
 def test_the_torch_network_learns_the_digits_and_two_runs_alike_give_the_same_numbers():
     def reports(*options):
         output = run(EXAMPLES / "torch_cnn.py", *options, size=2)
@@ -88,7 +84,6 @@ def test_the_torch_network_learns_the_digits_and_two_runs_alike_give_the_same_nu
     assert reports("--epochs", 2) == first[:2]
 
 
-@needs_torch
 def test_the_torch_script_without_what_is_marked_is_the_one_that_was_there(tmp_path):
     text = (EXAMPLES / "torch_existing_script.py").read_text()
     code = re.sub(r"# was: (.*)\n.*:\n.*\n|# was: (.*)\n.*\n", r"\1\2\n", text)
@@ -100,7 +95,6 @@ def test_the_torch_script_without_what_is_marked_is_the_one_that_was_there(tmp_p
     assert float(accuracy[1]) >= 85.0
 
 
-@needs_torch
 @pytest.mark.parametrize("size", [0, 2])
 def test_the_torch_script_with_four_steps_more_trains_alone_and_on_two_ranks(size):
     accuracy = re.search(
@@ -109,7 +103,6 @@ def test_the_torch_script_with_four_steps_more_trains_alone_and_on_two_ranks(siz
     assert float(accuracy[1]) >= 85.0
 
 
-@needs_torch
 @pytest.mark.parametrize(
     ("page", "options"), [("from-horovod.md", ("--horovod",)), ("from-ddp.md", ())]
 )

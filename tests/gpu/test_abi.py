@@ -38,12 +38,19 @@ def test_functions_stand_in_the_headers_order():
     assert re.findall(r"RsStatus \(\*(\w+)\)", body) == [name for name, _ in abi.FUNCTIONS]
 
 
+def find_built(kind):
+    """Where a plug-in is; only where there is a CUDA compiler there is one for CUDA."""
+    try:
+        return find_plugin(kind)
+    except FileNotFoundError as error:
+        if kind != "cuda":
+            raise
+        pytest.skip(str(error))
+
+
 @pytest.mark.parametrize("kind", ["hostsim", "cuda"])
 def test_a_plugin_loads_without_a_gpu_and_says_why_there_is_none(kind):
-    try:
-        plugin = Plugin(find_plugin(kind))
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
+    plugin = Plugin(find_built(kind))
     count, reason = plugin.count_devices()
     assert plugin.kind == kind
     assert (count > 0) == (not reason)
@@ -52,10 +59,7 @@ def test_a_plugin_loads_without_a_gpu_and_says_why_there_is_none(kind):
 
 @pytest.mark.parametrize("kind", ["hostsim", "cuda"])
 def test_a_plugin_needs_neither_the_driver_nor_nccl_to_load(kind):
-    try:
-        path = find_plugin(kind)
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
+    path = find_built(kind)
     maps = "print(open('/proc/self/maps').read())"
     script = f"import ctypes; ctypes.CDLL({str(path)!r}); {maps}"
     loaded = subprocess.run(

@@ -144,7 +144,7 @@ def _lacks(definition: ast.AST | None) -> list[str]:
         return []
     if isinstance(definition, ast.Pass):
         return ["listed in __all__ and defined nowhere"]
-    text = ast.get_docstring(definition)  # type: ignore[arg-type]  # narrowed above to what has one
+    text = ast.get_docstring(definition)
     if not text:
         return ["no docstring"]
     if isinstance(definition, Function):

@@ -173,13 +173,26 @@ def prints(files: Sources) -> list[str]:
 
 
 def sleeps(files: Sources) -> list[str]:
-    """`time.sleep`: a test waits for a fact. A string that holds a child's script is not a call."""
+    """`time.sleep` and its disguise: a test waits for a fact. A child's script is no call here."""
     return [
         f"{path}:{node.lineno}: sleep"
         for path, node in _nodes(files)
         if (isinstance(node, ast.Attribute) and node.attr == "sleep")
         or (isinstance(node, ast.ImportFrom) and "sleep" in {alias.name for alias in node.names})
+        or _waits_for_nobody(node)
     ]
+
+
+def _waits_for_nobody(node: ast.AST) -> bool:
+    """Whether it is `Event().wait(1.0)`: nobody knows of the event, so time is all that passes."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(
+                value=ast.Call(func=ast.Name(id="Event") | ast.Attribute(attr="Event")), attr="wait"
+            )
+        ):
+            return bool(node.args or node.keywords)
+    return False
 
 
 def _targets(node: ast.AST, package: str, modules: set[str]) -> Iterator[str]:

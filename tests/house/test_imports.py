@@ -234,12 +234,26 @@ def test_a_print_is_found():
 @pytest.mark.parametrize(
     # None of these sleeps: they are what the rule reads.
     "text",
-    ["import time\ntime.sleep(1)", "from time import sleep", "import time as t\nt.sleep(1)"],
+    [
+        "import time\ntime.sleep(1)",
+        "from time import sleep",
+        "import time as t\nt.sleep(1)",
+        "import threading\nthreading.Event().wait(0.2)",
+        "from threading import Event\nEvent().wait(timeout=1)",
+    ],
 )
 def test_a_sleep_is_found(text):
     assert len(rules.sleeps({"tests/test_a.py": text})) == 1
 
 
-def test_a_sleep_inside_a_child_script_is_allowed():
-    # This one neither.
-    assert rules.sleeps({"tests/test_a.py": "SCRIPT = 'import time; time.sleep(60)'"}) == []
+@pytest.mark.parametrize(
+    # These neither.
+    "text",
+    [
+        "SCRIPT = 'import time; time.sleep(60)'",
+        "import threading\nready = threading.Event()\nready.wait(1.0)",
+    ],
+    ids=["inside a child's script", "for what another thread sets"],
+)
+def test_a_wait_that_is_no_sleep_of_the_test_is_allowed(text):
+    assert rules.sleeps({"tests/test_a.py": text}) == []

@@ -22,7 +22,7 @@ import pytest
 import ringsync
 from ringsync.launch.stacks import ask_for_stacks
 
-from ..marks import MARK, marked
+from ..marks import MARK, end_marked, marked
 from ..readable import is_readable
 
 DEADLINE_S = 20.0
@@ -193,9 +193,7 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch
     started = Launcher(tmp_path)
     yield started
     for running in started.running:
-        for pid in running.members():
-            with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.kill(pid, signal.SIGKILL)
+        end_marked(running.mark)
         running.process.wait(timeout=DEADLINE_S)
         for pipe in (running.process.stdout, running.process.stderr):
             if pipe is not None:

@@ -95,8 +95,12 @@ def test_an_early_success_does_not_end_the_others(launcher):
     script = launcher.script(
         """
         import os, time
-        if os.environ["RANK"] == "1":
-            time.sleep(0.3)  # the other rank has ended by then, as good as always
+        if os.environ["RANK"] == "0":
+            os.symlink(f"/proc/{os.getppid()}", "guard")
+        else:
+            # The other rank has ended, and the launcher knows, once its guard has gone.
+            while not os.path.islink("guard") or os.path.exists("guard"):
+                time.sleep(0.01)  # leaves the cores to the others
             print("late")
         """
     )
@@ -230,8 +234,9 @@ def test_a_signal_to_the_launcher_reaches_the_ranks_as_sigterm(launcher, number,
 
 
 def test_nohup_survives_the_terminal(launcher):
-    # A second is time enough for the signal to find them running.
-    script = launcher.script("import time; print('rank ready', flush=True); time.sleep(1)")
+    gate = launcher.directory / "gate"
+    os.mkfifo(gate)  # nobody comes through while it has no writer
+    script = launcher.script("print('rank ready', flush=True); open('gate').close()")
     previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         running = launcher.start("-np", "2", script)
@@ -239,7 +244,8 @@ def test_nohup_survives_the_terminal(launcher):
         signal.signal(signal.SIGHUP, previous)
     running.expect("rank ready", 2)
     running.process.send_signal(signal.SIGHUP)
-    assert running.finish() == 0
+    with gate.open("r+b", buffering=0):
+        assert running.finish() == 0
 
 
 @pytest.mark.parametrize("ended", [0, 2])

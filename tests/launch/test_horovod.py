@@ -1,6 +1,5 @@
 """With --horovod a job's scripts import ringsync under Horovod's name, and nobody else does."""
 
-import importlib.util
 import inspect
 import os
 import sys
@@ -12,10 +11,6 @@ from ringsync.compat.horovod import runner
 from ringsync.compat.horovod.common import util
 from ringsync.compat.horovod.runner.util.threads import in_thread
 from ringsync.errors import ConfigError
-
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="torch is not installed"
-)
 
 TORCH_S = 60.0  # two ranks load it and its compiler, 4 s of two free cores, on cores with others
 
@@ -152,7 +147,6 @@ TRAIN = """
 """
 
 
-@needs_torch
 def test_horovod_torch_is_ringsync_torch_and_trains(launcher):
     done = launcher.run("-np", "2", "--horovod", launcher.script(TRAIN), limit_s=TORCH_S)
     assert done.returncode == 0, done.stderr
@@ -176,7 +170,6 @@ FRESH_ELASTIC = """
 """
 
 
-@needs_torch
 @pytest.mark.parametrize("script", [FRESH, FRESH_ELASTIC], ids=["torch", "elastic"])
 def test_the_modules_of_a_package_are_its_attributes_without_further_imports(launcher, script):
     assert alias_of(launcher, launcher.script(script), limit_s=TORCH_S) == ""

@@ -212,10 +212,11 @@ def test_each_stream_stays_itself_and_carries_the_rank(launcher):
 def test_a_character_split_between_two_writes_arrives_whole(launcher):
     script = launcher.script(
         r"""
-        import os, time
+        import fcntl, os, termios, time
         for byte in "né€😀\n".encode():
             os.write(1, bytes([byte]))
-            time.sleep(0.01)  # mostly enough for the launcher to read each byte alone
+            while any(fcntl.ioctl(1, termios.FIONREAD, bytes(4))):
+                time.sleep(0.001)  # leaves the cores to the launcher, which reads each byte alone
         """
     )
     done = launcher.run("-np", "2", script)

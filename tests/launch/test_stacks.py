@@ -1,12 +1,12 @@
 """A rank that is stuck says where, whoever holds the interpreter's lock, and goes on."""
 
-import os
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from ..ranks import until
 from . import conftest
 
 # Holds the interpreter's lock inside C: a pattern that backtracks for ages.
@@ -83,8 +83,7 @@ def test_a_stopped_rank_says_that_it_is_stopped(launcher):
     running = launcher.start("-np", "2", script)
     running.expect("pid ", 2)
     pid = int(running.text.split(b"[1] pid ")[1].split()[0])
-    while "State:\tT" not in Path(f"/proc/{pid}/status").read_text():
-        os.sched_yield()
+    until(lambda: "State:\tT" in Path(f"/proc/{pid}/status").read_text())
     running.process.send_signal(signal.SIGUSR1)
     running.expect(f"rank 1 (pid {pid}) is stopped (SIGSTOP or SIGTSTP)")
     running.expect("most recent call first")

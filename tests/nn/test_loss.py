@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringsync import nn
@@ -50,7 +50,6 @@ def test_no_samples_have_no_mean_loss():
         nn.cross_entropy(np.zeros((0, 4)), np.zeros(0, int))
 
 
-@settings(max_examples=30, deadline=None)
 @given(cuts=st.lists(st.integers(0, 20), max_size=4))
 def test_totals_of_any_parts_add_up_to_the_whole(cuts):
     logits, labels = drawn(20)

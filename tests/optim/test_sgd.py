@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringsync import optim
@@ -24,7 +24,6 @@ def give_gradients(some, seed):
         one.grad = generator.standard_normal(one.shape).astype(np.float32)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     lr=st.floats(1e-3, 1),
     momentum=st.sampled_from([0.0, 0.5, 0.9]),

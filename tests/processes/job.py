@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..marks import MARK, marked, shared_memory_names
+from ..marks import MARK, end_marked, marked, shared_memory_names
 
 DEADLINE_S = 30.0
 
@@ -259,9 +259,7 @@ class Jobs:
         return marked(self.mark)
 
     def close(self) -> None:
-        for pid in self.members():
-            with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.kill(pid, signal.SIGKILL)
+        end_marked(self.mark)
         for job in self._jobs:
             job.close()
         shutil.rmtree(self.temporary)

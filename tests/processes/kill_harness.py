@@ -7,6 +7,7 @@ of JSON per seed: who was killed, what the survivors saw and when, how all ended
 behind. Why a survivor failed, or where it hangs, is on stderr.
 """
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from marks import MARK, marked, shared_memory_names
+from readable import is_readable
 
 import ringsync as rs
 from ringsync import errors
@@ -33,6 +35,7 @@ STACKS_S = 1.0
 # What a killed process group takes to be gone; longer, and it is told as left.
 GONE_S = 5.0
 
+# Where time itself is the subject: a moment by chance, and a while in which nothing may happen.
 pause = threading.Event().wait
 
 
@@ -53,9 +56,12 @@ def files() -> set[str]:
 def processes() -> set[int]:
     """All that came of this process and live; those of a killed group get a moment to go."""
     until_s = time.monotonic() + GONE_S
-    while (found := marked(os.environ[MARK]) - {os.getpid()}) and time.monotonic() < until_s:
-        pause(0.01)
-    return found
+    for pid in marked(os.environ[MARK]) - {os.getpid()}:
+        with contextlib.suppress(ProcessLookupError):  # it has gone
+            ending = os.pidfd_open(pid)
+            is_readable(ending, until_s - time.monotonic())
+            os.close(ending)
+    return marked(os.environ[MARK]) - {os.getpid()}
 
 
 def survive(rank: int, size: int, seed: int, report: int) -> None:
@@ -117,8 +123,8 @@ def begin(rank: int, size: int, seed: int, has_child: bool) -> tuple[int, int]:
         os.setpgid(0, 0)
         if has_child and os.fork() == 0:
             os.close(mouth)
-            pause(LIMIT_S)  # until it is killed with its group
-            os._exit(0)
+            signal.alarm(int(LIMIT_S))
+            signal.pause()  # until it is killed with its group
         survive(rank, size, seed, mouth)
         code = 0
     except BaseException:  # os._exit would end it without a word

@@ -48,12 +48,13 @@ def test_daemon_threads_inside_calls_do_not_end_a_good_run_with_an_abort(jobs):
 import threading
 rs.init()
 
-def loop():
+def loop(inside):
     while True:
         try:
             rs.allreduce(np.ones(3))
             handle = rs.allreduce_async_(np.ones(3))
             handle.wait()
+            inside.set()
         except errors.RingsyncError:
             pass
 
@@ -61,9 +62,12 @@ def busy():
     while True:
         sum(range(1000))
 
-for work in (loop, loop, busy):
-    threading.Thread(target=work, daemon=True).start()
-time.sleep(0.1)  # for the threads to be inside of their calls
+threading.Thread(target=busy, daemon=True).start()
+calling = [threading.Event() for _ in range(2)]
+for inside in calling:
+    threading.Thread(target=loop, args=(inside,), daemon=True).start()
+for inside in calling:
+    inside.wait()
 print("trained", flush=True)
 """,
         )

@@ -104,15 +104,17 @@ def test_many_children_of_a_rank_that_is_at_work_all_end(jobs):
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
 
 
-def test_a_forked_child_is_not_its_parent_s_rank_again(jobs):
-    child = """
+NOT_ITS_PARENT_S_RANK = """
     try:
         rs.init()
     except errors.NotInitializedError as error:
         sys.exit(0 if str(error).startswith("[init] a forked child") else 1)
     sys.exit(1)
 """
-    ended = jobs.run(2, BEGIN.format(child=child))
+
+
+def test_a_forked_child_is_not_its_parent_s_rank_again(jobs):
+    ended = jobs.run(2, BEGIN.format(child=NOT_ITS_PARENT_S_RANK))
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
 
 
@@ -144,11 +146,6 @@ def test_having_been_alone_makes_no_child_its_parent_s_rank(jobs, last, is_grand
     if grandchild:
         _, status = os.waitpid(grandchild, 0)
         os._exit(status != 0)
-    try:
-        rs.init()
-    except errors.NotInitializedError as error:
-        os._exit(0 if str(error).startswith("[init] a forked child") else 1)
-    os._exit(1)
-"""
+{NOT_ITS_PARENT_S_RANK}"""
     ended = jobs.run(2, BEGIN.format(child=child))
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]

@@ -146,5 +146,7 @@ try:
     rs.allreduce(np.ones(2 + RANK))
 except errors.MismatchError as error:
     assert "'unnamed 0'" in str(error), error
+else:
+    sys.exit("nothing was raised")
 """
     assert [one.code for one in jobs.run(2, script)] == [0, 0]

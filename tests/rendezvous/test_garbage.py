@@ -95,7 +95,7 @@ def test_garbage_is_thrown_out_and_the_job_meets(server, packets):
             while client.recv(1 << 20):
                 pass
         except ConnectionResetError:
-            pass
+            pass  # the server hung up before it had read all
     require_job_meets(place, process)
 
 

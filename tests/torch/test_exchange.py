@@ -13,7 +13,7 @@ from torch import nn
 
 import ringsync.torch as hvd
 
-from .wrapped import loss_of, make, shares, values_of
+from .wrapped import loss_of, make, require_alike, shares, values_of
 
 # The ranks have no module of this name: what they need of it travels with the functions.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -69,8 +69,7 @@ def test_every_form_of_exchange_gives_ranks_one_result(ranks, how):
             with opt.skip_synchronize():
                 pass
         opt.step()
-        everybodys = hvd.allgather(values_of(net)[None])
-        assert torch.equal(everybodys[0], everybodys[-1])
+        require_alike(net)
 
     ranks(2, work)
 
@@ -87,8 +86,7 @@ def test_sparse_and_bfloat16_gradients_travel(ranks):
             dense = net[0].weight.grad.to_dense()
             assert dense[4].tolist() == [0.0, 0.0]
             assert torch.allclose(dense[0], net[1].weight.grad.new_tensor(dense[1]))
-        same = hvd.allgather(values_of(net)[None])
-        assert torch.equal(same[0], same[1])
+        require_alike(net)
         half = nn.Linear(3, 2).to(torch.bfloat16)
         half, opt = make(net=half)
         half(torch.full((1, 3), 1.0 + hvd.rank(), dtype=torch.bfloat16)).sum().backward()
@@ -109,8 +107,7 @@ def test_sparse_gradients_travel_as_they_are_beside_compressed_ones(ranks):
         opt.step()
         dense = net[0].weight.grad.to_dense()
         assert dense.count_nonzero(1).tolist() == [2, 2, 0, 2, 0]
-        same = hvd.allgather(values_of(net)[None])
-        assert torch.equal(same[0], same[1])
+        require_alike(net)
 
     ranks(2, work)
 
@@ -140,8 +137,7 @@ def test_adasum_moves_all_ranks_alike(ranks):
             opt.zero_grad()
             loss_of(net, x, y).backward()
             opt.step()
-        same = hvd.allgather(values_of(net)[None])
-        assert torch.equal(same[0], same[1])
+        require_alike(net)
         with pytest.raises(AssertionError, match="Adasum"), opt.skip_synchronize():
             pass
         net.requires_grad_(False)  # nothing is left to move
@@ -166,9 +162,8 @@ def test_grad_scaler_sees_everybodys_gradients(ranks):
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             scaler.step(opt)
             scaler.update()
-        same = hvd.allgather(values_of(net)[None])
-        assert torch.equal(same[0], same[1])
-        assert same.isfinite().all()
+        require_alike(net)
+        assert values_of(net).isfinite().all()
         return scaler.get_scale()
 
     first, second = ranks(2, work)

@@ -9,7 +9,7 @@ from torch import nn
 
 import ringsync.torch as hvd
 
-from .wrapped import loss_of, make, shares, values_of
+from .wrapped import loss_of, make, require_alike, shares, values_of
 
 # The ranks have no module of this name: what they need of it travels with the functions.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -82,8 +82,7 @@ def test_clipping_after_backward_sees_everybodys_gradients_of_unfrozen_parameter
             torch.testing.assert_close([p.grad for p in wanted], list(whole))
             nn.utils.clip_grad_norm_(net.parameters(), 0.05)
             opt.step()
-        same = hvd.allgather(values_of(net)[None])
-        assert torch.equal(same[0], same[1])
+        require_alike(net)
 
     ranks(2, work)
 
@@ -131,8 +130,7 @@ def test_a_new_step_that_reaches_unfrozen_parameters_alone_is_exchanged(ranks, b
             torch.testing.assert_close(net[0].weight.grad, whole)
             with opt.skip_synchronize():
                 opt.step()
-        same = hvd.allgather(values_of(net)[None])
-        assert torch.equal(same[0], same[1])
+        require_alike(net)
 
     ranks(2, work)
 
@@ -149,8 +147,7 @@ def test_a_layer_can_be_unfrozen_before_the_optimizer_s_state_is_broadcast(ranks
             loss_of(net, *shares()[0]).backward()
             opt.step()
             opt.zero_grad()
-        same = hvd.allgather(values_of(net)[None])
-        assert torch.equal(same[0], same[1])
+        require_alike(net)
 
     ranks(2, work)
 

@@ -42,7 +42,8 @@ def test_hooks_added_after_wrapping_change_gradients_before_they_are_exchanged(
     ranks(2, work)
 
 
-def test_a_scheduler_made_before_sees_the_steps_of_the_wrapped_one(ranks):
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_scheduler_made_before_sees_the_steps_of_the_wrapped_one(ranks, size):
     def work():
         hvd.init()
         net = torch.nn.Linear(2, 1)
@@ -57,4 +58,4 @@ def test_a_scheduler_made_before_sees_the_steps_of_the_wrapped_one(ranks):
                 scheduler.step()
         assert opt.param_groups[0]["lr"] == pytest.approx(0.025)
 
-    ranks(1, work)
+    ranks(size, work)

@@ -10,7 +10,7 @@ from torch import nn
 
 import ringsync.torch as hvd
 
-from .wrapped import make
+from .wrapped import make, require_alike
 
 # The ranks have no module of this name: what they need of it travels with the functions.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -204,7 +204,7 @@ def test_a_step_that_all_ranks_cut_short_may_have_reached_unlike_parameters(rank
                 torch.optim.SGD(heads.parameters(), lr=0.1), heads.named_parameters()
             )
         opt.step()
-        hvd.barrier()
+        require_alike(heads)
 
     ranks(2, work)
 

@@ -95,7 +95,10 @@ def test_a_call_of_several_arrays_takes_no_name_of_another(ranks):
         hvd.init()
         rows = torch.ones(2, 2)
         calls = [hvd.alltoall_async(rows, name=name) for name in ("x", "x.splits")]
+        grouped = [hvd.grouped_allreduce_async([rows, rows], name=name) for name in ("y", "y.0")]
         for handle in calls:
             assert hvd.synchronize(handle)[1].tolist() == [1, 1]
+        for handle in grouped:
+            assert all(torch.equal(x, rows) for x in hvd.synchronize(handle))
 
     ranks(2, work)

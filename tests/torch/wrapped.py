@@ -35,6 +35,12 @@ def values_of(net):
     return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
 
 
+def require_alike(net):
+    """The network's values are the same on all ranks."""
+    values = hvd.allgather(values_of(net)[None])
+    assert all(torch.equal(one, values[0]) for one in values)
+
+
 def one_process(steps, optimizer=None, prepare=lambda _net: None):
     """What a world of one makes of the whole batches."""
     torch.manual_seed(7)
