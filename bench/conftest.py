@@ -1,4 +1,7 @@
-"""What several benchmarks of pytest-benchmark need."""
+"""What several benchmarks of one process need.
+
+Those of several ranks are programs, and take nothing from here.
+"""
 
 from collections.abc import Iterator
 
@@ -9,7 +12,7 @@ import ringsync as rs
 
 @pytest.fixture(scope="module")
 def world_of_one() -> Iterator[None]:
-    """Run an engine."""
+    """An engine that waits for nobody, for all benchmarks of a file."""
     rs.init()
     yield
     rs.shutdown()

@@ -58,7 +58,7 @@ def broadcast_object(
         data = run("broadcast_object", Collective.ALLGATHER, source, name, None, terms, group)
     told = data.tobytes()
     if told.startswith(_FAILED):
-        raise _refusal("broadcast_object", root, told, failure)
+        raise _refusal("broadcast_object", root, told) from failure
     return obj if is_root else cast(T, _unpickled(told, "broadcast_object", root))
 
 
@@ -94,18 +94,18 @@ def allgather_object(
     told = [part.tobytes() for part in np.split(data, np.cumsum(sizes)[:-1])]
     for rank, one in zip(ranks, told, strict=True):
         if one.startswith(_FAILED):
-            raise _refusal("allgather_object", rank, one, failure)
+            raise _refusal("allgather_object", rank, one) from failure
     return [
         cast(T, _unpickled(one, "allgather_object", rank))
         for rank, one in zip(ranks, told, strict=True)
     ]
 
 
-def _pickled(obj: object) -> tuple[bytes, BaseException | None]:
+def _pickled(obj: object) -> tuple[bytes, Exception | None]:
     """Never raises: the failure is told when all ranks know of it; the bytes say why then."""
     try:
         return pickle.dumps(obj), None
-    except BaseException as error:  # whatever the object's own methods raise, or Ctrl-C
+    except Exception as error:  # whatever the object's own methods raise
         return _FAILED + _reason(error).encode()[:_MOST_REASON_BYTES], error
 
 
@@ -119,18 +119,13 @@ def _unpickled(told: bytes, place: str, rank: int) -> object:
         ) from error
 
 
-def _refusal(place: str, rank: int, told: bytes, failure: BaseException | None) -> BaseException:
-    """What is raised of what was told; `failure` is this rank's own."""
-    if failure is not None and not isinstance(failure, Exception):
-        return failure
+def _refusal(place: str, rank: int, told: bytes) -> ConfigError:
     reason = told.removeprefix(_FAILED).decode(errors="replace")
-    error = ConfigError(
+    return ConfigError(
         f"[{place}] the object of rank {rank} cannot be pickled ({reason}). Send its parts."
     )
-    error.__cause__ = failure
-    return error
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: Exception) -> str:
     """The exception in one line, whatever its own `__str__` does."""
     return ascii(traceback.format_exception_only(error)[0].strip())[1:-1]

@@ -214,28 +214,14 @@ def _meeting_place(family: _Family, variables: Mapping[str, str]) -> str:
     if not any(parts[1:]):
         parts.append(str(os.getppid()))
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    return str(Path(temporary_root("init")) / f"ringsync-{os.geteuid()}-{key}")
-
-
-def temporary_root(place: str) -> str:
-    """Find the usual place for temporary files.
-
-    Args:
-        place: Who needs one, for messages.
-
-    Returns:
-        The path of a directory that can be written.
-
-    Raises:
-        ConfigError: There is none, or no room in any.
-    """
     try:
-        return tempfile.gettempdir()
+        root = tempfile.gettempdir()
     except FileNotFoundError as error:
         raise ConfigError(
-            f"[{place}] temporary files can be written nowhere: {error.strerror}. Make room, or "
-            "name a directory in TMPDIR."
+            f"[init] temporary files can be written nowhere: {error.strerror}. Make room, or name "
+            "a directory in TMPDIR."
         ) from None
+    return str(Path(root) / f"ringsync-{os.geteuid()}-{key}")
 
 
 def _whole(variables: Mapping[str, str], name: str, default: int | None = None) -> int:

@@ -157,16 +157,17 @@ void DevicePeers::give_up(Deadline deadline) noexcept {
   const Device::InUse in_use(*device_);
   uint32_t* const silenced = silence();
   api_.signal(&silenced, 1, 1, nullptr, rescue_.get());
-  do {
+  for (;;) {
     for (int rank = 0; rank < group_.size; ++rank) {
       uint32_t* const word = flag(flags_.get(), rank);
       api_.signal(&word, 1, value_, nullptr, rescue_.get());
     }
-    // It waits for what lies before its work on the stream, which may wait for these flags.
-    if (nccl_) nccl_->abort();
     // Of what was begun and not ended nobody is told when it is over.
-    if (is_begun_) return;
-  } while (!device_->wait(*last_, Clock::now() + kBetween) && Clock::now() < deadline);
+    const bool is_past = !is_begun_ && device_->wait(*last_, Clock::now() + kBetween);
+    // To abort may take until the stream is past all that lies before NCCL's work on it.
+    if (nccl_) nccl_->abort();
+    if (is_past || is_begun_ || Clock::now() >= deadline) return;
+  }
 }
 
 }  // namespace ringsync

@@ -71,8 +71,7 @@ Fd listen_under_final_name(MeetingPlace& place, Deadline deadline) {
     if (connect_to(path)) {
       throw RendezvousError("[rendezvous] another job already meets at '" + path +
                             "'. Start rank 0 once only, give each job its own RINGSYNC_JOB_ID or "
-                            "MASTER_PORT, or "
-                            "wait for the other to end.");
+                            "MASTER_PORT, or wait for the other to end.");
     }
     ::unlink(draft.c_str());
     Fd listener = listen_at(draft);

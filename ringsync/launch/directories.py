@@ -14,7 +14,6 @@ from typing import cast
 
 from ringsync.errors import ConfigError
 from ringsync.launch.job import Job
-from ringsync.world import temporary_root
 
 # Sockets are made in the job's directory, and a socket's path has at most 107 bytes on Linux.
 _LONGEST_ROOT_BYTES = 60
@@ -30,11 +29,11 @@ def name_job_directory(job_id: str) -> Path:
 
     Returns:
         A path in the usual place for temporary files, or in /tmp if that is too long for sockets.
-
-    Raises:
-        ConfigError: There is no such place.
     """
-    root = temporary_root("ringsyncrun")
+    try:
+        root = tempfile.gettempdir()
+    except FileNotFoundError:  # who makes it says what is wrong with it
+        root = "/tmp"
     is_short = len(os.fsencode(root)) <= _LONGEST_ROOT_BYTES
     return Path(root if is_short else "/tmp") / f"ringsync-{job_id}"
 

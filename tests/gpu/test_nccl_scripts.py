@@ -73,7 +73,7 @@ def test_ranks_find_it_and_sum_by_it_from_then_on(jobs):
     ],
     ids=["nobody named it", "by default"],
 )
-def test_where_it_is_not_wanted_nobody_looks_for_it(jobs, settings):
+def test_nothing_is_told_of_it_where_nobody_wants_it_or_has_named_one(jobs, settings):
     script = LIBRARY + WAYS + "print({way() for _ in range(20)})\n"
     ended = jobs.run(2, script, **settings)
     require_ended(ended)

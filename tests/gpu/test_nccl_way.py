@@ -133,7 +133,7 @@ def test_integers_are_added_up(device, made, dtype):
 
 
 @pytest.mark.parametrize("count", [LARGE, CUT])
-def test_averages_of_integers_are_cut_once_they_are_scaled(device, made, count):
+def test_averages_of_integers_are_not_cut_before_they_are_scaled(device, made, count):
     arrays = [OnDevice(device, np.full(count, rank * 2, np.int32)) for rank in range(N)]
     arrays[0] = OnDevice(device, np.ones(count, np.int32))
     _, found_ways = watched(

@@ -216,7 +216,7 @@ def test_a_character_split_between_two_writes_arrives_whole(launcher):
         for byte in "né€😀\n".encode():
             os.write(1, bytes([byte]))
             while any(fcntl.ioctl(1, termios.FIONREAD, bytes(4))):
-                time.sleep(0.001)  # leaves the cores to the launcher, which reads each byte alone
+                time.sleep(0.001)  # leaves the cores to the guard, which reads each byte alone
         """
     )
     done = launcher.run("-np", "2", script)

@@ -125,6 +125,7 @@ def begin(rank: int, size: int, seed: int, has_child: bool) -> tuple[int, int]:
             os.close(mouth)
             signal.alarm(int(LIMIT_S))
             signal.pause()  # until it is killed with its group
+            os._exit(0)
         survive(rank, size, seed, mouth)
         code = 0
     except BaseException:  # os._exit would end it without a word

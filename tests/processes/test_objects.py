@@ -89,34 +89,6 @@ def test_an_object_that_does_not_travel_is_told_with_the_reason_and_work_goes_on
         assert gathered_torn == f"[allgather_object] {begin.format(1)} {reason}"
 
 
-def test_an_object_that_ends_its_rank_while_it_is_pickled_is_told_to_the_others(jobs):
-    ended = jobs.run(
-        2,
-        """
-        class Last:
-            def __reduce__(self):
-                sys.exit(5)
-
-        rs.init()
-        for call in (rs.broadcast_object, rs.allgather_object):
-            try:
-                call(Last() if RANK == 0 else 1)
-            except SystemExit as error:
-                print("exit", error.code)
-            except errors.ConfigError as error:
-                print(error)
-        assert rs.allgather_object(RANK) == [0, 1]
-        """,
-    )
-    require_ended(ended)
-    own, other = (one.said for one in ended)
-    assert own == ["exit 5"] * 2
-    assert other == [
-        f"[{call}_object] the object of rank 0 cannot be pickled (SystemExit: 5). Send its parts."
-        for call in ("broadcast", "allgather")
-    ]
-
-
 def test_what_a_joined_rank_has_nothing_for_is_told_by_the_name_of_the_call(jobs):
     ended = jobs.run(
         3,

@@ -26,13 +26,17 @@ def test_a_rank_with_another_numpy_is_named_once(jobs):
     assert [one.err for one in ended[1:]] == ["", ""]
 
 
-def test_a_setting_of_one_rank_only_is_told_with_both_values(jobs):
-    job = jobs.start(2, WORK.format(before=""), start=1, RINGSYNC_BUCKET_MIB="4")
-    jobs.add(job, 1, RINGSYNC_BUCKET_MIB="16")
+@pytest.mark.parametrize(
+    ("variable", "own", "other"),
+    [("RINGSYNC_BUCKET_MIB", "4", "16"), ("RINGSYNC_NCCL", "off", "auto")],
+)
+def test_a_setting_of_one_rank_only_is_told_with_both_values(jobs, variable, own, other):
+    job = jobs.start(2, WORK.format(before=""), start=1, **{variable: own})
+    jobs.add(job, 1, **{variable: other})
     ended = job.end()
     assert [one.code for one in ended] == [0, 0]
     assert ended[0].err == (
-        "[preflight] ranks differ: RINGSYNC_BUCKET_MIB is 16 on rank 1, 4 on rank 0. "
+        f"[preflight] ranks differ: {variable} is {other} on rank 1, {own} on rank 0. "
         "Start all ranks alike.\n"
     )
 
