@@ -195,33 +195,63 @@ std::shared_ptr<const StreamWork> Device::fetch(const DeviceEvent& after, ByteSp
   if (stream == nullptr) return nullptr;
   require(api_.wait_event(stream, after.get()), "an event cannot be waited for");
   require(api_.copy(to.get(), from.data(), from.size(), stream), "values cannot be fetched");
-  return tell_of(std::move(to), stream, stream);
+  return watch_copy(std::move(to), stream, stream);
 }
 
 std::shared_ptr<const StreamWork> Device::deliver(std::shared_ptr<std::byte> from,
                                                   MutableByteSpan to) {
   require(api_.copy(to.data(), from.get(), to.size(), to_device_.get()),
           "values cannot be delivered");
-  return tell_of(std::move(from), to_device_.get(), nullptr);
+  return watch_copy(std::move(from), to_device_.get(), nullptr);
 }
 
-std::shared_ptr<const StreamWork> Device::watch(void* stream) {
-  return tell_of(nullptr, stream, nullptr);
-}
-
-std::shared_ptr<const StreamWork> Device::tell_of(std::shared_ptr<std::byte> memory, void* stream,
-                                                  void* given_back) {
-  auto work = std::make_shared<StreamWork>(std::move(memory));
-  auto news = std::make_unique<News>(News{bell_, work, given_back});
-  ++bell_->in_flight;
-  const RsStatus status = api_.notify(&on_done, news.get(), stream);
-  if (status != kRsOk) {
-    --bell_->in_flight;
-    forget(std::move(news));  // a copy is on its way all the same
+std::shared_ptr<const StreamWork> Device::watch_copy(std::shared_ptr<std::byte> memory,
+                                                     void* stream, void* given_back) {
+  const std::shared_ptr<StreamWork> work = expect(std::move(memory));
+  work->note_put(nullptr);
+  try {
+    tell_of(work, stream, given_back);
+  } catch (...) {
+    settle_one();
+    throw;
   }
+  return work;
+}
+
+std::shared_ptr<StreamWork> Device::expect(std::shared_ptr<std::byte> memory) {
+  auto work = std::make_shared<StreamWork>(std::move(memory));
+  ++bell_->in_flight;
+  return work;
+}
+
+void Device::watch(const std::shared_ptr<StreamWork>& work, void* stream, DeviceEvent passed) {
+  work->note_put(std::move(passed));  // first: it may be done at once
+  tell_of(work, stream, nullptr);
+}
+
+void Device::drop(StreamWork& work) {
+  work.note_done(kRsOk);
+  settle_one();
+  ring();
+}
+
+void Device::ring() noexcept {
+  const std::scoped_lock lock(bell_->mutex);
+  if (bell_->ring) bell_->ring();
+}
+
+/// Whoever waits for something in flight looks again.
+void Device::settle_one() noexcept {
+  --bell_->in_flight;
+  futex_wake_all(bell_->in_flight);
+}
+
+void Device::tell_of(const std::shared_ptr<StreamWork>& work, void* stream, void* given_back) {
+  auto news = std::make_unique<News>(News{bell_, work, given_back});
+  const RsStatus status = api_.notify(&on_done, news.get(), stream);
+  if (status != kRsOk) forget(std::move(news));  // it is on its way all the same
   require(status, "completion cannot be reported");
   static_cast<void>(news.release());
-  return work;
 }
 
 void Device::on_done(void* context, RsStatus status) {

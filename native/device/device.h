@@ -18,33 +18,9 @@
 #include "base/span.h"
 #include "device/pinned_pool.h"
 #include "device/plugin.h"
+#include "device/stream_work.h"
 
 namespace ringsync {
-
-/// How far a stream had been given work at some time. Any thread.
-using DeviceEvent = std::shared_ptr<void>;
-
-/// What a stream has been given up to some time. Any thread.
-class StreamWork {
- public:
-  /// `memory` of the host is kept until it is done.
-  explicit StreamWork(std::shared_ptr<std::byte> memory) : memory_(std::move(memory)) {}
-
-  bool is_done() const { return done_ns_.load() != 0; }
-  /// By the one clock; 0 before.
-  int64_t done_ns() const { return done_ns_.load(); }
-  /// What has failed on the device by then. Once done.
-  RsStatus status() const { return status_; }
-  void note_done(RsStatus status) {
-    status_ = status;
-    done_ns_.store(now_ns());
-  }
-
- private:
-  const std::shared_ptr<std::byte> memory_;
-  RsStatus status_ = kRsOk;  // written before done_ns_
-  std::atomic<int64_t> done_ns_{0};
-};
 
 /// Any thread, unless it says otherwise.
 class Device {
@@ -109,8 +85,15 @@ class Device {
                                           std::shared_ptr<std::byte> to, bool is_urgent);
   /// Starts to copy to the device. Throws Error.
   std::shared_ptr<const StreamWork> deliver(std::shared_ptr<std::byte> from, MutableByteSpan to);
-  /// Of what a stream has been given last; rings when that is done. Throws Error.
-  std::shared_ptr<const StreamWork> watch(void* stream);
+  /// For what a stream is going to be given: to be watched, or dropped.
+  std::shared_ptr<StreamWork> expect(std::shared_ptr<std::byte> memory = nullptr);
+  /// It has been put on the stream, up to `passed` with other ranks; rings when it is done. Throws
+  /// Error.
+  void watch(const std::shared_ptr<StreamWork>& work, void* stream, DeviceEvent passed);
+  /// Nothing of it will be on any stream.
+  void drop(StreamWork& work);
+  /// Has the engine look at what has become of its work.
+  void ring() noexcept;
   /// Waits for it; false where it is not done at the deadline.
   bool wait(const StreamWork& work, Deadline deadline) const;
 
@@ -124,8 +107,10 @@ class Device {
   struct News;
 
   static void on_done(void* context, RsStatus status);
-  std::shared_ptr<const StreamWork> tell_of(std::shared_ptr<std::byte> memory, void* stream,
-                                            void* given_back);
+  std::shared_ptr<const StreamWork> watch_copy(std::shared_ptr<std::byte> memory, void* stream,
+                                               void* given_back);
+  void tell_of(const std::shared_ptr<StreamWork>& work, void* stream, void* given_back);
+  void settle_one() noexcept;
   void* take_stream(bool is_urgent);
   int ordinal_of(const void* memory) const;
 

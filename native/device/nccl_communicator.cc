@@ -100,7 +100,7 @@ NcclCommunicator::NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id
 NcclCommunicator::~NcclCommunicator() {
   if (comm_ == nullptr || ::getpid() != pid_) return;
   if (state() != nccl::kSuccess ||
-      settle(api_.finalize(comm_), Clock::now() + kFarewell) != nccl::kSuccess) {
+      settle(api_.finalize(comm_), {.deadline = Clock::now() + kFarewell}) != nccl::kSuccess) {
     abort();
     return;
   }
@@ -122,7 +122,7 @@ void NcclCommunicator::allreduce(ByteSpan from, MutableByteSpan to, Dtype dtype,
                                  const Turn& turn) {
   const nccl::DataType type = nccl_type(dtype);
   const nccl::RedOp reduction = nccl_op(op);
-  put("allreduce", turn.deadline, [&] {
+  put("allreduce", turn, [&] {
     return api_.allreduce(from.data(), to.data(), to.size() / size_bytes(dtype), type, reduction,
                           comm_, turn.stream);
   });
@@ -132,20 +132,20 @@ void NcclCommunicator::reduce_scatter(ByteSpan from, MutableByteSpan to, Dtype d
                                       const Turn& turn) {
   const nccl::DataType type = nccl_type(dtype);
   const nccl::RedOp reduction = nccl_op(op);
-  put("reduce_scatter", turn.deadline, [&] {
+  put("reduce_scatter", turn, [&] {
     return api_.reduce_scatter(from.data(), to.data(), to.size() / size_bytes(dtype), type,
                                reduction, comm_, turn.stream);
   });
 }
 
 void NcclCommunicator::allgather(ByteSpan from, MutableByteSpan to, const Turn& turn) {
-  put("allgather", turn.deadline, [&] {
+  put("allgather", turn, [&] {
     return api_.allgather(from.data(), to.data(), from.size(), nccl::kUint8, comm_, turn.stream);
   });
 }
 
 void NcclCommunicator::broadcast(ByteSpan from, MutableByteSpan to, int root, const Turn& turn) {
-  put("broadcast", turn.deadline, [&] {
+  put("broadcast", turn, [&] {
     return api_.broadcast(from.data(), to.data(), to.size(), nccl::kUint8, root, comm_,
                           turn.stream);
   });
@@ -153,7 +153,7 @@ void NcclCommunicator::broadcast(ByteSpan from, MutableByteSpan to, int root, co
 
 void NcclCommunicator::alltoall(std::span<const ByteSpan> from, std::span<const MutableByteSpan> to,
                                 const Turn& turn) {
-  put("alltoall", turn.deadline, [&] {
+  put("alltoall", turn, [&] {
     // What any of them refuses the end of the group tells.
     api_.group_start();
     for (size_t peer = 0; peer < from.size(); ++peer) {
@@ -171,13 +171,13 @@ void NcclCommunicator::alltoall(std::span<const ByteSpan> from, std::span<const 
 
 /// Calls NCCL, and returns once it has taken the call in.
 template <typename Call>
-void NcclCommunicator::put(const std::string& what, Deadline deadline, const Call& call) {
+void NcclCommunicator::put(const std::string& what, const Turn& turn, const Call& call) {
   nccl::Result result = kAborted;
   {
     const std::scoped_lock lock(mutex_);
     if (comm_ != nullptr) result = call();
   }
-  result = settle(result, deadline);
+  result = settle(result, turn);
   if (result == nccl::kInProgress) {
     throw TimedOutError("[nccl] " + what + " has not begun on rank " + std::to_string(place_.rank) +
                             " of " + std::to_string(place_.size) +
@@ -198,9 +198,10 @@ nccl::Result NcclCommunicator::state() {
 
 /// What has become of a call at the deadline at the latest. Between two looks another thread may
 /// abort.
-nccl::Result NcclCommunicator::settle(nccl::Result result, Deadline deadline) {
+nccl::Result NcclCommunicator::settle(nccl::Result result, const Turn& turn) {
   const Deadline eager_until = Clock::now() + kEager;
-  while (result == nccl::kInProgress && Clock::now() < deadline) {
+  while (result == nccl::kInProgress && Clock::now() < turn.deadline) {
+    if (turn.is_over != nullptr && *turn.is_over) return kAborted;
     if (Clock::now() < eager_until) {
       std::this_thread::yield();
     } else {

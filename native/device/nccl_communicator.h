@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <mutex>
 #include <span>
 #include <string>
@@ -37,6 +38,8 @@ class NcclCommunicator {
   struct Turn {
     void* stream = nullptr;
     Deadline deadline = kNever;
+    /// Set by any thread once nobody waits for it any more; null: by none.
+    const std::atomic<bool>* is_over = nullptr;
   };
 
   /// For one rank to make and all to be told. Its process must live until all have joined. Throws
@@ -58,8 +61,8 @@ class NcclCommunicator {
   void abort() noexcept;
 
   // Once it is ready. Each is put on the stream and returns; memory stays valid until the stream
-  // has come past it. Throws Error, and TimedOutError at the deadline; after either of them nothing
-  // but abort() is of use.
+  // has come past it. Throws Error, also once it is over, and TimedOutError at the deadline; after
+  // either of them nothing but abort() is of use.
   // Counts are equal on all ranks, and `from` may be `to`, or this rank's part of it.
 
   /// Averages are of floats: NCCL rounds those of integers in its own way.
@@ -76,9 +79,9 @@ class NcclCommunicator {
 
  private:
   template <typename Call>
-  void put(const std::string& what, Deadline deadline, const Call& call);
+  void put(const std::string& what, const Turn& turn, const Call& call);
   nccl::Result state();
-  nccl::Result settle(nccl::Result result, Deadline deadline);
+  nccl::Result settle(nccl::Result result, const Turn& turn);
   [[noreturn]] void fail(const std::string& what, nccl::Result result) const;
 
   const NcclLibrary library_;

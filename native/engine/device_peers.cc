@@ -111,7 +111,9 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
   // Not every driver can wait for one.
   device_->require(api_.wait_flag(flag(flags_.get(), 0), 0, stream_.get()),
                    "flags cannot be waited for");
-  first_words_ = device_->watch(stream_.get());
+  const std::shared_ptr<StreamWork> words = device_->expect();
+  first_words_ = words;
+  device_->watch(words, stream_.get(), nullptr);
   set_up_by_ = Clock::now() + kSetUp;
 }
 
@@ -132,7 +134,6 @@ Deadline DevicePeers::set_up_by() const {
 }
 
 DevicePeers::~DevicePeers() {
-  nccl_.reset();  // what it has on the stream ends with it
   if (is_begun_ || set_up_by() != kNever || (last_ && !last_->is_done())) {
     forget_all();
     return;
@@ -180,7 +181,7 @@ bool DevicePeers::open(const std::vector<Header>& headers) {
   }
   if (nccl_choice_.is_wanted) {
     const std::shared_ptr<NcclWord> own{share_, &reinterpret_cast<Share*>(share_.get())->nccl};
-    nccl_ = std::make_unique<NcclPeers>(device_, nccl_choice_, group_, own);
+    nccl_ = std::make_unique<NcclPeers>(device_, nccl_choice_, group_, piece_bytes_, own);
   }
   return true;
 }

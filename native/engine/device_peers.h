@@ -15,6 +15,7 @@
 #include "collective/route.h"
 #include "device/device.h"
 #include "device/reduction.h"
+#include "engine/device_call.h"
 #include "engine/nccl_peers.h"
 #include "engine/operation.h"
 #include "engine/request.h"
@@ -55,33 +56,16 @@ class DevicePeers {
   /// Why it will not, once; nothing where nobody has to know.
   std::optional<std::string> take_nccl_failure();
 
-  /// One piece of an array on its way.
-  struct Piece {
-    /// What this rank gives; empty: nothing.
-    ByteSpan input;
-    /// Where the result goes, and whether the schedule writes it there itself.
-    MutableByteSpan output;
-    bool is_output_apart = false;
-    Dtype dtype = Dtype::kUint8;
-    Reduction reduction;
-  };
-  /// Arrays that are summed as one, each where its segment says.
-  struct Bucket {
-    std::span<const RsSegment> segments;
-    size_t elements = 0;
-    Dtype dtype = Dtype::kUint8;
-    Reduction reduction;
-  };
-  /// Nothing goes on before `event`.
-  void wait_for(const DeviceEvent& event);
+  /// What is run by NCCL, once that has joined.
+  NcclPeers& nccl() { return *nccl_; }
+
+  /// Nothing that is run from now on goes on before the events. Throws Error.
+  void begin(std::span<const DeviceEvent> after);
   /// Throws Error.
-  void run(const Route& route, const Piece& piece);
-  void run(const Route& route, const Bucket& bucket);
-  /// Likewise, by NCCL, an array of any length if it is cut by others.
-  void run_by_nccl(const Problem& problem, const Piece& piece);
-  void run_by_nccl(const Bucket& bucket);
+  void run(const Route& route, const DevicePiece& piece);
+  void run(const Route& route, const DeviceBucket& bucket);
   /// Of all that has been run so far. Throws Error.
-  DeviceWork end();
+  std::shared_ptr<const StreamWork> end();
   /// Something has been run since, or has failed half-way.
   bool is_begun() const { return is_begun_; }
 
@@ -99,12 +83,10 @@ class DevicePeers {
 
   void forget_all();
   bool open_one(const Share& share, Peer& peer);
-  template <typename Sum>
-  void run_bucket(const Bucket& bucket, const Sum& sum);
-  void go_through(const Route& route, const Piece& piece);
+  void go_through(const Route& route, const DevicePiece& piece);
   void exchange(const std::vector<int>& neighbours);
-  void apply(const Step& step, const Piece& piece);
-  std::byte* place_of(int rank, const Range& range, const Piece& piece) const;
+  void apply(const Step& step, const DevicePiece& piece);
+  std::byte* place_of(int rank, const Range& range, const DevicePiece& piece) const;
   uint32_t* flag(std::byte* flags, int of) const;
   uint32_t* silence() const;
 

@@ -16,12 +16,14 @@ constexpr auto kBetween = std::chrono::milliseconds(20);
 
 }  // namespace
 
-void DevicePeers::wait_for(const DeviceEvent& event) {
+void DevicePeers::begin(std::span<const DeviceEvent> after) {
   is_begun_ = true;
-  device_->require(api_.wait_event(stream_.get(), event.get()), "an event cannot be waited for");
+  for (const DeviceEvent& event : after) {
+    device_->require(api_.wait_event(stream_.get(), event.get()), "an event cannot be waited for");
+  }
 }
 
-void DevicePeers::run(const Route& route, const Piece& piece) {
+void DevicePeers::run(const Route& route, const DevicePiece& piece) {
   const Device::InUse in_use(*device_);
   if (!piece.input.empty()) {
     device_->require(
@@ -35,9 +37,10 @@ void DevicePeers::run(const Route& route, const Piece& piece) {
       "a result cannot be unpacked");
 }
 
-void DevicePeers::run(const Route& route, const Bucket& bucket) {
-  run_bucket(bucket, [&] {
-    Piece whole;
+void DevicePeers::run(const Route& route, const DeviceBucket& bucket) {
+  const Device::InUse in_use(*device_);
+  run_packed(*device_, bucket, fusion_.get(), stream_.get(), [&] {
+    DevicePiece whole;
     whole.dtype = bucket.dtype;
     whole.reduction = bucket.reduction;
     go_through(route, whole);
@@ -45,46 +48,7 @@ void DevicePeers::run(const Route& route, const Bucket& bucket) {
   });
 }
 
-void DevicePeers::run_by_nccl(const Problem& problem, const Piece& piece) {
-  const Device::InUse in_use(*device_);
-  nccl_->run(
-      problem,
-      {piece.input, piece.output, piece.dtype, piece.reduction, {fusion_.get(), piece_bytes_}},
-      stream_.get());
-  passed_ = device_->record(stream_.get());
-}
-
-void DevicePeers::run_by_nccl(const Bucket& bucket) {
-  run_bucket(bucket, [&] {
-    const size_t bytes = bucket.elements * size_bytes(bucket.dtype);
-    const double left =
-        nccl_->sum({fusion_.get(), bytes}, bucket.dtype, bucket.reduction, stream_.get());
-    passed_ = device_->record(stream_.get());
-    return left;
-  });
-}
-
-/// `sum`s it once it is packed, which returns what results are multiplied by when they are
-/// unpacked.
-template <typename Sum>
-void DevicePeers::run_bucket(const Bucket& bucket, const Sum& sum) {
-  const Device::InUse in_use(*device_);
-  const auto dtype = static_cast<uint32_t>(bucket.dtype);
-  RsMove move{bucket.segments.data(),
-              static_cast<uint32_t>(bucket.segments.size()),
-              0,
-              fusion_.get(),
-              bucket.elements,
-              dtype,
-              dtype,
-              1.0,
-              {}};
-  device_->require(api_.pack(&move, stream_.get()), "arrays cannot be packed");
-  move.scale = sum();
-  device_->require(api_.unpack(&move, stream_.get()), "results cannot be unpacked");
-}
-
-void DevicePeers::go_through(const Route& route, const Piece& piece) {
+void DevicePeers::go_through(const Route& route, const DevicePiece& piece) {
   exchange(route.neighbours);
   for (const Phase& phase : route.phases) {
     for (const RoutedStep& step : phase.steps) apply(step, piece);
@@ -93,10 +57,12 @@ void DevicePeers::go_through(const Route& route, const Piece& piece) {
   passed_ = device_->record(stream_.get());
 }
 
-DeviceWork DevicePeers::end() {
-  last_ = device_->watch(stream_.get());
+std::shared_ptr<const StreamWork> DevicePeers::end() {
+  const std::shared_ptr<StreamWork> work = device_->expect();
+  last_ = work;
+  device_->watch(work, stream_.get(), std::move(passed_));
   is_begun_ = false;
-  return {last_, passed_};
+  return work;
 }
 
 /// Tells the others that this rank has come here, and waits for them.
@@ -118,7 +84,7 @@ void DevicePeers::exchange(const std::vector<int>& neighbours) {
   }
 }
 
-void DevicePeers::apply(const Step& step, const Piece& piece) {
+void DevicePeers::apply(const Step& step, const DevicePiece& piece) {
   const size_t bytes = step.read.count * size_bytes(piece.dtype);
   std::byte* const target = place_of(group_.rank, step.write, piece);
   if (step.apply == Apply::kCopy) {
@@ -144,15 +110,16 @@ void DevicePeers::apply(const Step& step, const Piece& piece) {
   }
 }
 
-std::byte* DevicePeers::place_of(int rank, const Range& range, const Piece& piece) const {
+std::byte* DevicePeers::place_of(int rank, const Range& range, const DevicePiece& piece) const {
   const size_t offset = range.offset * size_bytes(piece.dtype);
   const bool is_apart = piece.is_output_apart && range.buffer == Buffer::kOutput;
   return (is_apart ? piece.output.data() : peers_[static_cast<size_t>(rank)].fusion) + offset;
 }
 
 void DevicePeers::give_up(Deadline deadline) noexcept {
-  const bool is_over = !is_begun_ && (!last_ || last_->is_done());
-  if (is_over || !device_->is_here()) return;
+  if (!device_->is_here()) return;
+  if (nccl_) nccl_->leave();
+  if (!is_begun_ && (!last_ || last_->is_done())) return;
   has_given_up_ = true;
   const Device::InUse in_use(*device_);
   uint32_t* const silenced = silence();
@@ -164,8 +131,6 @@ void DevicePeers::give_up(Deadline deadline) noexcept {
     }
     // Of what was begun and not ended nobody is told when it is over.
     const bool is_past = !is_begun_ && device_->wait(*last_, Clock::now() + kBetween);
-    // To abort may take until the stream is past all that lies before NCCL's work on it.
-    if (nccl_) nccl_->abort();
     if (is_past || is_begun_ || Clock::now() >= deadline) return;
   }
 }

@@ -63,6 +63,7 @@ void Group::note_sharing(Operation& last) {
 }
 
 Progress Group::advance() {
+  if (end_failed()) return Progress::kDone;
   Progress progress = end_delivered() ? Progress::kMoved : Progress::kDone;
   while (!operations_.empty()) {
     const Progress current = advance_current();
@@ -210,12 +211,26 @@ void Group::refuse(const std::exception_ptr& error) {
   }
 }
 
+/// True if what was to be run on the device could not be, which ends all.
+bool Group::end_failed() {
+  const auto failed = std::ranges::find_if(
+      delivering_, [](const Operation& one) { return one.failure() != nullptr; });
+  if (failed == delivering_.end()) return false;
+  const std::exception_ptr failure = failed->failure();
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    end_all(error.what(), nullptr, failure);
+  }
+  return true;
+}
+
 /// True if any has been.
 bool Group::end_delivered() {
   bool is_any = false;
   for (auto at = delivering_.begin(); at != delivering_.end();) {
     const auto next = std::next(at);
-    if (at->is_delivered()) {
+    if (at->is_delivered() && !at->failure()) {
       if (at->runs_on_device()) at->set_done(now_ns());
       end(delivering_, at, error_of_device(*at));
       is_any = true;

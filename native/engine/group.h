@@ -134,6 +134,9 @@ class Group {
   bool agree_on_site();
   void stay_on_host(const std::string& why);
   void start_bucket(size_t count);
+  std::shared_ptr<const StreamWork> run_bucket(const DeviceBucket& bucket,
+                                               std::span<const DeviceEvent> after);
+  bool end_failed();
   bool end_delivered();
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);
   void end(Operations& operations, Operations::iterator operation, std::exception_ptr error,

@@ -1,7 +1,8 @@
 #pragma once
 
-// A group's collectives by NCCL, in stream order: once its ranks have told one another what they
-// have, and have joined. Where arrays are worked on is decided by those who ask.
+// A group's collectives by NCCL: once its ranks have told one another what they have, and have
+// joined, they are posted to a thread that nobody waits for. Where arrays are worked on is decided
+// by those who ask.
 
 #include <array>
 #include <atomic>
@@ -9,10 +10,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
-#include "collective/schedule.h"
-#include "device/nccl_join.h"
-#include "device/reduction.h"
+#include "device/nccl_thread.h"
+#include "engine/device_call.h"
+#include "engine/nccl_runs.h"
 #include "engine/operation.h"
 
 namespace ringsync {
@@ -21,55 +23,42 @@ namespace ringsync {
 struct NcclWord {
   std::atomic<uint32_t> is_told{0};
   // Both written before that.
-  NcclJoin::Found found;
+  NcclThread::Found found;
   std::array<uint8_t, 16> device{};  // the rank's
 };
 
 /// One thread at a time.
 class NcclPeers {
  public:
-  /// Begins to look for NCCL. What is found is told in `own`, which names the rank's device.
-  NcclPeers(std::shared_ptr<Device> device, const NcclChoice& choice, const GroupView& group,
-            std::shared_ptr<NcclWord> own);
+  /// Begins to look for NCCL. What is found is told in `own`, which names the rank's device. A
+  /// bucket has `room_bytes` at most.
+  NcclPeers(const std::shared_ptr<Device>& device, const NcclChoice& choice, const GroupView& group,
+            size_t room_bytes, std::shared_ptr<NcclWord> own);
 
   /// What others have told; joins once all have.
   void look_at(std::span<const NcclWord* const> words);
   /// All have joined.
-  bool is_ready() const { return join_.communicator() != nullptr; }
+  bool is_ready() const { return thread_.is_ready(); }
   /// Why that will not be, once; nothing where nobody has to know.
   std::optional<std::string> take_failure();
 
-  /// What lies on the device, and where a sum that has to be scaled may be made.
-  struct Call {
-    ByteSpan input;
-    MutableByteSpan output;
-    Dtype dtype = Dtype::kUint8;
-    Reduction reduction;
-    MutableByteSpan room;
-  };
-  // Once ready. Each is put on the stream. Throws Error.
+  // Once ready. Returns at once; memory stays valid until the work is done. Nothing of it goes on
+  // before the events.
 
-  void run(const Problem& problem, const Call& call, void* stream);
-  /// In place, in some room. Returns what results are still to be multiplied by.
-  double sum(MutableByteSpan room, Dtype dtype, const Reduction& reduction, void* stream);
+  /// An array of any length if it is cut by others.
+  std::shared_ptr<const StreamWork> run(const Problem& problem, const DevicePiece& piece,
+                                        std::vector<DeviceEvent> after);
+  std::shared_ptr<const StreamWork> run(const DeviceBucket& bucket, std::vector<DeviceEvent> after);
 
   /// The others are not to be waited for any more.
-  void abort() noexcept;
+  void leave() noexcept { thread_.leave(); }
 
  private:
-  void allreduce(const Call& call, void* stream);
-  void reduce_scatter(const Problem& problem, const Call& call, void* stream);
-  void allgather(const Problem& problem, const Call& call, void* stream);
-  void alltoall(const Problem& problem, const Call& call, void* stream);
-  void unpack(MutableByteSpan to, std::byte* from, Dtype type, double scale, void* stream) const;
-  std::optional<ReduceOp> whole_op(const Reduction& reduction) const;
-
-  const std::shared_ptr<Device> device_;
-  const int rank_;
-  const int size_;
+  const NcclCommunicator::Place place_;
+  const std::shared_ptr<const NcclRuns> runs_;
   bool is_decided_ = false;  // whether to join
   std::optional<std::string> failure_;
-  NcclJoin join_;
+  NcclThread thread_;
 };
 
 }  // namespace ringsync

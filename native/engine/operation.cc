@@ -122,7 +122,7 @@ bool Operation::is_here() const {
 }
 
 bool Operation::settle(Deadline deadline) const {
-  if (runs_on_device()) return request_.place->device->wait(*device_work_.work, deadline);
+  if (runs_on_device()) return request_.place->device->wait(*device_work_, deadline);
   return !copy_ || copy_->settle(deadline);
 }
 

@@ -22,12 +22,6 @@ namespace ringsync {
 
 class DevicePeers;
 
-/// What a group's devices have been given, and when this rank's needs the others no more.
-struct DeviceWork {
-  std::shared_ptr<const StreamWork> work;
-  DeviceEvent passed;
-};
-
 /// What an operation uses of its group.
 struct GroupView {
   /// This rank and the number of ranks, within the group.
@@ -124,6 +118,8 @@ class Operation {
   /// Error.
   bool deliver() { return runs_on_device() || (copy_ && copy_->deliver()); }
   bool is_delivered() const;
+  /// Why it could not be run there; null where it could, as far as is known.
+  std::exception_ptr failure() const;
   /// What has failed on the device by then. Once delivered.
   RsStatus device_status() const;
   /// It waits for nobody but this rank's own device.
@@ -132,7 +128,7 @@ class Operation {
   /// delivered.
   bool settle(Deadline deadline) const;
   /// It runs there, and its ranks wait for one another there.
-  bool runs_on_device() const { return device_work_.work != nullptr; }
+  bool runs_on_device() const { return device_work_ != nullptr; }
   /// It runs there, and may need other ranks yet. Throws Error where the device has failed.
   bool needs_peers() const;
   Interval fetching() const { return copy_ ? copy_->fetching() : Interval(); }
@@ -150,7 +146,7 @@ class Operation {
   void start_on_device(const GroupView& group, DevicePeers& peers,
                        const std::vector<Header>& headers, const std::vector<uint64_t>& splits);
   /// It does, with others, at a site that all have agreed on.
-  void note_on_device(const DeviceWork& work, Site site);
+  void note_on_device(std::shared_ptr<const StreamWork> work, Site site);
   /// Only once started.
   Progress advance();
   /// Ranks without which it cannot go on. Only once started.
@@ -187,7 +183,7 @@ class Operation {
   bool is_next_ = false;
   std::optional<Site> site_;
   Registration share_at_;
-  DeviceWork device_work_;
+  std::shared_ptr<const StreamWork> device_work_;
   MutableByteSpan staged_;  // the array as peers see it, where it is a copy
   std::optional<Run> run_;
 };

@@ -45,11 +45,11 @@ void Operation::set_next() {
 }
 
 bool Operation::is_delivered() const {
-  return runs_on_device() ? device_work_.work->is_done() : !copy_ || copy_->is_delivered();
+  return runs_on_device() ? device_work_->is_done() : !copy_ || copy_->is_delivered();
 }
 
 RsStatus Operation::device_status() const {
-  if (runs_on_device()) return device_work_.work->status();
+  if (runs_on_device()) return device_work_->status();
   return copy_ ? copy_->delivery_status() : kRsOk;
 }
 
@@ -59,11 +59,16 @@ bool Operation::waits_for_own_device() const {
 }
 
 bool Operation::needs_peers() const {
-  return runs_on_device() && !request_.place->device->is_reached(device_work_.passed);
+  if (!runs_on_device() || device_work_->is_done()) return false;
+  return !device_work_->is_put() || !request_.place->device->is_reached(device_work_->passed());
 }
 
-void Operation::note_on_device(const DeviceWork& work, Site site) {
-  device_work_ = work;
+std::exception_ptr Operation::failure() const {
+  return runs_on_device() ? device_work_->failure() : nullptr;
+}
+
+void Operation::note_on_device(std::shared_ptr<const StreamWork> work, Site site) {
+  device_work_ = std::move(work);
   site_ = site;
 }
 
@@ -75,9 +80,8 @@ bool Operation::is_cut() const {
 void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
                                 const std::vector<Header>& headers,
                                 const std::vector<uint64_t>& splits) {
-  peers.wait_for(request_.place->ready);
-  DevicePeers::Piece piece{copy_->read(), copy_->written(), false, request_.dtype,
-                           reduction_of(request_, group.size)};
+  DevicePiece piece{copy_->read(), copy_->written(), false, request_.dtype,
+                    reduction_of(request_, group.size)};
   Problem problem = make_problem(group, headers, splits);
   problem.is_in_place = true;
   if (!is_cut()) {
@@ -86,8 +90,11 @@ void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
   }
   if (is_by_nccl()) {
     if (is_cut()) piece.output = request_.data;
-    peers.run_by_nccl(problem, piece);
-  } else if (!is_cut()) {
+    device_work_ = peers.nccl().run(problem, piece, {request_.place->ready});
+    return;
+  }
+  peers.begin({&request_.place->ready, 1});
+  if (!is_cut()) {
     peers.run(*group.route_of(problem), piece);
   } else {
     const ByteSpan input = piece.input;
@@ -205,36 +212,44 @@ void Group::stay_on_host(const std::string& why) {
 
 /// What was carried lies on devices: all of it is packed, summed as one and unpacked there.
 void Group::start_bucket(size_t count) {
-  std::vector<RsSegment> segments;
+  DeviceBucket bucket;
+  std::vector<DeviceEvent> after;
   const Request& first = operations_.front().request();
   const size_t width = size_bytes(first.dtype);
-  size_t elements = 0;
   for (size_t i = 0; i < count; ++i) {
     const Request& request = announcement_.carried(i)->request();
     const size_t length = request.data.size() / width;
-    segments.push_back(
-        {request.data.data(), static_cast<uint32_t>(elements), static_cast<uint32_t>(length)});
-    elements += round_up(request.data.size(), kBucketAlignment) / width;
-    device_peers_->wait_for(request.place->ready);
+    bucket.segments.push_back({request.data.data(), static_cast<uint32_t>(bucket.elements),
+                               static_cast<uint32_t>(length)});
+    bucket.elements += round_up(request.data.size(), kBucketAlignment) / width;
+    after.push_back(request.place->ready);
   }
+  bucket.dtype = first.dtype;
+  bucket.reduction = reduction_of(first, view_.size);
+  const Site site = *operations_.front().site();
+  std::shared_ptr<const StreamWork> work;
+  if (operations_.front().is_by_nccl()) {
+    work = device_peers_->nccl().run(bucket, std::move(after));
+  } else {
+    work = run_bucket(bucket, after);
+  }
+  for (size_t i = 0; i < count; ++i) announcement_.carried(i)->note_on_device(work, site);
+}
+
+/// In memory that the ranks share.
+std::shared_ptr<const StreamWork> Group::run_bucket(const DeviceBucket& bucket,
+                                                    std::span<const DeviceEvent> after) {
   const Problem problem{Collective::kAllreduce,
                         members_.rank,
                         view_.size,
-                        std::vector<size_t>(members_.ranks.size(), elements),
+                        std::vector<size_t>(members_.ranks.size(), bucket.elements),
                         0,
                         true,
                         {},
-                        is_narrow(first.dtype)};
-  const DevicePeers::Bucket bucket{segments, elements, first.dtype,
-                                   reduction_of(first, view_.size)};
-  if (operations_.front().is_by_nccl()) {
-    device_peers_->run_by_nccl(bucket);
-  } else {
-    device_peers_->run(*routes_.of(problem), bucket);
-  }
-  const DeviceWork work = device_peers_->end();
-  const Site site = *operations_.front().site();
-  for (size_t i = 0; i < count; ++i) announcement_.carried(i)->note_on_device(work, site);
+                        is_narrow(bucket.dtype)};
+  device_peers_->begin(after);
+  device_peers_->run(*routes_.of(problem), bucket);
+  return device_peers_->end();
 }
 
 }  // namespace ringsync

@@ -15,8 +15,9 @@ if str(ROOT) not in sys.path:
 
 from bench.device.plugin import Plugin, find_plugin  # noqa: E402 - once it can be found
 
-from ..ranks import TRANSPORTS, world  # noqa: E402 - likewise
+from ..ranks import TRANSPORTS, until, world  # noqa: E402 - likewise
 from .arrays import Device  # noqa: E402 - likewise
+from .nccl_ways import N, ways  # noqa: E402 - likewise
 
 
 def pytest_configure(config):  # for runs without the suite's settings
@@ -89,3 +90,37 @@ def gate(device):
     yield gate
     gate.open()
     device.plugin.call("synchronize_stream", gate.stream)
+
+
+@pytest.fixture
+def simulated():
+    device = Device(Plugin(find_plugin("hostsim")))
+    yield device
+    device.close()
+
+
+@pytest.fixture
+def begin_with_nccl(transport):
+    """A world whose ranks look for the fake NCCL."""
+
+    def begin():
+        return world(
+            N,
+            transport,
+            device_plugin=str(find_plugin("hostsim")),
+            nccl_library=str(find_plugin("fake_nccl")),
+        )
+
+    return begin
+
+
+@pytest.fixture
+def joined(begin_with_nccl, simulated):
+    with begin_with_nccl() as made:
+        until(lambda: ways(simulated, made) == {"nccl"})
+        yield made
+
+
+@pytest.fixture
+def faults(monkeypatch):
+    return lambda text: monkeypatch.setenv("FAKE_NCCL", text)

@@ -58,12 +58,12 @@ bool gather(Rank& rank, std::span<std::byte> given, Given& all) {
 
 /// Gathers, and then makes the result of what all have given.
 template <typename Make>
-Result collect(Comm* comm, std::span<std::byte> given, Stream stream, const Make& make) {
+Result collect(Comm* comm, Kind kind, std::span<std::byte> given, Stream stream, const Make& make) {
   if (look_at(*comm->rank) != kSuccess) {
     return refuse(kInvalidArgument, "the communicator is not ready");
   }
   return submit(
-      comm->rank,
+      comm->rank, kind,
       [given, make](Rank& rank) {
         Given all;
         if (!gather(rank, given, all)) return false;
@@ -78,7 +78,7 @@ Result end_group() {
   if (ended.error != kSuccess) return ended.error;
   if (ended.messages.empty()) return kSuccess;
   return submit(
-      ended.comm->rank,
+      ended.comm->rank, kMessages,
       [messages = std::move(ended.messages)](Rank& rank) mutable {
         return rank.meeting->exchange(messages, rank.is_aborted);
       },
@@ -179,7 +179,7 @@ Result ncclCommAbort(Comm* comm) {
 Result ncclAllReduce(const void* from, void* to, size_t count, DataType type, RedOp op, Comm* comm,
                      Stream stream) {
   const auto result = span_of(to, count * bytes_of(type));
-  return collect(comm, span_of(from, result.size()), stream,
+  return collect(comm, kSums, span_of(from, result.size()), stream,
                  [=](Rank&, const Given& all) { reduce(type, op, all, 0, result); });
 }
 
@@ -187,7 +187,7 @@ Result ncclReduceScatter(const void* from, void* to, size_t each, DataType type,
                          Comm* comm, Stream stream) {
   const auto result = span_of(to, each * bytes_of(type));
   const auto size = static_cast<size_t>(comm->rank->size);
-  return collect(comm, span_of(from, result.size() * size), stream,
+  return collect(comm, kParts, span_of(from, result.size() * size), stream,
                  [=](Rank& rank, const Given& all) {
                    const auto part = static_cast<size_t>(rank.rank) * result.size();
                    reduce(type, op, all, part, result);
@@ -196,17 +196,18 @@ Result ncclReduceScatter(const void* from, void* to, size_t each, DataType type,
 
 Result ncclAllGather(const void* from, void* to, size_t each, DataType type, Comm* comm,
                      Stream stream) {
-  return collect(comm, span_of(from, each * bytes_of(type)), stream, [to](Rank&, const Given& all) {
-    auto* next = static_cast<std::byte*>(to);
-    for (const Bytes& part : all) next = std::copy(part.begin(), part.end(), next);
-  });
+  return collect(comm, kGathering, span_of(from, each * bytes_of(type)), stream,
+                 [to](Rank&, const Given& all) {
+                   auto* next = static_cast<std::byte*>(to);
+                   for (const Bytes& part : all) next = std::copy(part.begin(), part.end(), next);
+                 });
 }
 
 Result ncclBroadcast(const void* from, void* to, size_t count, DataType type, int root, Comm* comm,
                      Stream stream) {
   const bool is_root = comm->rank->rank == root;
   // What other ranks have there need not be readable.
-  return collect(comm, span_of(is_root ? from : to, count * bytes_of(type)), stream,
+  return collect(comm, kRoots, span_of(is_root ? from : to, count * bytes_of(type)), stream,
                  [to, root](Rank&, const Given& all) {
                    const Bytes& given = all[static_cast<size_t>(root)];
                    std::copy(given.begin(), given.end(), static_cast<std::byte*>(to));

@@ -36,6 +36,7 @@ struct Meeting::Box {
 struct Meeting::Memory {
   uint64_t nonce;
   std::atomic<int> joined;
+  std::array<std::atomic<int>, kKinds> connected;
   std::atomic<bool> is_closed;                                // the id's own descriptor
   std::array<std::array<Box, kMostRanks>, kMostRanks> boxes;  // by sender and receiver
 };
@@ -77,6 +78,10 @@ Meeting::~Meeting() {
 }
 
 int Meeting::joined() const { return memory_->joined; }
+
+std::atomic<int>& Meeting::connected(int kind) {
+  return memory_->connected[static_cast<size_t>(kind)];
+}
 
 bool Meeting::exchange(std::span<Message> messages, const std::atomic<bool>& is_given_up) {
   return wait_until(is_given_up, [&] {

@@ -19,6 +19,9 @@ using namespace ringsync::nccl;
 
 inline constexpr int kMostRanks = 8;
 
+/// Kinds of calls, for each of which NCCL may connect the ranks anew.
+enum Kind : int { kSums, kParts, kGathering, kRoots, kMessages, kKinds };
+
 /// No wait here is longer, whatever has become of the others.
 inline constexpr auto kLimit = std::chrono::seconds(30);
 
@@ -53,6 +56,8 @@ class Meeting {
   ~Meeting();
 
   int joined() const;
+  /// So many ranks have called this, each once for itself.
+  std::atomic<int>& connected(int kind);
   /// Moves all of them at once. False as of wait_until.
   bool exchange(std::span<Message> messages, const std::atomic<bool>& is_given_up);
 

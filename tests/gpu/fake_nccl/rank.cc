@@ -29,13 +29,23 @@ const RsDeviceApi& load_hostsim() {
   return *reinterpret_cast<decltype(&rs_device_api)>(::dlsym(library, "rs_device_api"))();
 }
 
+/// Until it is aborted; with an error, that comes once the call has been taken in.
+bool hang(Rank& rank, int error) {
+  if (error != kSuccess &&
+      wait_until(rank.is_aborted, [&rank] { return rank.is_taken_in.load(); })) {
+    rank.state = error;
+  }
+  return wait_until(rank.is_aborted, [] { return false; });
+}
+
 void run(void* context, RsStatus) {
   const std::unique_ptr<Task> task(static_cast<Task*>(context));
   Rank& rank = *task->rank;
-  const bool is_done =
-      fault("hang") ? wait_until(rank.is_aborted, [] { return false; }) : task->work(rank);
-  if (!is_done) rank.state = kRemoteError;
-  if (const int error = number_of("async", kSuccess); error != kSuccess) rank.state = error;
+  const int error = number_of("async", kSuccess);
+  const bool hangs = fault("hang").has_value();
+  const bool is_done = hangs ? hang(rank, error) : task->work(rank);
+  if (!is_done && rank.state == kSuccess) rank.state = kRemoteError;
+  if (error != kSuccess) rank.state = error;
   --rank.in_flight;
 }
 
@@ -45,6 +55,9 @@ Result look_at(Rank& rank) {
   const auto state = static_cast<Result>(rank.state.load());
   if (state != kSuccess) return state;
   if (rank.looks > 0 && rank.looks-- > 0) return kInProgress;
+  const int kind = rank.connecting;
+  if (kind >= 0 && rank.meeting->connected(kind) < rank.size) return kInProgress;
+  rank.is_taken_in = true;
   return rank.is_ending && rank.in_flight > 0 ? kInProgress : kSuccess;
 }
 
@@ -55,9 +68,15 @@ void join(Rank& rank) {
   rank.state = has_come && fault("init") != "fail" ? kSuccess : kSystemError;
 }
 
-Result submit(std::shared_ptr<Rank> rank, std::function<bool(Rank&)> work, Stream stream) {
+Result submit(std::shared_ptr<Rank> rank, Kind kind, std::function<bool(Rank&)> work,
+              Stream stream) {
   static const RsDeviceApi& device = load_hostsim();
   rank->looks = fault("stuck") ? INT_MAX : kLooks;
+  if (!std::exchange(rank->has_called[static_cast<size_t>(kind)], true)) {
+    ++rank->meeting->connected(kind);
+    if (fault("connect")) rank->connecting = kind;
+  }
+  rank->is_taken_in = false;
   ++rank->in_flight;
   auto task = std::make_unique<Task>(Task{std::move(rank), std::move(work)});
   device.notify(run, task.release(), stream);

@@ -2,6 +2,7 @@
 
 // One rank of a fake communicator: what it is at, and what is still on its streams.
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -22,6 +23,11 @@ struct Rank {
   /// So many looks at the state find the last call still in progress.
   std::atomic<int> looks = 0;
   std::atomic<int> in_flight = 0;
+  /// Its last call has been found taken in.
+  std::atomic<bool> is_taken_in = false;
+  /// The kind whose first call waits for the other ranks'; below 0: none does.
+  std::atomic<int> connecting = -1;
+  std::array<bool, kKinds> has_called{};  // by the thread that calls
 };
 
 /// What has become of all calls so far. Counts as a look.
@@ -31,7 +37,8 @@ Result look_at(Rank& rank);
 void join(Rank& rank);
 
 /// Does the work, which returns false if it has been given up, once the stream comes to it.
-Result submit(std::shared_ptr<Rank> rank, std::function<bool(Rank&)> work, Stream stream);
+Result submit(std::shared_ptr<Rank> rank, Kind kind, std::function<bool(Rank&)> work,
+              Stream stream);
 
 }  // namespace fake_nccl
 

@@ -1,0 +1,31 @@
+"""By what sums are made on the simulated device, in worlds whose ranks may find the fake NCCL."""
+
+import numpy as np
+
+from .arrays import OnDevice, seen
+
+N = 3
+F32 = np.float32
+LARGE = 100_003
+
+
+def watched(made, call):
+    """What `call` returns on each rank, and by what its work on devices was done."""
+
+    def work(rank):
+        rank.engine.start_events()
+        result = call(rank)
+        events = rank.engine.take_events()
+        rank.engine.stop_events()
+        return result, {name for lane, name, *_ in events if lane == "device"}
+
+    results, found = zip(*made.each(work), strict=True)
+    return results, set().union(*found)
+
+
+def ways(device, made, count=LARGE):
+    """By what one sum is made on all ranks."""
+    arrays = [OnDevice(device, np.full(count, rank + 1, F32)) for rank in range(N)]
+    _, found = watched(made, lambda rank: rank.allreduce(seen(arrays[rank.rank])))
+    assert all((array.get() == 6).all() for array in arrays)
+    return found
