@@ -160,6 +160,34 @@ def from_device(memory: object, like: object) -> object:
     return array.view(like.dtype) if isinstance(like, cupy.ndarray) else array
 
 
+def stream_of(stream: object) -> int:
+    """Find a stream's address.
+
+    Args:
+        stream: CuPy's, PyTorch's, what else has `__cuda_stream__`, or the address itself.
+
+    Returns:
+        The address, as CUDA takes it; 0 for the default stream.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    try:
+        if hasattr(stream, "__cuda_stream__"):
+            address: object = stream.__cuda_stream__()[1]
+        else:  # CuPy's word, PyTorch's, or the number itself
+            address = getattr(stream, "ptr", getattr(stream, "cuda_stream", stream))
+        if 0 <= (number := operator.index(address)) < _MOST:  # type: ignore[arg-type]  # is asked
+            return number
+    except (TypeError, IndexError):
+        pass
+    raise ConfigError(
+        f"[wait] {type(stream).__name__!r} is no stream; one of CuPy or PyTorch, what has "
+        "__cuda_stream__, or a stream's address is expected. Pass, for example, "
+        "cupy.cuda.get_current_stream()."
+    )
+
+
 def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...] | None, item_bytes: int) -> bool:
     if strides is None or 0 in shape:
         return True

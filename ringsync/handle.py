@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 from ringsync._native import Handle as NativeHandle
 from ringsync.arrays import Array
+from ringsync.device_arrays import stream_of
 from ringsync.errors import ConfigError, RingsyncError, TimedOutError
 from ringsync.seconds import LONGEST_S
 from ringsync.words import in_line
@@ -35,21 +36,32 @@ class Pending(NativeHandle):
         """
         return self._is_done()
 
-    def wait(self, timeout_s: float | None = None) -> None:
+    def wait(self, timeout_s: float | None = None, *, stream: object = None) -> None:
         """Block until the call is complete; of a group, whatever becomes of single operations.
+
+        With a stream it does not wait for what devices have left to do, but for all ranks to have
+        made the call: what the stream is given from then on comes behind the call's work. If that
+        fails afterwards, values are unspecified, and the next call of any kind raises the error, as
+        `wait()` without a stream does.
 
         Args:
             timeout_s: Seconds from now; None waits as long as the call itself may take.
+            stream: Of the arrays' device: a stream of CuPy's or PyTorch's, what else has
+                `__cuda_stream__`, or its address; 0 is the default stream. None: waits for all.
 
         Raises:
             TimedOutError: Not complete within `timeout_s`; the call goes on.
             MismatchError: Ranks disagree about it; of a group, the first error is raised.
             PeerLostError: A rank that takes part is gone.
-            ConfigError: `timeout_s` is below 0.
+            ConfigError: `timeout_s` is below 0, or `stream` is none.
             NotInitializedError: This is a forked child; nobody here will complete what was in
                 flight.
         """
-        if not self._wait(None if timeout_s is None else _checked_seconds(timeout_s)):
+        seconds = None if timeout_s is None else _checked_seconds(timeout_s)
+        is_over = (
+            self._wait(seconds) if stream is None else self._wait_on(stream_of(stream), seconds)
+        )
+        if not is_over:
             raise TimedOutError(
                 f"[wait] {in_line(self._name)} is not complete after {timeout_s} s; it goes on. "
                 "Wait again, or see what the other ranks are doing."
@@ -61,8 +73,11 @@ class Handle(Pending):
 
     __slots__ = ()
 
-    def result(self) -> Array:
+    def result(self, *, stream: object = None) -> Array:
         """Block until the call is complete and return its result.
+
+        Args:
+            stream: As for `wait`: what uses the result is given to it.
 
         Returns:
             The array that the blocking call of the same name would have returned.
@@ -72,7 +87,7 @@ class Handle(Pending):
             PeerLostError: A rank that takes part is gone.
             TimedOutError: The call's own time was up.
         """
-        self.wait()
+        self.wait(stream=stream)
         return cast(Array, self._result())
 
     def rows_from(self) -> list[int]:
@@ -103,8 +118,11 @@ class GroupedHandle(Pending):
 
     __slots__ = ()
 
-    def result(self) -> list[Array]:
+    def result(self, *, stream: object = None) -> list[Array]:
         """Block until all operations are complete and return their results.
+
+        Args:
+            stream: As for `wait`: what uses the results is given to it.
 
         Returns:
             The arrays that the blocking call of the same name would have returned.
@@ -114,7 +132,7 @@ class GroupedHandle(Pending):
             PeerLostError: A rank that takes part is gone.
             TimedOutError: The operations' own time was up.
         """
-        self.wait()
+        self.wait(stream=stream)
         return cast(list[Array], self._result())
 
 

@@ -47,18 +47,48 @@ BoundHandle::BoundHandle(std::shared_ptr<Handle> handle, nb::object array, nb::o
       pid_(engine.get().pid()) {}
 
 bool BoundHandle::wait(std::optional<double> timeout_s) const {
-  if (!handle_->is_done() && ::getpid() != pid_) {
+  const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
+  return wait_until([this] { return handle_->is_done(); },
+                    [this](Deadline until) { handle_->wait(until); }, deadline) &&
+         raise_if_failed();
+}
+
+bool BoundHandle::wait_on(uintptr_t stream, std::optional<double> timeout_s) const {
+  const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
+  if (!wait_until([this] { return handle_->is_put(); },
+                  [this](Deadline until) { handle_->wait_put(until); }, deadline)) {
+    return false;
+  }
+  if (handle_->is_done()) return raise_if_failed();
+  for (const auto& [device, work] : handle_->on_devices()) {
+    if (!wait_until([&] { return work->is_put() || handle_->is_done(); },
+                    [&](Deadline until) { work->wait_put(until); }, deadline)) {
+      return false;
+    }
+    if (work->is_put()) device->order(reinterpret_cast<void*>(stream), *work);
+  }
+  return !handle_->is_done() || raise_if_failed();
+}
+
+/// True once `until` holds; false at the deadline. Ctrl-C raises.
+template <typename Until, typename Sleep>
+bool BoundHandle::wait_until(const Until& until, const Sleep& sleep, Deadline deadline) const {
+  if (!until() && ::getpid() != pid_) {
     throw NotInitializedError("[wait] " + in_quotes(nb::str(name_).c_str()) +
                               " belongs to the process that forked this one. Wait there.");
   }
-  const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
-  while (!handle_->is_done()) {
+  while (!until()) {
     // First, because the call that is waited for may have been left for a signal's sake.
     if (PyErr_CheckSignals() != 0) throw nb::python_error();
     if (Clock::now() >= deadline) return false;
     const GilRelease release;
-    handle_->wait(std::min(deadline, next_signal_check()));
+    sleep(std::min(deadline, next_signal_check()));
   }
+  return true;
+}
+
+/// Once done.
+bool BoundHandle::raise_if_failed() const {
   if (const auto keeper = keeper_.lock()) keeper->sweep();
   if (handle_->error()) std::rethrow_exception(handle_->error());
   return true;
@@ -100,6 +130,8 @@ void bind_handle(nb::module_& module) {
       .def("_is_done", &BoundHandle::is_done)
       .def("_wait", &BoundHandle::wait, "timeout_s"_a.none(),
            "Wait until done, and raise the call's error; False when the time passed first.")
+      .def("_wait_on", &BoundHandle::wait_on, "stream"_a, "timeout_s"_a.none(),
+           "Wait until devices do the rest, and order a stream behind it; else like _wait.")
       .def("_result", &BoundHandle::result, "The array with the result. Only once done.")
       .def(
           "_times",

@@ -26,7 +26,11 @@ class BoundHandle {
   /// True once done; false when `timeout_s` passed first. Throws the call's error, if it failed,
   /// and NotInitializedError in a forked child, where nobody would complete it. Ctrl-C raises.
   bool wait(std::optional<double> timeout_s) const;
-  /// The caller's array, or a new one where the call makes it. Only once done.
+  /// Likewise, until all that is left to do is given to devices; what `stream` is given from then
+  /// on comes behind it.
+  bool wait_on(uintptr_t stream, std::optional<double> timeout_s) const;
+  /// The caller's array, or a new one where the call makes it. Only once done, or waited
+  /// for.
   nanobind::object result() const;
   /// Of an alltoall: how many rows came from each rank; none where it failed. Throws ConfigError
   /// before it is done.
@@ -35,6 +39,10 @@ class BoundHandle {
   nanobind::object name() const { return name_; }
 
  private:
+  template <typename Until, typename Sleep>
+  bool wait_until(const Until& until, const Sleep& sleep, Deadline deadline) const;
+  bool raise_if_failed() const;
+
   std::shared_ptr<Handle> handle_;
   nanobind::object array_;
   nanobind::object name_;

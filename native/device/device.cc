@@ -195,20 +195,21 @@ std::shared_ptr<const StreamWork> Device::fetch(const DeviceEvent& after, ByteSp
   if (stream == nullptr) return nullptr;
   require(api_.wait_event(stream, after.get()), "an event cannot be waited for");
   require(api_.copy(to.get(), from.data(), from.size(), stream), "values cannot be fetched");
-  return watch_copy(std::move(to), stream, stream);
+  return watch_copy(std::move(to), stream, nullptr, stream);
 }
 
 std::shared_ptr<const StreamWork> Device::deliver(std::shared_ptr<std::byte> from,
                                                   MutableByteSpan to) {
   require(api_.copy(to.data(), from.get(), to.size(), to_device_.get()),
           "values cannot be delivered");
-  return watch_copy(std::move(from), to_device_.get(), nullptr);
+  return watch_copy(std::move(from), to_device_.get(), record(to_device_.get()), nullptr);
 }
 
 std::shared_ptr<const StreamWork> Device::watch_copy(std::shared_ptr<std::byte> memory,
-                                                     void* stream, void* given_back) {
+                                                     void* stream, DeviceEvent end,
+                                                     void* given_back) {
   const std::shared_ptr<StreamWork> work = expect(std::move(memory));
-  work->note_put(nullptr);
+  work->note_put(nullptr, std::move(end));
   try {
     tell_of(work, stream, given_back);
   } catch (...) {
@@ -225,8 +226,13 @@ std::shared_ptr<StreamWork> Device::expect(std::shared_ptr<std::byte> memory) {
 }
 
 void Device::watch(const std::shared_ptr<StreamWork>& work, void* stream, DeviceEvent passed) {
-  work->note_put(std::move(passed));  // first: it may be done at once
+  work->note_put(std::move(passed), record(stream));  // first: it may be done at once
   tell_of(work, stream, nullptr);
+}
+
+void Device::order(void* stream, const StreamWork& work) const {
+  const InUse in_use(*this);
+  require(api_.wait_event(stream, work.end().get()), "a stream cannot be ordered behind a call");
 }
 
 void Device::drop(StreamWork& work) {

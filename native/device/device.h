@@ -90,6 +90,12 @@ class Device {
   /// It has been put on the stream, up to `passed` with other ranks; rings when it is done. Throws
   /// Error.
   void watch(const std::shared_ptr<StreamWork>& work, void* stream, DeviceEvent passed);
+  /// Once it is put: what the stream is given from now on comes behind it. Throws Error.
+  void order(void* stream, const StreamWork& work) const;
+  /// Likewise, of what has failed half-way: nobody but who waits for its end has to know.
+  void watch_rest(const std::shared_ptr<StreamWork>& work, void* stream) {
+    tell_of(work, stream, nullptr);
+  }
   /// Nothing of it will be on any stream.
   void drop(StreamWork& work);
   /// Has the engine look at what has become of its work.
@@ -108,7 +114,7 @@ class Device {
 
   static void on_done(void* context, RsStatus status);
   std::shared_ptr<const StreamWork> watch_copy(std::shared_ptr<std::byte> memory, void* stream,
-                                               void* given_back);
+                                               DeviceEvent end, void* given_back);
   void tell_of(const std::shared_ptr<StreamWork>& work, void* stream, void* given_back);
   void settle_one() noexcept;
   void* take_stream(bool is_urgent);

@@ -272,13 +272,14 @@ void NcclThread::Shared::perform(Posted& one) {
 /// What is at work is told first, and over later: its caller's arrays are in use until its stream
 /// is past it.
 void NcclThread::Shared::fail(const std::exception_ptr& error) {
+  const bool is_put = last->is_put();
   last->note_failed(error);
   device->ring();
   close_for(error);
   communicator->abort();
-  if (last->is_put()) return;
+  if (is_put) return;
   try {
-    device->watch(last, stream.get(), nullptr);
+    device->watch_rest(last, stream.get());
   } catch (const std::exception&) {
     // The first one has been told, and it will never be over.
   }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/futex.h"
 #include "device/plugin_abi.h"
 
 namespace ringsync {
@@ -24,12 +25,22 @@ class StreamWork {
   explicit StreamWork(std::shared_ptr<std::byte> memory) : memory_(std::move(memory)) {}
 
   /// All of it is on its stream.
-  bool is_put() const { return is_put_.load(std::memory_order_acquire); }
-  /// Behind the last thing in it that other ranks take part in; null: nothing such. Once put.
+  bool is_put() const { return stage_.load(std::memory_order_acquire) == kPut; }
+  /// Behind the last thing in it that other ranks take part in; null: nothing such. Once put, as
+  /// the next.
   const DeviceEvent& passed() const { return passed_; }
+  /// Behind all of it.
+  const DeviceEvent& end() const { return end_; }
+  /// Sleeps until it is put, or has failed, or the deadline; may wake without any reason.
+  void wait_put(Deadline deadline) const {
+    uint32_t stage = kExpected;
+    if (stage_.compare_exchange_strong(stage, kAwaited) || stage == kAwaited) {
+      futex_wait(stage_, kAwaited, deadline);
+    }
+  }
   /// Why it was not put, or not whole: what of it was may be on its way. Else null.
   std::exception_ptr failure() const {
-    return has_failed_.load(std::memory_order_acquire) ? failure_ : nullptr;
+    return stage_.load(std::memory_order_acquire) == kFailed ? failure_ : nullptr;
   }
   /// Nothing of it is on its way any more.
   bool is_done() const { return done_ns_.load() != 0; }
@@ -38,14 +49,14 @@ class StreamWork {
   /// What has failed on the device by then. Once done.
   RsStatus status() const { return status_; }
 
-  void note_put(DeviceEvent passed) {
+  void note_put(DeviceEvent passed, DeviceEvent end) {
     passed_ = std::move(passed);
-    is_put_.store(true, std::memory_order_release);
+    end_ = std::move(end);
+    enter(kPut);
   }
-  /// Once.
   void note_failed(std::exception_ptr failure) {
     failure_ = std::move(failure);
-    has_failed_.store(true, std::memory_order_release);
+    enter(kFailed);
   }
   void note_done(RsStatus status) {
     status_ = status;
@@ -53,12 +64,22 @@ class StreamWork {
   }
 
  private:
+  static constexpr uint32_t kExpected = 0;
+  static constexpr uint32_t kAwaited = 1;  // by somebody who sleeps
+  static constexpr uint32_t kPut = 2;
+  static constexpr uint32_t kFailed = 3;
+
+  void enter(uint32_t stage) {
+    if (stage_.exchange(stage) == kAwaited) futex_wake_all(stage_);
+  }
+
   const std::shared_ptr<std::byte> memory_;
-  DeviceEvent passed_;          // written before is_put_
-  std::exception_ptr failure_;  // written before has_failed_
-  RsStatus status_ = kRsOk;     // written before done_ns_
-  std::atomic<bool> is_put_{false};
-  std::atomic<bool> has_failed_{false};
+  mutable std::atomic<uint32_t> stage_{kExpected};
+  // Written before the stage that they belong to.
+  DeviceEvent passed_;
+  DeviceEvent end_;
+  std::exception_ptr failure_;
+  RsStatus status_ = kRsOk;  // written before done_ns_
   std::atomic<int64_t> done_ns_{0};
 };
 

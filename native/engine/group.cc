@@ -248,6 +248,7 @@ void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t do
   order_.remove(*at);
   at->set_done(done_ns);
   if (is_delivering) {
+    at->tell_put();
     delivering_.splice(delivering_.end(), operations_, at);
   } else {
     end(operations_, at, std::move(error));

@@ -22,6 +22,18 @@ void Handle::wait(Deadline deadline) {
   }
 }
 
+void Handle::wait_put(Deadline deadline) {
+  uint32_t state = kPending;
+  const bool is_marked = state_.compare_exchange_strong(state, kAwaited) || state == kAwaited;
+  // Once more, for the engine may not have seen the mark.
+  if (is_marked && !is_put()) futex_wait(state_, kAwaited, deadline);
+}
+
+void Handle::note_put(OnDevice work) {
+  on_devices_.push_back(std::move(work));
+  if (++put_ == operations_ && state_ == kAwaited) wake();
+}
+
 bool Handle::complete(const Times& times, std::exception_ptr error,
                       std::shared_ptr<const Gate> gate) {
   const int64_t first_started_ns = times_.started_ns;

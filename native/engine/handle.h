@@ -14,6 +14,7 @@
 #include "base/dtype.h"
 #include "base/futex.h"
 #include "base/shape.h"
+#include "device/device.h"
 
 namespace ringsync {
 
@@ -59,6 +60,12 @@ class Opening {
   Gate& gate_;
 };
 
+/// What a device does for a call.
+struct OnDevice {
+  std::shared_ptr<const Device> device;
+  std::shared_ptr<const StreamWork> work;
+};
+
 class Handle {
  public:
   /// Of a call that is done once `operations` are, one at least.
@@ -72,6 +79,13 @@ class Handle {
   /// Sleeps until done, the deadline or a signal; may wake without any reason. Any thread.
   void wait(Deadline deadline);
 
+  /// Is done, or all that it takes will be on devices without the engine.
+  bool is_put() const { return is_done() || put_.load() == operations_; }
+  /// As wait(), until that.
+  void wait_put(Deadline deadline);
+  /// What devices do for it by then: whoever has seen is_put().
+  const std::vector<OnDevice>& on_devices() const { return on_devices_; }
+
   /// The rest is for whoever has seen is_done(), and before that for the engine alone.
   const std::exception_ptr& error() const { return error_; }
   /// Its operations have made some.
@@ -81,6 +95,8 @@ class Handle {
   const Times& times() const { return times_; }
 
   void set_result(size_t operation, Result result);
+  /// One of its operations needs no more than this.
+  void note_put(OnDevice work);
   /// One of its operations has ended, with an error or without; the first error is kept. Of several
   /// it began with the first that began and passed the other stages with the last. With a gate it
   /// is done once that opens, too. True where wake() is due then: somebody sleeps, and it is done.
@@ -97,6 +113,8 @@ class Handle {
 
   std::atomic<uint32_t> state_;
   const size_t operations_;
+  std::atomic<size_t> put_{0};
+  std::vector<OnDevice> on_devices_;  // of so many
   size_t left_;
   std::shared_ptr<const Gate> gate_;  // if it is kGated
   std::exception_ptr error_;

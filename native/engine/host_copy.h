@@ -47,6 +47,7 @@ class HostCopy {
 
   /// Begins to deliver; false if there is nothing that has to be. Throws Error.
   bool deliver();
+  const std::shared_ptr<const StreamWork>& delivered() const { return delivered_; }
   bool is_delivered() const { return !delivered_ || delivered_->is_done(); }
   RsStatus delivery_status() const { return delivered_ ? delivered_->status() : kRsOk; }
   /// A copy on its way must not write into what its owner may free: waits, and returns whether it

@@ -117,6 +117,8 @@ class Operation {
   /// Once it is done: begins to bring them back; false where there is nothing to bring. Throws
   /// Error.
   bool deliver() { return runs_on_device() || (copy_ && copy_->deliver()); }
+  /// Once that has begun: tells whoever waits for no more than that.
+  void tell_put() const;
   bool is_delivered() const;
   /// Why it could not be run there; null where it could, as far as is known.
   std::exception_ptr failure() const;

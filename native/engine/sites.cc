@@ -44,6 +44,10 @@ void Operation::set_next() {
   if (copy_ && is_shared_) copy_->drop();
 }
 
+void Operation::tell_put() const {
+  handle_->note_put({request_.place->device, runs_on_device() ? device_work_ : copy_->delivered()});
+}
+
 bool Operation::is_delivered() const {
   return runs_on_device() ? device_work_->is_done() : !copy_ || copy_->is_delivered();
 }

@@ -69,27 +69,38 @@ def transport(request):
     return request.param
 
 
-@pytest.fixture
-def gate(device):
+class Gate:
     """Holds streams back until a test opens it."""
 
-    class Gate:
-        stream = device.stream()
+    def __init__(self, device):
+        self._device = device
+        self.stream = device.stream()
+        self._flag = device.filled(256, 0)
+        self._other = device.stream()
 
-        def __init__(self):
-            self.flag = device.filled(256, 0)
-            self.other = device.stream()
+    def close(self):
+        self._device.plugin.wait_flag(self._flag, 1, self.stream)
 
-        def close(self):
-            device.plugin.wait_flag(self.flag, 1, self.stream)
+    def open(self):
+        self._device.plugin.signal([self._flag], 1, self._other)
 
-        def open(self):
-            device.plugin.signal([self.flag], 1, self.other)
+    def end(self):
+        self.open()
+        self._device.plugin.call("synchronize_stream", self.stream)
 
-    gate = Gate()
+
+@pytest.fixture
+def gate(device):
+    gate = Gate(device)
     yield gate
-    gate.open()
-    device.plugin.call("synchronize_stream", gate.stream)
+    gate.end()
+
+
+@pytest.fixture
+def simulated_gate(simulated):
+    gate = Gate(simulated)
+    yield gate
+    gate.end()
 
 
 @pytest.fixture
