@@ -1,56 +1,29 @@
 #pragma once
 
-// A thread that finds NCCL, joins a communicator, and gives it its calls. NCCL may take its time
-// over each of these, and waits for other ranks in some, so nobody else does. What is called, and
-// how ranks tell one another, is for those who use it.
+// A thread on which NCCL is found, joined and called. NCCL may take its time over each of these,
+// and waits for other ranks in some, so nobody else does.
 
 #include <sys/types.h>
 
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
-#include <vector>
+#include <utility>
 
-#include "base/span.h"
-#include "device/device.h"
-#include "device/nccl_communicator.h"
+#include "device/nccl_service.h"
 
 namespace ringsync {
-
-/// Which NCCL a rank takes, as NcclLibrary says.
-struct NcclChoice {
-  bool is_wanted = false;
-  std::filesystem::path chosen;
-  std::vector<std::filesystem::path> candidates;
-};
 
 /// One thread at a time.
 class NcclThread {
  public:
-  /// What a rank has found: the version of its NCCL, 0 where it has none, and the id that it would
-  /// have others join, if it is the first.
-  struct Found {
-    int version = 0;
-    nccl::UniqueId id{};
-  };
-  /// Where calls are put: a stream of their own, with room on the device for one after the other.
-  struct Stage {
-    NcclCommunicator& communicator;
-    NcclCommunicator::Turn turn;
-    MutableByteSpan room;
-  };
-  /// Puts all that it takes on the stage's stream. Returns an event behind the last thing in which
-  /// other ranks take part. Throws Error.
-  using Call = std::function<DeviceEvent(const Stage&)>;
-
   /// Begins to look for it; `tell` is called once, by the thread. There will be room for
   /// `room_bytes`.
   NcclThread(std::shared_ptr<Device> device, NcclChoice choice,
              const NcclCommunicator::Place& place, size_t room_bytes,
-             std::function<void(const Found&)> tell);
+             const std::function<void(const NcclFound&)>& tell);
   NcclThread(const NcclThread&) = delete;
   NcclThread& operator=(const NcclThread&) = delete;
   /// Waits for no other rank, and not for long where the device or NCCL stands still: what they are
@@ -58,22 +31,33 @@ class NcclThread {
   ~NcclThread();
 
   /// Begins to join: once, when all ranks have found the same version.
-  void join(const nccl::UniqueId& id);
+  void join(const nccl::UniqueId& id) { shared_->service.join(id); }
   /// All have joined.
-  bool is_ready() const;
+  bool is_ready() const { return shared_->service.is_ready(); }
   /// Why there will be none, once: after a failure that somebody should know of.
-  std::optional<std::string> take_failure();
+  std::optional<std::string> take_failure() { return shared_->service.take_failure(); }
 
-  /// Once ready: has the call made behind those before it, on a stream that waits for the events.
-  /// What it throws is the work's failure, and that of all behind it. Returns at once.
-  std::shared_ptr<const StreamWork> post(std::vector<DeviceEvent> after, Call call);
+  /// Once ready: has the call made behind those before it. What it throws is the work's failure,
+  /// and that of all behind it. Returns at once.
+  std::shared_ptr<const StreamWork> post(NcclCall call) {
+    return shared_->service.post(std::move(call));
+  }
 
   /// The others are not to be waited for any more: what has been posted ends, whole or not, as soon
   /// as NCCL and the device let it. Returns at once.
-  void leave() noexcept;
+  void leave() noexcept { shared_->service.leave(); }
 
  private:
-  struct Shared;
+  /// What outlives whoever does not wait for the thread.
+  struct Shared {
+    Shared(std::shared_ptr<Device> device, NcclChoice choice, const NcclCommunicator::Place& place,
+           size_t room_bytes)
+        : service(std::move(device), std::move(choice), place, room_bytes) {}
+
+    NcclService service;
+    /// 1: the thread has ended, 2: nobody will wait for that.
+    std::atomic<uint32_t> end{0};
+  };
 
   const pid_t pid_;  // of the process that has the thread
   std::shared_ptr<Shared> shared_;

@@ -32,24 +32,31 @@ struct DeviceBucket {
   Reduction reduction;
 };
 
-/// Packs a bucket into `room`, has it summed there, and unpacks the results, which `sum` returns
-/// what to multiply by. Throws Error.
-template <typename Sum>
-void run_packed(const Device& device, const DeviceBucket& bucket, std::byte* room, void* stream,
-                const Sum& sum) {
+/// The bucket as kernels move it to and from `room`.
+inline RsMove move_of(const DeviceBucket& bucket, MutableByteSpan room, double scale = 1.0) {
   const auto dtype = static_cast<uint32_t>(bucket.dtype);
-  RsMove move{bucket.segments.data(),
-              static_cast<uint32_t>(bucket.segments.size()),
-              0,
-              room,
-              bucket.elements,
-              dtype,
-              dtype,
-              1.0,
-              {}};
+  const auto count = static_cast<uint32_t>(bucket.segments.size());
+  return {bucket.segments.data(), count, 0, room.data(), bucket.elements, dtype, dtype, scale, {}};
+}
+
+/// Puts a bucket into `room`, on the stream. Throws Error.
+inline void pack(const Device& device, const DeviceBucket& bucket, MutableByteSpan room,
+                 void* stream) {
+  const RsMove move = move_of(bucket, room);
   device.require(device.api().pack(&move, stream), "arrays cannot be packed");
-  move.scale = sum();
+}
+
+/// And back, multiplied by `scale`. Throws Error.
+inline void unpack(const Device& device, const DeviceBucket& bucket, MutableByteSpan room,
+                   double scale, void* stream) {
+  const RsMove move = move_of(bucket, room, scale);
   device.require(device.api().unpack(&move, stream), "results cannot be unpacked");
+}
+
+/// Copies whole arrays. Throws Error.
+inline void copy(const Device& device, std::byte* to, ByteSpan from, void* stream,
+                 const char* what) {
+  device.require(device.api().copy(to, from.data(), from.size(), stream), what);
 }
 
 }  // namespace ringsync

@@ -36,6 +36,11 @@ bool is_summed_by_kernels(Dtype dtype) {
   return std::ranges::count(kKnown, dtype) > 0;
 }
 
+/// Of a fusion buffer, what an array has to itself.
+size_t half_of(size_t fusion_bytes) {
+  return fusion_bytes / 2 / kBucketAlignment * kBucketAlignment;
+}
+
 }  // namespace
 
 bool suits_devices(const Request& request, int size) {
@@ -89,22 +94,25 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
   if (facts.can_export_memory == 0) {
     throw Error("[device] its memory cannot be shared between processes. Nothing is to be done.");
   }
-  piece_bytes_ =
+  const size_t fusion_bytes =
       std::clamp(facts.memory_bytes / kFusionShare, kFewestFusionBytes, kMostFusionBytes) /
       kBucketAlignment * kBucketAlignment;
-  fusion_ = device_->lend_shareable(piece_bytes_);
+  piece_bytes_ = half_of(fusion_bytes);
+  fusion_ = device_->lend_shareable(fusion_bytes);
   flags_ = device_->lend_shareable(kFlagsBytes);
   auto* const share = std::construct_at(reinterpret_cast<Share*>(share_.get()));
   share->pid = ::getpid();
   share->fusion = fusion_.get();
   share->flags = flags_.get();
-  share->fusion_bytes = piece_bytes_;
+  share->fusion_bytes = fusion_bytes;
   std::ranges::copy(facts.uuid, share->nccl.device.begin());
   device_->require(api_.export_memory(fusion_.get(), &share->fusion_handle),
                    "its memory cannot be shared");
   device_->require(api_.export_memory(flags_.get(), &share->flags_handle),
                    "its memory cannot be shared");
   stream_ = device_->make_stream();
+  room_ = std::make_unique<FusionRoom>(*device_, MutableByteSpan(fusion_.get(), fusion_bytes),
+                                       stream_.get());
   rescue_ = device_->make_stream();
   device_->require(api_.fill(flags_.get(), 0, kFlagsBytes, stream_.get()),
                    "flags cannot be written");
@@ -153,6 +161,7 @@ DevicePeers::~DevicePeers() {
 
 /// To give any of it back would wait for the device.
 void DevicePeers::forget_all() {
+  room_->forget_streams();
   forget(std::move(stream_));
   forget(std::move(rescue_));
   forget(std::move(fusion_));
@@ -175,13 +184,14 @@ bool DevicePeers::open(const std::vector<Header>& headers) {
     }
     const auto& share = *reinterpret_cast<const Share*>(window.data() + place.offset);
     words_[i] = &share.nccl;
-    const bool is_sound = share.fusion_bytes > 0 && share.fusion_bytes % kBucketAlignment == 0;
+    const bool is_sound = half_of(share.fusion_bytes) > 0;
     if (!is_sound || !open_one(share, peers_[i])) return false;
-    piece_bytes_ = std::min<size_t>(piece_bytes_, share.fusion_bytes);
+    piece_bytes_ = std::min(piece_bytes_, half_of(share.fusion_bytes));
   }
+  room_->limit(piece_bytes_);
   if (nccl_choice_.is_wanted) {
     const std::shared_ptr<NcclWord> own{share_, &reinterpret_cast<Share*>(share_.get())->nccl};
-    nccl_ = std::make_unique<NcclPeers>(device_, nccl_choice_, group_, piece_bytes_, own);
+    nccl_ = std::make_unique<NcclPeers>(device_, nccl_choice_, group_, 2 * piece_bytes_, own);
   }
   return true;
 }

@@ -14,6 +14,7 @@
 
 #include "collective/route.h"
 #include "device/device.h"
+#include "device/fusion_room.h"
 #include "device/reduction.h"
 #include "engine/device_call.h"
 #include "engine/nccl_peers.h"
@@ -83,7 +84,7 @@ class DevicePeers {
 
   void forget_all();
   bool open_one(const Share& share, Peer& peer);
-  void go_through(const Route& route, const DevicePiece& piece);
+  void go_through(const Route& route, const DevicePiece& piece, MutableByteSpan half);
   void exchange(const std::vector<int>& neighbours);
   void apply(const Step& step, const DevicePiece& piece);
   std::byte* place_of(int rank, const Range& range, const DevicePiece& piece) const;
@@ -96,10 +97,13 @@ class DevicePeers {
   std::shared_ptr<std::byte> share_;
   Registration registration_;
   bool has_shareable_threads_ = false;  // ranks that are threads of one process may use it
-  size_t piece_bytes_ = 0;
+  size_t piece_bytes_ = 0;              // half of the smallest of all ranks
   std::shared_ptr<std::byte> fusion_;
   std::shared_ptr<std::byte> flags_;
   std::shared_ptr<void> stream_;
+  std::unique_ptr<FusionRoom> room_;
+  size_t offset_ = 0;  // of the half that is summed
+  std::vector<DeviceEvent> after_;
   std::shared_ptr<void> rescue_;        // for when that one waits
   std::vector<Peer> peers_;             // by rank; its own as well
   std::vector<const NcclWord*> words_;  // likewise
@@ -107,7 +111,7 @@ class DevicePeers {
   std::unique_ptr<NcclPeers> nccl_;
   uint32_t value_ = 0;  // of the flags at the end of what has been run, in a circle
   std::shared_ptr<const StreamWork> last_;
-  DeviceEvent passed_;  // the last flag of what has been run
+  DeviceEvent passed_;  // behind the last flag of what has been run
   bool is_begun_ = false;
   bool has_given_up_ = false;
   std::shared_ptr<const StreamWork> first_words_;  // null once they have been looked at

@@ -18,49 +18,52 @@ constexpr auto kBetween = std::chrono::milliseconds(20);
 
 void DevicePeers::begin(std::span<const DeviceEvent> after) {
   is_begun_ = true;
-  for (const DeviceEvent& event : after) {
-    device_->require(api_.wait_event(stream_.get(), event.get()), "an event cannot be waited for");
-  }
+  after_.assign(after.begin(), after.end());
 }
 
 void DevicePeers::run(const Route& route, const DevicePiece& piece) {
   const Device::InUse in_use(*device_);
-  if (!piece.input.empty()) {
-    device_->require(
-        api_.copy(fusion_.get(), piece.input.data(), piece.input.size(), stream_.get()),
-        "an array cannot be packed");
-  }
-  go_through(route, piece);
-  if (piece.is_output_apart || piece.output.empty()) return;
-  device_->require(
-      api_.copy(piece.output.data(), fusion_.get(), piece.output.size(), stream_.get()),
-      "a result cannot be unpacked");
+  passed_ = room_->run(
+      after_,
+      [&](MutableByteSpan half, void* stream) {
+        if (piece.input.empty()) return;
+        copy(*device_, half.data(), piece.input, stream, "an array cannot be packed");
+      },
+      [&](MutableByteSpan half) { go_through(route, piece, half); },
+      [&](MutableByteSpan half, void* stream) {
+        if (piece.is_output_apart || piece.output.empty()) return;
+        copy(*device_, piece.output.data(), half.first(piece.output.size()), stream,
+             "a result cannot be unpacked");
+      });
 }
 
 void DevicePeers::run(const Route& route, const DeviceBucket& bucket) {
   const Device::InUse in_use(*device_);
-  run_packed(*device_, bucket, fusion_.get(), stream_.get(), [&] {
-    DevicePiece whole;
-    whole.dtype = bucket.dtype;
-    whole.reduction = bucket.reduction;
-    go_through(route, whole);
-    return 1.0;
-  });
+  passed_ = room_->run(
+      after_, [&](MutableByteSpan half, void* stream) { pack(*device_, bucket, half, stream); },
+      [&](MutableByteSpan half) {
+        DevicePiece whole;
+        whole.dtype = bucket.dtype;
+        whole.reduction = bucket.reduction;
+        go_through(route, whole, half);
+      },
+      [&](MutableByteSpan half, void* stream) { unpack(*device_, bucket, half, 1, stream); });
 }
 
-void DevicePeers::go_through(const Route& route, const DevicePiece& piece) {
+/// All ranks have come to the same half.
+void DevicePeers::go_through(const Route& route, const DevicePiece& piece, MutableByteSpan half) {
+  offset_ = static_cast<size_t>(half.data() - fusion_.get());
   exchange(route.neighbours);
   for (const Phase& phase : route.phases) {
     for (const RoutedStep& step : phase.steps) apply(step, piece);
     exchange(route.neighbours);
   }
-  passed_ = device_->record(stream_.get());
 }
 
 std::shared_ptr<const StreamWork> DevicePeers::end() {
   const std::shared_ptr<StreamWork> work = device_->expect();
   last_ = work;
-  device_->watch(work, stream_.get(), std::move(passed_));
+  device_->watch(work, room_->end(), std::move(passed_));
   is_begun_ = false;
   return work;
 }
@@ -113,7 +116,8 @@ void DevicePeers::apply(const Step& step, const DevicePiece& piece) {
 std::byte* DevicePeers::place_of(int rank, const Range& range, const DevicePiece& piece) const {
   const size_t offset = range.offset * size_bytes(piece.dtype);
   const bool is_apart = piece.is_output_apart && range.buffer == Buffer::kOutput;
-  return (is_apart ? piece.output.data() : peers_[static_cast<size_t>(rank)].fusion) + offset;
+  return is_apart ? piece.output.data() + offset
+                  : peers_[static_cast<size_t>(rank)].fusion + offset_ + offset;
 }
 
 void DevicePeers::give_up(Deadline deadline) noexcept {

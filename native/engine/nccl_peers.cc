@@ -24,11 +24,10 @@ NcclPeers::NcclPeers(const std::shared_ptr<Device>& device, const NcclChoice& ch
                      const GroupView& group, size_t room_bytes, std::shared_ptr<NcclWord> own)
     : place_{.rank = group.rank, .size = group.size},
       runs_(std::make_shared<NcclRuns>(device, place_)),
-      thread_(device, choice, place_, room_bytes,
-              [own = std::move(own)](const NcclThread::Found& found) {
-                own->found = found;
-                own->is_told.store(1, std::memory_order_release);
-              }) {}
+      thread_(device, choice, place_, room_bytes, [own = std::move(own)](const NcclFound& found) {
+        own->found = found;
+        own->is_told.store(1, std::memory_order_release);
+      }) {}
 
 void NcclPeers::look_at(std::span<const NcclWord* const> words) {
   if (is_decided_) return;
@@ -63,17 +62,16 @@ std::optional<std::string> NcclPeers::take_failure() {
 
 std::shared_ptr<const StreamWork> NcclPeers::run(const Problem& problem, const DevicePiece& piece,
                                                  std::vector<DeviceEvent> after) {
-  return thread_.post(std::move(after),
-                      [runs = runs_, problem, piece](const NcclThread::Stage& stage) {
-                        return runs->run(problem, piece, stage);
-                      });
+  return thread_.post(
+      [runs = runs_, problem, piece, after = std::move(after)](const NcclStage& stage) {
+        return runs->run(problem, piece, after, stage);
+      });
 }
 
-std::shared_ptr<const StreamWork> NcclPeers::run(const DeviceBucket& bucket,
+std::shared_ptr<const StreamWork> NcclPeers::run(DeviceBucket bucket,
                                                  std::vector<DeviceEvent> after) {
-  return thread_.post(std::move(after), [runs = runs_, bucket](const NcclThread::Stage& stage) {
-    return runs->run(bucket, stage);
-  });
+  return thread_.post([runs = runs_, bucket = std::move(bucket), after = std::move(after)](
+                          const NcclStage& stage) { return runs->run(bucket, after, stage); });
 }
 
 }  // namespace ringsync

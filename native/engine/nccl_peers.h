@@ -23,7 +23,7 @@ namespace ringsync {
 struct NcclWord {
   std::atomic<uint32_t> is_told{0};
   // Both written before that.
-  NcclThread::Found found;
+  NcclFound found;
   std::array<uint8_t, 16> device{};  // the rank's
 };
 
@@ -48,7 +48,7 @@ class NcclPeers {
   /// An array of any length if it is cut by others.
   std::shared_ptr<const StreamWork> run(const Problem& problem, const DevicePiece& piece,
                                         std::vector<DeviceEvent> after);
-  std::shared_ptr<const StreamWork> run(const DeviceBucket& bucket, std::vector<DeviceEvent> after);
+  std::shared_ptr<const StreamWork> run(DeviceBucket bucket, std::vector<DeviceEvent> after);
 
   /// The others are not to be waited for any more.
   void leave() noexcept { thread_.leave(); }

@@ -1,6 +1,7 @@
 #include "engine/nccl_runs.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace ringsync {
@@ -12,46 +13,56 @@ bool are_all_equal(std::span<const size_t> counts) {
 
 }  // namespace
 
-DeviceEvent NcclRuns::run(const Problem& problem, const DevicePiece& piece,
-                          const NcclThread::Stage& stage) const {
+NcclPut NcclRuns::run(const Problem& problem, const DevicePiece& piece,
+                      std::span<const DeviceEvent> after, const NcclStage& stage) const {
   switch (problem.collective) {
     case Collective::kAllreduce:
-      allreduce(piece, stage);
-      break;
+      return allreduce(piece, after, stage);
     case Collective::kReduceScatter:
-      reduce_scatter(problem, piece, stage);
-      break;
+      return reduce_scatter(problem, piece, after, stage);
     case Collective::kAllgather:
-      allgather(problem, piece, stage);
-      break;
+      return put(after, stage, [&] { allgather(problem, piece, stage); });
     case Collective::kBroadcast:
-      stage.communicator.broadcast(piece.output, piece.output, problem.root, stage.turn);
-      break;
+      return put(after, stage, [&] {
+        stage.communicator.broadcast(piece.output, piece.output, problem.root, stage.turn);
+      });
     case Collective::kAlltoall:
-      alltoall(problem, piece, stage);
-      break;
+      return put(after, stage, [&] { alltoall(problem, piece, stage); });
     case Collective::kBarrier:
     case Collective::kSend:
     case Collective::kJoin:
-      __builtin_unreachable();
+      break;
   }
-  return device_->record(stage.turn.stream);
+  __builtin_unreachable();
 }
 
-DeviceEvent NcclRuns::run(const DeviceBucket& bucket, const NcclThread::Stage& stage) const {
-  DeviceEvent passed;
-  run_packed(*device_, bucket, stage.room.data(), stage.turn.stream, [&] {
-    const size_t bytes = bucket.elements * size_bytes(bucket.dtype);
-    const double left = sum(stage.room.first(bytes), bucket.dtype, bucket.reduction, stage);
-    passed = device_->record(stage.turn.stream);
-    return left;
-  });
-  return passed;
+NcclPut NcclRuns::run(const DeviceBucket& bucket, std::span<const DeviceEvent> after,
+                      const NcclStage& stage) const {
+  const size_t bytes = bucket.elements * size_bytes(bucket.dtype);
+  double left = 1;
+  DeviceEvent passed = stage.room.run(
+      after, [&](MutableByteSpan half, void* stream) { pack(*device_, bucket, half, stream); },
+      [&](MutableByteSpan half) {
+        left = sum(half.first(bytes), bucket.dtype, bucket.reduction, stage);
+      },
+      [&](MutableByteSpan half, void* stream) { unpack(*device_, bucket, half, left, stream); });
+  return {std::move(passed), stage.room.end()};
+}
+
+template <typename Call>
+NcclPut NcclRuns::put(std::span<const DeviceEvent> after, const NcclStage& stage,
+                      const Call& call) const {
+  for (const DeviceEvent& event : after) {
+    device_->require(device_->api().wait_event(stage.turn.stream, event.get()),
+                     "an event cannot be waited for");
+  }
+  call();
+  return {device_->record(stage.turn.stream), stage.turn.stream};
 }
 
 /// In place, in some room. Returns what results are still to be multiplied by.
 double NcclRuns::sum(MutableByteSpan room, Dtype dtype, const Reduction& reduction,
-                     const NcclThread::Stage& stage) const {
+                     const NcclStage& stage) const {
   // Of integers there are sums alone: NCCL's average would be cut before it is scaled.
   const bool is_average = reduction.divisor == size_ && is_floating(dtype);
   stage.communicator.allreduce(room, room, dtype, is_average ? ReduceOp::kAverage : ReduceOp::kSum,
@@ -68,45 +79,60 @@ std::optional<ReduceOp> NcclRuns::whole_op(const Reduction& reduction) const {
 }
 
 /// Of any length: what has to be scaled goes through the room piece by piece.
-void NcclRuns::allreduce(const DevicePiece& piece, const NcclThread::Stage& stage) const {
+NcclPut NcclRuns::allreduce(const DevicePiece& piece, std::span<const DeviceEvent> after,
+                            const NcclStage& stage) const {
   const MutableByteSpan whole = piece.output;
   if (const auto op = whole_op(piece.reduction)) {
-    stage.communicator.allreduce(whole, whole, piece.dtype, *op, stage.turn);
-    return;
+    return put(after, stage,
+               [&] { stage.communicator.allreduce(whole, whole, piece.dtype, *op, stage.turn); });
   }
-  for (size_t first = 0; first < whole.size(); first += stage.room.size()) {
-    const size_t bytes = std::min(stage.room.size(), whole.size() - first);
+  NcclPut last;
+  for (size_t first = 0; first < whole.size(); first += stage.room.half_bytes()) {
+    const size_t bytes = std::min(stage.room.half_bytes(), whole.size() - first);
     const MutableByteSpan part = whole.subspan(first, bytes);
-    device_->require(device_->api().copy(stage.room.data(), part.data(), bytes, stage.turn.stream),
-                     "an array cannot be packed");
-    const double left = sum(stage.room.first(bytes), piece.dtype, piece.reduction, stage);
-    unpack(part, stage.room.data(), piece.dtype, left, stage.turn.stream);
+    last = sum_in_room(piece, part, part, 0, after, stage);
   }
+  return last;
 }
 
 /// Parts of unlike length are cut out of the sum of all, for which there is room.
-void NcclRuns::reduce_scatter(const Problem& problem, const DevicePiece& piece,
-                              const NcclThread::Stage& stage) const {
+NcclPut NcclRuns::reduce_scatter(const Problem& problem, const DevicePiece& piece,
+                                 std::span<const DeviceEvent> after, const NcclStage& stage) const {
   const auto op = whole_op(piece.reduction);
   if (op && are_all_equal(problem.parts)) {
-    stage.communicator.reduce_scatter(piece.input, piece.output, piece.dtype, *op, stage.turn);
-    return;
+    return put(after, stage, [&] {
+      stage.communicator.reduce_scatter(piece.input, piece.output, piece.dtype, *op, stage.turn);
+    });
   }
-  const size_t bytes = piece.input.size();
-  device_->require(
-      device_->api().copy(stage.room.data(), piece.input.data(), bytes, stage.turn.stream),
-      "an array cannot be packed");
-  const double left = sum(stage.room.first(bytes), piece.dtype, piece.reduction, stage);
   size_t before = 0;
   for (int i = 0; i < rank_; ++i) before += problem.parts[static_cast<size_t>(i)];
-  if (piece.output.empty()) return;
-  unpack(piece.output, stage.room.data() + before * size_bytes(piece.dtype), piece.dtype, left,
-         stage.turn.stream);
+  return sum_in_room(piece, piece.input, piece.output, before * size_bytes(piece.dtype), after,
+                     stage);
+}
+
+/// What of the sum of `input` comes after so many bytes goes to `output`, scaled.
+NcclPut NcclRuns::sum_in_room(const DevicePiece& whole, ByteSpan input, MutableByteSpan output,
+                              size_t skipped_bytes, std::span<const DeviceEvent> after,
+                              const NcclStage& stage) const {
+  double left = 1;
+  DeviceEvent passed = stage.room.run(
+      after,
+      [&](MutableByteSpan half, void* stream) {
+        copy(*device_, half.data(), input, stream, "an array cannot be packed");
+      },
+      [&](MutableByteSpan half) {
+        left = sum(half.first(input.size()), whole.dtype, whole.reduction, stage);
+      },
+      [&](MutableByteSpan half, void* stream) {
+        if (output.empty()) return;
+        unpack_scaled(output, half.data() + skipped_bytes, whole.dtype, left, stream);
+      });
+  return {std::move(passed), stage.room.end()};
 }
 
 /// NCCL's own is of equal lengths.
 void NcclRuns::allgather(const Problem& problem, const DevicePiece& piece,
-                         const NcclThread::Stage& stage) const {
+                         const NcclStage& stage) const {
   if (are_all_equal(problem.counts)) {
     stage.communicator.allgather(piece.input, piece.output, stage.turn);
     return;
@@ -123,7 +149,7 @@ void NcclRuns::allgather(const Problem& problem, const DevicePiece& piece,
 }
 
 void NcclRuns::alltoall(const Problem& problem, const DevicePiece& piece,
-                        const NcclThread::Stage& stage) const {
+                        const NcclStage& stage) const {
   std::vector<ByteSpan> sent;
   std::vector<MutableByteSpan> taken;
   size_t sent_before = 0;
@@ -139,8 +165,8 @@ void NcclRuns::alltoall(const Problem& problem, const DevicePiece& piece,
   stage.communicator.alltoall(sent, taken, stage.turn);
 }
 
-void NcclRuns::unpack(MutableByteSpan to, std::byte* from, Dtype type, double scale,
-                      void* stream) const {
+void NcclRuns::unpack_scaled(MutableByteSpan to, std::byte* from, Dtype type, double scale,
+                             void* stream) const {
   const size_t elements = to.size() / size_bytes(type);
   const RsSegment whole{to.data(), 0, static_cast<uint32_t>(elements)};
   const auto dtype = static_cast<uint32_t>(type);

@@ -5,9 +5,10 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "collective/schedule.h"
-#include "device/nccl_thread.h"
+#include "device/nccl_service.h"
 #include "engine/device_call.h"
 
 namespace ringsync {
@@ -18,25 +19,32 @@ class NcclRuns {
   NcclRuns(std::shared_ptr<Device> device, const NcclCommunicator::Place& place)
       : device_(std::move(device)), rank_(place.rank), size_(place.size) {}
 
-  // Each is put on the stage's stream; memory stays valid until that has come past it. Returns
-  // what lies behind the last of NCCL's calls. Throws Error.
+  // Each is put on the stage once the events are reached; memory stays valid until that is done.
+  // Throws Error.
 
   /// An array of any length if it is cut by others.
-  DeviceEvent run(const Problem& problem, const DevicePiece& piece,
-                  const NcclThread::Stage& stage) const;
-  DeviceEvent run(const DeviceBucket& bucket, const NcclThread::Stage& stage) const;
+  NcclPut run(const Problem& problem, const DevicePiece& piece, std::span<const DeviceEvent> after,
+              const NcclStage& stage) const;
+  NcclPut run(const DeviceBucket& bucket, std::span<const DeviceEvent> after,
+              const NcclStage& stage) const;
 
  private:
-  void allreduce(const DevicePiece& piece, const NcclThread::Stage& stage) const;
-  void reduce_scatter(const Problem& problem, const DevicePiece& piece,
-                      const NcclThread::Stage& stage) const;
-  void allgather(const Problem& problem, const DevicePiece& piece,
-                 const NcclThread::Stage& stage) const;
-  void alltoall(const Problem& problem, const DevicePiece& piece,
-                const NcclThread::Stage& stage) const;
+  /// Puts a call of NCCL's own on the stage's stream.
+  template <typename Call>
+  NcclPut put(std::span<const DeviceEvent> after, const NcclStage& stage, const Call& call) const;
+  NcclPut allreduce(const DevicePiece& piece, std::span<const DeviceEvent> after,
+                    const NcclStage& stage) const;
+  NcclPut reduce_scatter(const Problem& problem, const DevicePiece& piece,
+                         std::span<const DeviceEvent> after, const NcclStage& stage) const;
+  void allgather(const Problem& problem, const DevicePiece& piece, const NcclStage& stage) const;
+  void alltoall(const Problem& problem, const DevicePiece& piece, const NcclStage& stage) const;
+  NcclPut sum_in_room(const DevicePiece& whole, ByteSpan input, MutableByteSpan output,
+                      size_t skipped_bytes, std::span<const DeviceEvent> after,
+                      const NcclStage& stage) const;
   double sum(MutableByteSpan room, Dtype dtype, const Reduction& reduction,
-             const NcclThread::Stage& stage) const;
-  void unpack(MutableByteSpan to, std::byte* from, Dtype type, double scale, void* stream) const;
+             const NcclStage& stage) const;
+  void unpack_scaled(MutableByteSpan to, std::byte* from, Dtype type, double scale,
+                     void* stream) const;
   std::optional<ReduceOp> whole_op(const Reduction& reduction) const;
 
   const std::shared_ptr<Device> device_;

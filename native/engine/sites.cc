@@ -233,7 +233,7 @@ void Group::start_bucket(size_t count) {
   const Site site = *operations_.front().site();
   std::shared_ptr<const StreamWork> work;
   if (operations_.front().is_by_nccl()) {
-    work = device_peers_->nccl().run(bucket, std::move(after));
+    work = device_peers_->nccl().run(std::move(bucket), std::move(after));
   } else {
     work = run_bucket(bucket, after);
   }

@@ -1,0 +1,125 @@
+#pragma once
+
+// Finds NCCL, joins a communicator, and gives it its calls, all on one thread. What is called, and
+// how ranks tell one another, is for those who use it; whose thread it is, nccl_thread.h's matter.
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+#include "device/fusion_room.h"
+#include "device/nccl_communicator.h"
+
+namespace ringsync {
+
+/// Which NCCL a rank takes, as NcclLibrary says.
+struct NcclChoice {
+  bool is_wanted = false;
+  std::filesystem::path chosen;
+  std::vector<std::filesystem::path> candidates;
+};
+
+/// What a rank has found: the version of its NCCL, 0 where it has none, and the id that it would
+/// have others join, if it is the first.
+struct NcclFound {
+  int version = 0;
+  nccl::UniqueId id{};
+};
+
+/// Where calls are put: a stream of their own, and room on the device that is summed there.
+struct NcclStage {
+  NcclCommunicator& communicator;
+  NcclCommunicator::Turn turn;
+  FusionRoom& room;
+};
+
+/// What has been put: the last thing in which other ranks take part, and the stream of what comes
+/// last.
+struct NcclPut {
+  DeviceEvent passed;
+  void* stream = nullptr;
+};
+
+/// Puts all that it takes. Throws Error.
+using NcclCall = std::function<NcclPut(const NcclStage&)>;
+
+class NcclService {
+ public:
+  NcclService(std::shared_ptr<Device> device, NcclChoice choice,
+              const NcclCommunicator::Place& place, size_t room_bytes)
+      : device_(std::move(device)),
+        choice_(std::move(choice)),
+        place_(place),
+        room_bytes_(room_bytes) {}
+  NcclService(const NcclService&) = delete;
+  NcclService& operator=(const NcclService&) = delete;
+
+  /// Until nobody wants it any more, or it has failed: the thread's work. `tell` is called once.
+  void work(const std::function<void(const NcclFound&)>& tell);
+
+  // For one other thread, meanwhile; none of these waits.
+
+  void join(const nccl::UniqueId& id);
+  bool is_ready() const { return state_ == State::kReady; }
+  std::optional<std::string> take_failure();
+  std::shared_ptr<const StreamWork> post(NcclCall call);
+  void leave() noexcept;
+  /// It will never work.
+  void note_failure(std::string why);
+
+ private:
+  enum class State : uint8_t { kOnTheWay, kReady, kFailed };
+  /// A call that waits for its turn.
+  struct Posted {
+    NcclCall call;
+    std::shared_ptr<StreamWork> work;
+  };
+
+  void raise() noexcept;
+  void look(const std::function<void(const NcclFound&)>& tell);
+  std::optional<nccl::UniqueId> await_id();
+  void come_together(const nccl::UniqueId& id);
+  void settle(Deadline deadline, const std::function<bool()>& is_done) const;
+  void serve();
+  std::optional<Posted> take();
+  void perform(Posted& one);
+  void fail(const std::exception_ptr& error);
+  void close_for(const std::exception_ptr& error);
+  void drop(StreamWork& work, const std::exception_ptr& error) const;
+  void clear() noexcept;
+  bool is_at_work() const { return last_ && !last_->is_done(); }
+
+  const std::shared_ptr<Device> device_;
+  const NcclChoice choice_;
+  const NcclCommunicator::Place place_;
+  const size_t room_bytes_;
+  std::atomic<State> state_{State::kOnTheWay};
+  std::string failure_;               // written before state_
+  std::atomic<bool> is_left_{false};  // by those who use it
+  /// Raised with whatever the thread is to look at; it sleeps there.
+  std::atomic<uint32_t> news_{0};
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  std::optional<nccl::UniqueId> id_;
+  std::deque<Posted> posted_;
+  std::exception_ptr closed_;  // why nothing is taken any more
+
+  // The thread's alone.
+  std::optional<NcclLibrary> library_;
+  std::unique_ptr<NcclCommunicator> communicator_;
+  std::shared_ptr<void> stream_;
+  std::shared_ptr<std::byte> memory_;
+  std::unique_ptr<FusionRoom> room_;
+  std::shared_ptr<StreamWork> last_;
+};
+
+}  // namespace ringsync
