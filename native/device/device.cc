@@ -78,7 +78,10 @@ bool Device::is_here() const { return ::getpid() == pid_; }
 Device::~Device() {
   if (!is_here()) return;
   close();
-  for (void* const event : events_) api_.destroy_event(event);
+  clock_.reset();  // whose event comes back
+  for (const auto* const kept : {&events_, &timed_events_}) {
+    for (void* const event : *kept) api_.destroy_event(event);
+  }
   std::vector<void*> free_streams;
   {
     const std::scoped_lock lock(bell_->mutex);
@@ -104,28 +107,6 @@ std::shared_ptr<void> Device::make_stream() const {
   return {stream, [api = &api_, pid = pid_](void* made) {
             if (::getpid() == pid) api->destroy_stream(made);
           }};
-}
-
-DeviceEvent Device::record(void* stream) {
-  void* event = nullptr;
-  {
-    const std::scoped_lock lock(mutex_);
-    if (!events_.empty()) {
-      event = events_.back();
-      events_.pop_back();
-    }
-  }
-  const InUse in_use(*this);
-  if (event == nullptr) {
-    require(api_.create_event(0, &event), "an event cannot be made");
-  }
-  const DeviceEvent recorded(event, [this](void* done) {
-    if (!is_here()) return;
-    const std::scoped_lock lock(mutex_);
-    events_.push_back(done);
-  });
-  require(api_.record_event(event, stream), "an event cannot be recorded in the array's stream");
-  return recorded;
 }
 
 std::shared_ptr<std::byte> Device::allocate(size_t bytes) const {
@@ -157,12 +138,6 @@ std::shared_ptr<std::byte> Device::lend_shareable(size_t bytes) {
             const std::scoped_lock lock(mutex_);
             shareable_.emplace(bytes, returned);
           }};
-}
-
-bool Device::is_reached(const DeviceEvent& event) const {
-  int32_t is_reached = 0;
-  require(api_.query_event(event.get(), &is_reached), "an event cannot be asked for");
-  return is_reached != 0;
 }
 
 bool Device::has_stream() {
@@ -225,8 +200,10 @@ std::shared_ptr<StreamWork> Device::expect(std::shared_ptr<std::byte> memory) {
   return work;
 }
 
-void Device::watch(const std::shared_ptr<StreamWork>& work, void* stream, DeviceEvent passed) {
-  work->note_put(std::move(passed), record(stream));  // first: it may be done at once
+void Device::watch(const std::shared_ptr<StreamWork>& work, void* stream, DeviceEvent passed,
+                   Measures measures) {
+  work->note_put(std::move(passed), record(stream),
+                 std::move(measures));  // first: it may be done at once
   tell_of(work, stream, nullptr);
 }
 

@@ -63,8 +63,12 @@ class Device {
 
   /// A stream of its own, before others; ends with the last pointer. Throws Error.
   std::shared_ptr<void> make_stream() const;
-  /// Of a stream, or a null one, of any library that works on this device. Throws Error.
-  DeviceEvent record(void* stream);
+  /// Of a stream, or a null one, of any library that works on this device; one whose time a clock
+  /// can tell, or not. Throws Error.
+  DeviceEvent record(void* stream, bool is_timed = false);
+  /// For timed events that are recorded from now on. Waits for a stream of its own, which has
+  /// nothing else to do. Throws Error.
+  std::shared_ptr<const DeviceClock> clock();
   /// Pinned, holding anything. Throws Error.
   std::shared_ptr<std::byte> lend(size_t bytes) { return pool_->lend(bytes); }
   /// Memory of the device; may outlive this. Throws Error.
@@ -89,7 +93,8 @@ class Device {
   std::shared_ptr<StreamWork> expect(std::shared_ptr<std::byte> memory = nullptr);
   /// It has been put on the stream, up to `passed` with other ranks; rings when it is done. Throws
   /// Error.
-  void watch(const std::shared_ptr<StreamWork>& work, void* stream, DeviceEvent passed);
+  void watch(const std::shared_ptr<StreamWork>& work, void* stream, DeviceEvent passed,
+             Measures measures = {});
   /// Once it is put: what the stream is given from now on comes behind it. Throws Error.
   void order(void* stream, const StreamWork& work) const;
   /// Likewise, of what has failed half-way: nobody but who waits for its end has to know.
@@ -128,10 +133,13 @@ class Device {
   const std::shared_ptr<Bell> bell_;
   std::shared_ptr<PinnedPool> pool_;
   std::shared_ptr<void> to_device_;  // stream
+  std::shared_ptr<void> ticking_;    // likewise, once there is a clock
+  std::shared_ptr<const DeviceClock> clock_;
   std::mutex mutex_;
   // Guarded by mutex_, all of them.
   size_t fetch_streams_ = 0;                     // so many have been made
   std::vector<void*> events_;                    // that nobody uses
+  std::vector<void*> timed_events_;              // likewise
   std::multimap<size_t, std::byte*> shareable_;  // likewise, by size
 };
 

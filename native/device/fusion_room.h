@@ -11,6 +11,7 @@
 
 #include "base/span.h"
 #include "device/device.h"
+#include "device/stretch_mark.h"
 
 namespace ringsync {
 
@@ -26,23 +27,27 @@ class FusionRoom {
   /// To be called before the first: ranks have halves of one length.
   void limit(size_t half_bytes) { half_bytes_ = half_bytes; }
 
-  /// `pack(half, stream)` once the events are reached, `sum(half)` on the stream, and then
-  /// `unpack(half, stream)`, which may have nothing to do: each puts what it takes on its stream.
-  /// Returns an event behind the sum. Throws what they throw, and Error.
+  /// `pack(half, stream)` once the events are reached, `sum(half)` on the stream, which a timeline
+  /// calls `word`, and then `unpack(half, stream)`: each puts what it takes on its stream, and of
+  /// what it packs and unpacks tells whether there is anything. Returns an event behind the sum.
+  /// Throws what they throw, and Error.
   template <typename Pack, typename Sum, typename Unpack>
-  DeviceEvent run(std::span<const DeviceEvent> after, const Pack& pack, const Sum& sum,
-                  const Unpack& unpack) {
+  DeviceEvent run(std::span<const DeviceEvent> after, const Pack& pack, const char* word,
+                  const Sum& sum, const Unpack& unpack, Measures& measures) {
     const size_t turn = turn_++ % halves_.size();
     const MutableByteSpan half = memory_.subspan(turn * half_bytes_, half_bytes_);
     for (const DeviceEvent& event : after) wait(packing_.get(), event);
     if (halves_[turn]) wait(packing_.get(), halves_[turn]);
-    pack(half, packing_.get());
-    wait(stream_, device_.record(packing_.get()));
+    const StretchMark packing(device_, "pack", packing_.get(), measures);
+    const bool is_packed = pack(half, packing_.get());
+    wait(stream_, packing.end(measures, !is_packed));
+    const StretchMark summing(device_, word, stream_, measures);
     sum(half);
-    const DeviceEvent passed = device_.record(stream_);
+    const DeviceEvent passed = summing.end(measures);
     wait(unpacking_.get(), passed);
-    unpack(half, unpacking_.get());
-    halves_[turn] = device_.record(unpacking_.get());
+    const StretchMark unpacking(device_, "unpack", unpacking_.get(), measures);
+    const bool is_unpacked = unpack(half, unpacking_.get());
+    halves_[turn] = unpacking.end(measures, !is_unpacked);
     return passed;
   }
   /// Its first stream, and its last, behind all that has passed through.

@@ -169,7 +169,7 @@ std::optional<NcclService::Posted> NcclService::take() {
 void NcclService::perform(Posted& one) {
   last_ = one.work;
   NcclPut put = one.call({*communicator_, {stream_.get(), kNever, &is_left_}, *room_});
-  device_->watch(one.work, put.stream, std::move(put.passed));
+  device_->watch(one.work, put.stream, std::move(put.passed), std::move(put.measures));
 }
 
 /// What is at work is told first, and over later: its caller's arrays are in use until its stream

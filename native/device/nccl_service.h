@@ -47,6 +47,7 @@ struct NcclStage {
 struct NcclPut {
   DeviceEvent passed;
   void* stream = nullptr;
+  Measures measures;
 };
 
 /// Puts all that it takes. Throws Error.

@@ -11,12 +11,11 @@
 
 #include "base/clock.h"
 #include "base/futex.h"
+#include "device/device_clock.h"
 #include "device/plugin_abi.h"
+#include "device/stream_event.h"
 
 namespace ringsync {
-
-/// How far a stream had been given work at some time. Any thread.
-using DeviceEvent = std::shared_ptr<void>;
 
 /// One thread at a time makes notes, any reads.
 class StreamWork {
@@ -31,6 +30,7 @@ class StreamWork {
   const DeviceEvent& passed() const { return passed_; }
   /// Behind all of it.
   const DeviceEvent& end() const { return end_; }
+  const Measures& measures() const { return measures_; }
   /// Sleeps until it is put, or has failed, or the deadline; may wake without any reason.
   void wait_put(Deadline deadline) const {
     uint32_t stage = kExpected;
@@ -49,7 +49,8 @@ class StreamWork {
   /// What has failed on the device by then. Once done.
   RsStatus status() const { return status_; }
 
-  void note_put(DeviceEvent passed, DeviceEvent end) {
+  void note_put(DeviceEvent passed, DeviceEvent end, Measures measures = {}) {
+    measures_ = std::move(measures);
     passed_ = std::move(passed);
     end_ = std::move(end);
     enter(kPut);
@@ -78,6 +79,7 @@ class StreamWork {
   // Written before the stage that they belong to.
   DeviceEvent passed_;
   DeviceEvent end_;
+  Measures measures_;
   std::exception_ptr failure_;
   RsStatus status_ = kRsOk;  // written before done_ns_
   std::atomic<int64_t> done_ns_{0};

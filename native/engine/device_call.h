@@ -32,6 +32,12 @@ struct DeviceBucket {
   Reduction reduction;
 };
 
+/// When it begins, and whether a timeline wants to know what becomes of it.
+struct DeviceStart {
+  std::vector<DeviceEvent> after;
+  bool is_measured = false;
+};
+
 /// The bucket as kernels move it to and from `room`.
 inline RsMove move_of(const DeviceBucket& bucket, MutableByteSpan room, double scale = 1.0) {
   const auto dtype = static_cast<uint32_t>(bucket.dtype);
@@ -40,22 +46,25 @@ inline RsMove move_of(const DeviceBucket& bucket, MutableByteSpan room, double s
 }
 
 /// Puts a bucket into `room`, on the stream. Throws Error.
-inline void pack(const Device& device, const DeviceBucket& bucket, MutableByteSpan room,
+inline bool pack(const Device& device, const DeviceBucket& bucket, MutableByteSpan room,
                  void* stream) {
   const RsMove move = move_of(bucket, room);
   device.require(device.api().pack(&move, stream), "arrays cannot be packed");
+  return true;
 }
 
 /// And back, multiplied by `scale`. Throws Error.
-inline void unpack(const Device& device, const DeviceBucket& bucket, MutableByteSpan room,
+inline bool unpack(const Device& device, const DeviceBucket& bucket, MutableByteSpan room,
                    double scale, void* stream) {
   const RsMove move = move_of(bucket, room, scale);
   device.require(device.api().unpack(&move, stream), "results cannot be unpacked");
+  return true;
 }
 
 /// Copies whole arrays. Throws Error.
 inline void copy(const Device& device, std::byte* to, ByteSpan from, void* stream,
                  const char* what) {
+  if (from.empty()) return;
   device.require(device.api().copy(to, from.data(), from.size(), stream), what);
 }
 

@@ -60,8 +60,8 @@ class DevicePeers {
   /// What is run by NCCL, once that has joined.
   NcclPeers& nccl() { return *nccl_; }
 
-  /// Nothing that is run from now on goes on before the events. Throws Error.
-  void begin(std::span<const DeviceEvent> after);
+  /// What is run from now on starts so. Throws Error.
+  void begin(DeviceStart start);
   /// Throws Error.
   void run(const Route& route, const DevicePiece& piece);
   void run(const Route& route, const DeviceBucket& bucket);
@@ -103,7 +103,8 @@ class DevicePeers {
   std::shared_ptr<void> stream_;
   std::unique_ptr<FusionRoom> room_;
   size_t offset_ = 0;  // of the half that is summed
-  std::vector<DeviceEvent> after_;
+  DeviceStart start_;
+  Measures measures_;                   // of what has been run since
   std::shared_ptr<void> rescue_;        // for when that one waits
   std::vector<Peer> peers_;             // by rank; its own as well
   std::vector<const NcclWord*> words_;  // likewise

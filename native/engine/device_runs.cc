@@ -14,40 +14,51 @@ namespace {
 /// have written its lower count over them.
 constexpr auto kBetween = std::chrono::milliseconds(20);
 
+/// The timeline's.
+constexpr char kRunWord[] = "run";
+
 }  // namespace
 
-void DevicePeers::begin(std::span<const DeviceEvent> after) {
+void DevicePeers::begin(DeviceStart start) {
   is_begun_ = true;
-  after_.assign(after.begin(), after.end());
+  start_ = std::move(start);
+  measures_ = {start_.is_measured ? device_->clock() : nullptr, {}};
 }
 
 void DevicePeers::run(const Route& route, const DevicePiece& piece) {
   const Device::InUse in_use(*device_);
   passed_ = room_->run(
-      after_,
+      start_.after,
       [&](MutableByteSpan half, void* stream) {
-        if (piece.input.empty()) return;
         copy(*device_, half.data(), piece.input, stream, "an array cannot be packed");
+        return !piece.input.empty();
       },
-      [&](MutableByteSpan half) { go_through(route, piece, half); },
+      kRunWord, [&](MutableByteSpan half) { go_through(route, piece, half); },
       [&](MutableByteSpan half, void* stream) {
-        if (piece.is_output_apart || piece.output.empty()) return;
-        copy(*device_, piece.output.data(), half.first(piece.output.size()), stream,
-             "a result cannot be unpacked");
-      });
+        const bool is_here = !piece.is_output_apart && !piece.output.empty();
+        if (is_here) {
+          copy(*device_, piece.output.data(), half.first(piece.output.size()), stream,
+               "a result cannot be unpacked");
+        }
+        return is_here;
+      },
+      measures_);
 }
 
 void DevicePeers::run(const Route& route, const DeviceBucket& bucket) {
   const Device::InUse in_use(*device_);
   passed_ = room_->run(
-      after_, [&](MutableByteSpan half, void* stream) { pack(*device_, bucket, half, stream); },
+      start_.after,
+      [&](MutableByteSpan half, void* stream) { return pack(*device_, bucket, half, stream); },
+      kRunWord,
       [&](MutableByteSpan half) {
         DevicePiece whole;
         whole.dtype = bucket.dtype;
         whole.reduction = bucket.reduction;
         go_through(route, whole, half);
       },
-      [&](MutableByteSpan half, void* stream) { unpack(*device_, bucket, half, 1, stream); });
+      [&](MutableByteSpan half, void* stream) { return unpack(*device_, bucket, half, 1, stream); },
+      measures_);
 }
 
 /// All ranks have come to the same half.
@@ -63,7 +74,7 @@ void DevicePeers::go_through(const Route& route, const DevicePiece& piece, Mutab
 std::shared_ptr<const StreamWork> DevicePeers::end() {
   const std::shared_ptr<StreamWork> work = device_->expect();
   last_ = work;
-  device_->watch(work, room_->end(), std::move(passed_));
+  device_->watch(work, room_->end(), std::move(passed_), std::move(measures_));
   is_begun_ = false;
   return work;
 }

@@ -136,7 +136,8 @@ Progress Group::agree() {
     operations_.front().start(view_, announcement_.headers(), splits);
     return Progress::kMoved;
   }
-  operations_.front().start_on_device(view_, *device_peers_, announcement_.headers(), splits);
+  operations_.front().start_on_device(view_, *device_peers_, announcement_.headers(), splits,
+                                      home_.events.is_on());
   finish(operations_.begin(), nullptr, now_ns());
   return Progress::kDone;
 }

@@ -134,8 +134,7 @@ class Group {
   bool agree_on_site();
   void stay_on_host(const std::string& why);
   void start_bucket(size_t count);
-  std::shared_ptr<const StreamWork> run_bucket(const DeviceBucket& bucket,
-                                               std::span<const DeviceEvent> after);
+  std::shared_ptr<const StreamWork> run_bucket(const DeviceBucket& bucket, DeviceStart start);
   bool end_failed();
   bool end_delivered();
   void finish(Operations::iterator operation, std::exception_ptr error, int64_t done_ns);

@@ -61,17 +61,16 @@ std::optional<std::string> NcclPeers::take_failure() {
 }
 
 std::shared_ptr<const StreamWork> NcclPeers::run(const Problem& problem, const DevicePiece& piece,
-                                                 std::vector<DeviceEvent> after) {
+                                                 DeviceStart start) {
   return thread_.post(
-      [runs = runs_, problem, piece, after = std::move(after)](const NcclStage& stage) {
-        return runs->run(problem, piece, after, stage);
+      [runs = runs_, problem, piece, start = std::move(start)](const NcclStage& stage) {
+        return runs->run(problem, piece, start, stage);
       });
 }
 
-std::shared_ptr<const StreamWork> NcclPeers::run(DeviceBucket bucket,
-                                                 std::vector<DeviceEvent> after) {
-  return thread_.post([runs = runs_, bucket = std::move(bucket), after = std::move(after)](
-                          const NcclStage& stage) { return runs->run(bucket, after, stage); });
+std::shared_ptr<const StreamWork> NcclPeers::run(DeviceBucket bucket, DeviceStart start) {
+  return thread_.post([runs = runs_, bucket = std::move(bucket), start = std::move(start)](
+                          const NcclStage& stage) { return runs->run(bucket, start, stage); });
 }
 
 }  // namespace ringsync

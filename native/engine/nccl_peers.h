@@ -43,12 +43,12 @@ class NcclPeers {
   std::optional<std::string> take_failure();
 
   // Once ready. Returns at once; memory stays valid until the work is done. Nothing of it goes on
-  // before the events.
+  // before it may start.
 
   /// An array of any length if it is cut by others.
   std::shared_ptr<const StreamWork> run(const Problem& problem, const DevicePiece& piece,
-                                        std::vector<DeviceEvent> after);
-  std::shared_ptr<const StreamWork> run(DeviceBucket bucket, std::vector<DeviceEvent> after);
+                                        DeviceStart start);
+  std::shared_ptr<const StreamWork> run(DeviceBucket bucket, DeviceStart start);
 
   /// The others are not to be waited for any more.
   void leave() noexcept { thread_.leave(); }

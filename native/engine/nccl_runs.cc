@@ -1,11 +1,15 @@
 #include "engine/nccl_runs.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
 namespace ringsync {
 namespace {
+
+/// The timeline's.
+constexpr char kNcclWord[] = "nccl";
 
 bool are_all_equal(std::span<const size_t> counts) {
   return std::ranges::adjacent_find(counts, std::ranges::not_equal_to()) == counts.end();
@@ -13,21 +17,21 @@ bool are_all_equal(std::span<const size_t> counts) {
 
 }  // namespace
 
-NcclPut NcclRuns::run(const Problem& problem, const DevicePiece& piece,
-                      std::span<const DeviceEvent> after, const NcclStage& stage) const {
+NcclPut NcclRuns::run(const Problem& problem, const DevicePiece& piece, const DeviceStart& start,
+                      const NcclStage& stage) const {
   switch (problem.collective) {
     case Collective::kAllreduce:
-      return allreduce(piece, after, stage);
+      return allreduce(piece, start, stage);
     case Collective::kReduceScatter:
-      return reduce_scatter(problem, piece, after, stage);
+      return reduce_scatter(problem, piece, start, stage);
     case Collective::kAllgather:
-      return put(after, stage, [&] { allgather(problem, piece, stage); });
+      return put(start, stage, [&] { allgather(problem, piece, stage); });
     case Collective::kBroadcast:
-      return put(after, stage, [&] {
+      return put(start, stage, [&] {
         stage.communicator.broadcast(piece.output, piece.output, problem.root, stage.turn);
       });
     case Collective::kAlltoall:
-      return put(after, stage, [&] { alltoall(problem, piece, stage); });
+      return put(start, stage, [&] { alltoall(problem, piece, stage); });
     case Collective::kBarrier:
     case Collective::kSend:
     case Collective::kJoin:
@@ -36,28 +40,40 @@ NcclPut NcclRuns::run(const Problem& problem, const DevicePiece& piece,
   __builtin_unreachable();
 }
 
-NcclPut NcclRuns::run(const DeviceBucket& bucket, std::span<const DeviceEvent> after,
+NcclPut NcclRuns::run(const DeviceBucket& bucket, const DeviceStart& start,
                       const NcclStage& stage) const {
   const size_t bytes = bucket.elements * size_bytes(bucket.dtype);
   double left = 1;
-  DeviceEvent passed = stage.room.run(
-      after, [&](MutableByteSpan half, void* stream) { pack(*device_, bucket, half, stream); },
+  NcclPut put{nullptr, stage.room.end(), measures_for(start)};
+  put.passed = stage.room.run(
+      start.after,
+      [&](MutableByteSpan half, void* stream) { return pack(*device_, bucket, half, stream); },
+      kNcclWord,
       [&](MutableByteSpan half) {
         left = sum(half.first(bytes), bucket.dtype, bucket.reduction, stage);
       },
-      [&](MutableByteSpan half, void* stream) { unpack(*device_, bucket, half, left, stream); });
-  return {std::move(passed), stage.room.end()};
+      [&](MutableByteSpan half, void* stream) {
+        return unpack(*device_, bucket, half, left, stream);
+      },
+      put.measures);
+  return put;
 }
 
 template <typename Call>
-NcclPut NcclRuns::put(std::span<const DeviceEvent> after, const NcclStage& stage,
-                      const Call& call) const {
-  for (const DeviceEvent& event : after) {
+NcclPut NcclRuns::put(const DeviceStart& start, const NcclStage& stage, const Call& call) const {
+  for (const DeviceEvent& event : start.after) {
     device_->require(device_->api().wait_event(stage.turn.stream, event.get()),
                      "an event cannot be waited for");
   }
+  NcclPut put{nullptr, stage.turn.stream, measures_for(start)};
+  const StretchMark mark(*device_, kNcclWord, put.stream, put.measures);
   call();
-  return {device_->record(stage.turn.stream), stage.turn.stream};
+  put.passed = mark.end(put.measures);
+  return put;
+}
+
+Measures NcclRuns::measures_for(const DeviceStart& start) const {
+  return {start.is_measured ? device_->clock() : nullptr, {}};
 }
 
 /// In place, in some room. Returns what results are still to be multiplied by.
@@ -79,55 +95,63 @@ std::optional<ReduceOp> NcclRuns::whole_op(const Reduction& reduction) const {
 }
 
 /// Of any length: what has to be scaled goes through the room piece by piece.
-NcclPut NcclRuns::allreduce(const DevicePiece& piece, std::span<const DeviceEvent> after,
+NcclPut NcclRuns::allreduce(const DevicePiece& piece, const DeviceStart& start,
                             const NcclStage& stage) const {
   const MutableByteSpan whole = piece.output;
   if (const auto op = whole_op(piece.reduction)) {
-    return put(after, stage,
+    return put(start, stage,
                [&] { stage.communicator.allreduce(whole, whole, piece.dtype, *op, stage.turn); });
   }
   NcclPut last;
   for (size_t first = 0; first < whole.size(); first += stage.room.half_bytes()) {
     const size_t bytes = std::min(stage.room.half_bytes(), whole.size() - first);
     const MutableByteSpan part = whole.subspan(first, bytes);
-    last = sum_in_room(piece, part, part, 0, after, stage);
+    NcclPut next = sum_in_room(piece, part, part, 0, start, stage);
+    std::ranges::move(next.measures.stretches, std::back_inserter(last.measures.stretches));
+    next.measures.stretches.swap(last.measures.stretches);
+    last = std::move(next);
   }
   return last;
 }
 
 /// Parts of unlike length are cut out of the sum of all, for which there is room.
 NcclPut NcclRuns::reduce_scatter(const Problem& problem, const DevicePiece& piece,
-                                 std::span<const DeviceEvent> after, const NcclStage& stage) const {
+                                 const DeviceStart& start, const NcclStage& stage) const {
   const auto op = whole_op(piece.reduction);
   if (op && are_all_equal(problem.parts)) {
-    return put(after, stage, [&] {
+    return put(start, stage, [&] {
       stage.communicator.reduce_scatter(piece.input, piece.output, piece.dtype, *op, stage.turn);
     });
   }
   size_t before = 0;
   for (int i = 0; i < rank_; ++i) before += problem.parts[static_cast<size_t>(i)];
-  return sum_in_room(piece, piece.input, piece.output, before * size_bytes(piece.dtype), after,
+  return sum_in_room(piece, piece.input, piece.output, before * size_bytes(piece.dtype), start,
                      stage);
 }
 
 /// What of the sum of `input` comes after so many bytes goes to `output`, scaled.
 NcclPut NcclRuns::sum_in_room(const DevicePiece& whole, ByteSpan input, MutableByteSpan output,
-                              size_t skipped_bytes, std::span<const DeviceEvent> after,
+                              size_t skipped_bytes, const DeviceStart& start,
                               const NcclStage& stage) const {
   double left = 1;
-  DeviceEvent passed = stage.room.run(
-      after,
+  NcclPut put{nullptr, stage.room.end(), measures_for(start)};
+  put.passed = stage.room.run(
+      start.after,
       [&](MutableByteSpan half, void* stream) {
         copy(*device_, half.data(), input, stream, "an array cannot be packed");
+        return true;
       },
+      kNcclWord,
       [&](MutableByteSpan half) {
         left = sum(half.first(input.size()), whole.dtype, whole.reduction, stage);
       },
       [&](MutableByteSpan half, void* stream) {
-        if (output.empty()) return;
+        if (output.empty()) return false;
         unpack_scaled(output, half.data() + skipped_bytes, whole.dtype, left, stream);
-      });
-  return {std::move(passed), stage.room.end()};
+        return true;
+      },
+      put.measures);
+  return put;
 }
 
 /// NCCL's own is of equal lengths.

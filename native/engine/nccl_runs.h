@@ -5,7 +5,6 @@
 
 #include <memory>
 #include <optional>
-#include <span>
 
 #include "collective/schedule.h"
 #include "device/nccl_service.h"
@@ -23,28 +22,27 @@ class NcclRuns {
   // Throws Error.
 
   /// An array of any length if it is cut by others.
-  NcclPut run(const Problem& problem, const DevicePiece& piece, std::span<const DeviceEvent> after,
+  NcclPut run(const Problem& problem, const DevicePiece& piece, const DeviceStart& start,
               const NcclStage& stage) const;
-  NcclPut run(const DeviceBucket& bucket, std::span<const DeviceEvent> after,
-              const NcclStage& stage) const;
+  NcclPut run(const DeviceBucket& bucket, const DeviceStart& start, const NcclStage& stage) const;
 
  private:
   /// Puts a call of NCCL's own on the stage's stream.
   template <typename Call>
-  NcclPut put(std::span<const DeviceEvent> after, const NcclStage& stage, const Call& call) const;
-  NcclPut allreduce(const DevicePiece& piece, std::span<const DeviceEvent> after,
+  NcclPut put(const DeviceStart& start, const NcclStage& stage, const Call& call) const;
+  NcclPut allreduce(const DevicePiece& piece, const DeviceStart& start,
                     const NcclStage& stage) const;
-  NcclPut reduce_scatter(const Problem& problem, const DevicePiece& piece,
-                         std::span<const DeviceEvent> after, const NcclStage& stage) const;
+  NcclPut reduce_scatter(const Problem& problem, const DevicePiece& piece, const DeviceStart& start,
+                         const NcclStage& stage) const;
   void allgather(const Problem& problem, const DevicePiece& piece, const NcclStage& stage) const;
   void alltoall(const Problem& problem, const DevicePiece& piece, const NcclStage& stage) const;
   NcclPut sum_in_room(const DevicePiece& whole, ByteSpan input, MutableByteSpan output,
-                      size_t skipped_bytes, std::span<const DeviceEvent> after,
-                      const NcclStage& stage) const;
+                      size_t skipped_bytes, const DeviceStart& start, const NcclStage& stage) const;
   double sum(MutableByteSpan room, Dtype dtype, const Reduction& reduction,
              const NcclStage& stage) const;
   void unpack_scaled(MutableByteSpan to, std::byte* from, Dtype type, double scale,
                      void* stream) const;
+  Measures measures_for(const DeviceStart& start) const;
   std::optional<ReduceOp> whole_op(const Reduction& reduction) const;
 
   const std::shared_ptr<Device> device_;

@@ -133,6 +133,8 @@ class Operation {
   bool runs_on_device() const { return device_work_ != nullptr; }
   /// It runs there, and may need other ranks yet. Throws Error where the device has failed.
   bool needs_peers() const;
+  /// What was measured of it on the device. Once delivered.
+  const Measures& measures() const { return device_work_->measures(); }
   Interval fetching() const { return copy_ ? copy_->fetching() : Interval(); }
   Interval delivering() const { return copy_ ? copy_->delivering() : Interval(); }
 
@@ -144,9 +146,10 @@ class Operation {
   void start(const GroupView& group, const std::vector<Header>& headers,
              const std::vector<uint64_t>& splits);
   bool is_started() const { return run_.has_value(); }
-  /// Likewise, all of it on the device. Throws Error.
+  /// Likewise, all of it on the device, where times are taken if it `is_measured`. Throws Error.
   void start_on_device(const GroupView& group, DevicePeers& peers,
-                       const std::vector<Header>& headers, const std::vector<uint64_t>& splits);
+                       const std::vector<Header>& headers, const std::vector<uint64_t>& splits,
+                       bool is_measured);
   /// It does, with others, at a site that all have agreed on.
   void note_on_device(std::shared_ptr<const StreamWork> work, Site site);
   /// Only once started.

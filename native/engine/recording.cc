@@ -25,10 +25,17 @@ void record_done(EventLog& events, const Operation& operation) {
   const std::string label = label_of(request);
   events.record(kLane, "agree", times.started_ns, agreed_ns, label, bytes);
   if (times.agreed_ns == 0) return;
-  // What a device does lies beside what the engine's thread does meanwhile.
-  const char* const lane = operation.runs_on_device() ? kDeviceLane : kLane;
-  events.record(lane, operation.is_by_nccl() ? "nccl" : "run", agreed_ns, times.done_ns, label,
-                bytes);
+  // What a device does lies beside what the engine's thread does meanwhile, and it tells the times.
+  if (!operation.runs_on_device()) {
+    events.record(kLane, "run", agreed_ns, times.done_ns, label, bytes);
+  } else if (const Measures& measures = operation.measures(); measures.clock) {
+    for (const auto& [word, begin, end] : measures.stretches) {
+      const int64_t begin_ns = measures.clock->ns_of(begin);
+      const int64_t end_ns = measures.clock->ns_of(end);
+      if (begin_ns == 0 || end_ns == 0) continue;  // it could not tell
+      events.record(kDeviceLane, word, begin_ns, end_ns, label, bytes);
+    }
+  }
   const auto record_copy = [&](const char* word, Interval taken) {
     if (taken.end_ns == 0) return;
     events.record(kDeviceLane, word, taken.begin_ns, taken.end_ns, label, bytes);

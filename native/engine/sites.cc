@@ -83,7 +83,8 @@ bool Operation::is_cut() const {
 
 void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
                                 const std::vector<Header>& headers,
-                                const std::vector<uint64_t>& splits) {
+                                const std::vector<uint64_t>& splits, bool is_measured) {
+  DeviceStart start{{request_.place->ready}, is_measured};
   DevicePiece piece{copy_->read(), copy_->written(), false, request_.dtype,
                     reduction_of(request_, group.size)};
   Problem problem = make_problem(group, headers, splits);
@@ -94,10 +95,10 @@ void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
   }
   if (is_by_nccl()) {
     if (is_cut()) piece.output = request_.data;
-    device_work_ = peers.nccl().run(problem, piece, {request_.place->ready});
+    device_work_ = peers.nccl().run(problem, piece, std::move(start));
     return;
   }
-  peers.begin({&request_.place->ready, 1});
+  peers.begin(std::move(start));
   if (!is_cut()) {
     peers.run(*group.route_of(problem), piece);
   } else {
@@ -217,7 +218,7 @@ void Group::stay_on_host(const std::string& why) {
 /// What was carried lies on devices: all of it is packed, summed as one and unpacked there.
 void Group::start_bucket(size_t count) {
   DeviceBucket bucket;
-  std::vector<DeviceEvent> after;
+  DeviceStart start{{}, home_.events.is_on()};
   const Request& first = operations_.front().request();
   const size_t width = size_bytes(first.dtype);
   for (size_t i = 0; i < count; ++i) {
@@ -226,23 +227,22 @@ void Group::start_bucket(size_t count) {
     bucket.segments.push_back({request.data.data(), static_cast<uint32_t>(bucket.elements),
                                static_cast<uint32_t>(length)});
     bucket.elements += round_up(request.data.size(), kBucketAlignment) / width;
-    after.push_back(request.place->ready);
+    start.after.push_back(request.place->ready);
   }
   bucket.dtype = first.dtype;
   bucket.reduction = reduction_of(first, view_.size);
   const Site site = *operations_.front().site();
   std::shared_ptr<const StreamWork> work;
   if (operations_.front().is_by_nccl()) {
-    work = device_peers_->nccl().run(std::move(bucket), std::move(after));
+    work = device_peers_->nccl().run(std::move(bucket), std::move(start));
   } else {
-    work = run_bucket(bucket, after);
+    work = run_bucket(bucket, std::move(start));
   }
   for (size_t i = 0; i < count; ++i) announcement_.carried(i)->note_on_device(work, site);
 }
 
 /// In memory that the ranks share.
-std::shared_ptr<const StreamWork> Group::run_bucket(const DeviceBucket& bucket,
-                                                    std::span<const DeviceEvent> after) {
+std::shared_ptr<const StreamWork> Group::run_bucket(const DeviceBucket& bucket, DeviceStart start) {
   const Problem problem{Collective::kAllreduce,
                         members_.rank,
                         view_.size,
@@ -251,7 +251,7 @@ std::shared_ptr<const StreamWork> Group::run_bucket(const DeviceBucket& bucket,
                         true,
                         {},
                         is_narrow(bucket.dtype)};
-  device_peers_->begin(after);
+  device_peers_->begin(std::move(start));
   device_peers_->run(*routes_.of(problem), bucket);
   return device_peers_->end();
 }

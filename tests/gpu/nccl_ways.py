@@ -9,6 +9,11 @@ F32 = np.float32
 LARGE = 100_003
 
 
+def ways_in(events):
+    """By what ranks have summed on devices, of what was recorded."""
+    return {name for lane, name, *_ in events if lane == "device" and name in {"run", "nccl"}}
+
+
 def watched(made, call):
     """What `call` returns on each rank, and by what its work on devices was done."""
 
@@ -17,7 +22,7 @@ def watched(made, call):
         result = call(rank)
         events = rank.engine.take_events()
         rank.engine.stop_events()
-        return result, {name for lane, name, *_ in events if lane == "device"}
+        return result, ways_in(events)
 
     results, found = zip(*made.each(work), strict=True)
     return results, set().union(*found)

@@ -18,7 +18,7 @@ PAIRS = st.lists(
 NAMES = {
     "train": ["forward", "backward", "step", "wait", "submit", "pack"],
     "engine": ["agree", "run", "unpack"],
-    "device": ["fetch", "run", "deliver"],
+    "device": ["fetch", "pack", "run", "unpack", "deliver"],
 }
 EVENTS = st.lists(
     st.sampled_from([(lane, name) for lane, names in NAMES.items() for name in names]).flatmap(
@@ -53,7 +53,7 @@ def rasterise(events: list[Event]) -> list[StepOverlap]:
         if not whole:
             continue
         compute = whole & (cover("train", "forward", "backward", "step") - cover("train", "wait"))
-        run = whole & (cover("engine", "run") | cover("device", "fetch", "run", "deliver"))
+        run = whole & (cover("engine", "run") | cover("device", *NAMES["device"]))
         agree = whole & cover("engine", "agree")
         hidden = len(compute & run)
         exposed, waiting = len(run - compute), len(agree - compute)

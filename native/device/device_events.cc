@@ -1,0 +1,66 @@
+// Marks in a device's streams, and when it came to them.
+
+#include <memory>
+#include <utility>
+
+#include "base/clock.h"
+#include "device/device.h"
+
+namespace ringsync {
+namespace {
+
+/// Times are told in milliseconds, as floats: after so long still to a microsecond.
+constexpr int64_t kTicksNs = 10'000'000'000;
+
+}  // namespace
+
+DeviceEvent Device::record(void* stream, bool is_timed) {
+  void* event = nullptr;
+  std::vector<void*>& kept = is_timed ? timed_events_ : events_;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!kept.empty()) {
+      event = kept.back();
+      kept.pop_back();
+    }
+  }
+  const InUse in_use(*this);
+  if (event == nullptr) {
+    require(api_.create_event(is_timed ? 1 : 0, &event), "an event cannot be made");
+  }
+  const DeviceEvent recorded(event, [this, &kept](void* done) {
+    if (!is_here()) return;
+    const std::scoped_lock lock(mutex_);
+    kept.push_back(done);
+  });
+  require(api_.record_event(event, stream), "an event cannot be recorded in the array's stream");
+  return recorded;
+}
+
+std::shared_ptr<const DeviceClock> Device::clock() {
+  std::shared_ptr<void> ticking;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (clock_ && now_ns() - clock_->start_ns() < kTicksNs) return clock_;
+    ticking = ticking_;
+  }
+  if (!ticking) ticking = make_stream();
+  const int64_t before_ns = now_ns();
+  DeviceEvent start = record(ticking.get(), true);
+  require(api_.synchronize_stream(ticking.get()), "a clock cannot be read");
+  const int64_t start_ns = before_ns + (now_ns() - before_ns) / 2;
+  const auto clock = std::make_shared<const DeviceClock>(api_, std::move(start), start_ns);
+  std::shared_ptr<const DeviceClock> before = clock;  // its event comes back once this is unlocked
+  const std::scoped_lock lock(mutex_);
+  ticking_ = std::move(ticking);
+  clock_.swap(before);
+  return clock;
+}
+
+bool Device::is_reached(const DeviceEvent& event) const {
+  int32_t is_reached = 0;
+  require(api_.query_event(event.get(), &is_reached), "an event cannot be asked for");
+  return is_reached != 0;
+}
+
+}  // namespace ringsync
