@@ -20,7 +20,7 @@ from ctypes import (
 from enum import IntEnum
 from typing import ClassVar
 
-ABI = 3
+ABI = 4
 MOST_SEGMENTS = 1360
 MOST_PEERS = 16
 
@@ -41,6 +41,7 @@ class Status(IntEnum):
     NO_STREAM_WAITS = -10
     ABANDONED = -11
     UNEXPECTED = -12
+    NO_MEMORY = -13
 
 
 class Dtype(IntEnum):

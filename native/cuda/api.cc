@@ -21,11 +21,8 @@ RsStatus describe(RsStatus status, char* text, uint64_t text_bytes) {
     return kRsOk;
   }
   const auto error = static_cast<cudaError_t>(status);
-  const char* advice = error == cudaErrorMemoryAllocation
-                           ? "Use smaller buckets, or free memory of the device"
-                           : "Read CUDA's documentation of this error";
-  std::snprintf(text, text_bytes, "CUDA error %d, %s: %s. %s.", status, cudaGetErrorName(error),
-                cudaGetErrorString(error), advice);
+  std::snprintf(text, text_bytes, "CUDA error %d, %s: %s. Read CUDA's documentation of this error.",
+                status, cudaGetErrorName(error), cudaGetErrorString(error));
   return kRsOk;
 }
 

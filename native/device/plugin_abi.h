@@ -12,7 +12,7 @@
 #include <cstdint>
 
 /// Changes with every change of the table or of a structure in it.
-inline constexpr uint32_t kRsAbi = 3;
+inline constexpr uint32_t kRsAbi = 4;
 
 /// 0 is success, above 0 are errors of the library that the plug-in stands on.
 using RsStatus = int32_t;
@@ -31,6 +31,7 @@ enum RsError : RsStatus {
   kRsNoStreamWaits = -10,
   kRsAbandoned = -11,
   kRsUnexpected = -12,
+  kRsNoMemory = -13,
 };
 
 /// Numbers of base/dtype.h.

@@ -3,7 +3,6 @@
 #include <sys/random.h>
 
 #include <array>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -72,7 +71,7 @@ RsStatus unpin(void* memory) { return memory != nullptr ? kRsOk : kRsBadArgument
 RsStatus allocate_pinned(uint64_t bytes, void** memory) {
   if (memory == nullptr) return kRsBadArgument;
   *memory = std::malloc(bytes != 0 ? bytes : 1);
-  return *memory != nullptr ? kRsOk : ENOMEM;
+  return *memory != nullptr ? kRsOk : kRsNoMemory;
 }
 
 RsStatus release_pinned(void* memory) {
