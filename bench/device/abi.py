@@ -20,7 +20,7 @@ from ctypes import (
 from enum import IntEnum
 from typing import ClassVar
 
-ABI = 4
+ABI = 5
 MOST_SEGMENTS = 1360
 MOST_PEERS = 16
 
@@ -159,6 +159,8 @@ FUNCTIONS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("pack", (POINTER(Move), c_void_p)),
     ("unpack", (POINTER(Move), c_void_p)),
     ("sum_peers", (POINTER(Sum), c_void_p)),
+    ("range_begin", (ctypes.c_char_p,)),
+    ("range_end", ()),
 )
 
 

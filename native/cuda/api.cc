@@ -7,6 +7,7 @@
 
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
+#include "cuda/ranges.h"
 #include "cuda/streams.h"
 #include "device/plugin_abi.h"
 #include "device/plugin_calls.h"
@@ -112,6 +113,8 @@ constexpr RsDeviceApi kApi{
     .pack = pack,
     .unpack = unpack,
     .sum_peers = sum_peers,
+    .range_begin = range_begin,
+    .range_end = range_end,
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 // What a device plug-in offers the core: one table of functions over plain types, found by one
 // symbol, so that a plug-in is built apart and loaded only where it can serve. No exception crosses
-// it, and no function keeps state between calls.
+// it, and no function keeps state between calls but those of ranges.
 //
 // Every function returns a status: 0, or what went wrong, which `describe` puts into words.
 // Functions return at once unless they say that they wait. Any thread may call any function;
@@ -12,7 +12,7 @@
 #include <cstdint>
 
 /// Changes with every change of the table or of a structure in it.
-inline constexpr uint32_t kRsAbi = 4;
+inline constexpr uint32_t kRsAbi = 5;
 
 /// 0 is success, above 0 are errors of the library that the plug-in stands on.
 using RsStatus = int32_t;
@@ -194,6 +194,11 @@ struct RsDeviceApi {
   RsStatus (*pack)(const RsMove* move, void* stream);
   RsStatus (*unpack)(const RsMove* move, void* stream);
   RsStatus (*sum_peers)(const RsSum* sum, void* stream);
+
+  /// Names what the calling thread gives to streams until its `range_end`, for tools that look on;
+  /// ranges of a thread nest. Without a tool it costs next to nothing.
+  RsStatus (*range_begin)(const char* name);
+  RsStatus (*range_end)();
 };
 
 /// The one symbol of a plug-in; the table lives as long as the plug-in is loaded.

@@ -248,6 +248,11 @@ RsStatus sum_peers(const RsSum* sum, void* stream) {
   });
 }
 
+/// No tool looks at a simulation.
+RsStatus range_begin(const char* name) { return name != nullptr ? kRsOk : kRsBadArgument; }
+
+RsStatus range_end() { return kRsOk; }
+
 constexpr RsDeviceApi kApi{
     .abi = kRsAbi,
     .table_bytes = sizeof(RsDeviceApi),
@@ -284,6 +289,8 @@ constexpr RsDeviceApi kApi{
     .pack = pack,
     .unpack = unpack,
     .sum_peers = sum_peers,
+    .range_begin = range_begin,
+    .range_end = range_end,
 };
 
 }  // namespace

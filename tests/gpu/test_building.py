@@ -5,8 +5,10 @@ The plug-in's own file is included by a project of a few lines, which needs noth
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +30,7 @@ NO_COMPILER = "/nonexistent/nvcc"
 
 @pytest.fixture
 def configure(tmp_path, monkeypatch):
-    """What CMake says, and how it compiles kernels; None where it does not."""
+    """What CMake says, and how it compiles files of the plug-in, by their names."""
     if CMAKE is None:
         pytest.skip("no cmake: what it decides is looked at where there is one")
     (tmp_path / "CMakeLists.txt").write_text(PROJECT)
@@ -42,15 +44,14 @@ def configure(tmp_path, monkeypatch):
         done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
         commands = tmp_path / "compile_commands.json"
         found = json.loads(commands.read_text()) if commands.exists() else []
-        kernels = [each["command"] for each in found if each["file"].endswith("moves.cu")]
-        return done, kernels[0] if kernels else None
+        return done, {Path(each["file"]).name: each["command"] for each in found}
 
     return configure
 
 
 def test_without_a_compiler_it_is_left_out_and_one_line_says_so(configure):
-    done, kernels = configure("AUTO", NO_COMPILER)
-    assert (done.returncode, kernels) == (0, None)
+    done, compiled = configure("AUTO", NO_COMPILER)
+    assert (done.returncode, compiled) == (0, {})
     assert "-- No nvcc that works: the CUDA plug-in is not built, the CPU part is\n" in done.stdout
 
 
@@ -62,9 +63,15 @@ def test_who_insists_on_it_without_a_compiler_is_told_what_to_do(configure):
 
 
 def test_who_does_not_want_it_has_no_compiler_looked_for(configure):
-    done, kernels = configure("OFF")
-    assert (done.returncode, kernels) == (0, None)
+    done, compiled = configure("OFF")
+    assert (done.returncode, compiled) == (0, {})
     assert "CUDA" not in done.stdout
+
+
+def require_kernels(done, compiled):
+    assert done.returncode == 0, done.stderr
+    if not compiled:
+        pytest.skip("no nvcc: CMake is asked how it compiles kernels where there is one")
 
 
 @pytest.mark.parametrize(
@@ -75,10 +82,17 @@ def test_who_does_not_want_it_has_no_compiler_looked_for(configure):
     ],
 )
 def test_a_wheel_has_code_for_all_gpus_and_an_editable_install_for_one(configure, state, wanted):
-    done, kernels = configure("AUTO", SKBUILD_STATE=state)
-    assert done.returncode == 0, done.stderr
-    if kernels is None:
-        pytest.skip("no nvcc: CMake is asked for its targets where there is one")
+    done, compiled = configure("AUTO", SKBUILD_STATE=state)
+    require_kernels(done, compiled)
+    kernels = compiled["moves.cu"]
     targets = re.findall(r"--generate-code=arch=compute_(\d+,)code=\[(\w+)\]", kernels)
     found = {"".join(each) for each in targets}
     assert found == wanted if wanted else len(found) == 1
+
+
+def test_without_headers_of_nvtx_it_is_built_without_names_for_tools(configure, tmp_path):
+    done, compiled = configure("AUTO", RINGSYNC_NVTX="OFF")
+    require_kernels(done, compiled)
+    assert "ranges.cc" not in compiled
+    command = [*shlex.split(compiled["no_ranges.cc"]), "-fsyntax-only", "-I", ROOT / "native"]
+    subprocess.run(command, cwd=tmp_path, timeout=110, check=True)
