@@ -11,7 +11,8 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 out="${1:?usage: bench/gpu.sh DIR [PART...]}"
 parts=("${@:2}")
 ((${#parts[@]})) ||
-    parts=(ceilings moves sums launches ring processes collectives nccl1 nccl2 sweep-moves sweep-sums)
+    parts=(ceilings moves sums launches ring processes collectives overlap nccl1 nccl2
+        sweep-moves sweep-sums)
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
 build="${BUILD:-/tmp/ringsync-gpu}"
