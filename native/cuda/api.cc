@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "cuda/graphs.h"
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
 #include "cuda/ranges.h"
@@ -113,6 +114,10 @@ constexpr RsDeviceApi kApi{
     .pack = pack,
     .unpack = unpack,
     .sum_peers = sum_peers,
+    .begin_graph = begin_graph,
+    .end_graph = end_graph,
+    .launch_graph = launch_graph,
+    .destroy_graph = destroy_graph,
     .range_begin = range_begin,
     .range_end = range_end,
 };

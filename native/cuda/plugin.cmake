@@ -55,8 +55,8 @@ if(RINGSYNC_NVTX)
 else()
   set(ranges cuda/no_ranges.cc)
 endif()
-ringsync_plugin(cuda SOURCES cuda/api.cc cuda/driver.cc cuda/memory.cc cuda/moves.cu cuda/streams.cc
-                cuda/sums.cu ${ranges})
+ringsync_plugin(cuda SOURCES cuda/api.cc cuda/driver.cc cuda/graphs.cc cuda/memory.cc cuda/moves.cu
+                cuda/streams.cc cuda/sums.cu ${ranges})
 # Values must not depend on how a compiler fuses them, as in the core.
 target_compile_options(ringsync_cuda PRIVATE
   "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-fmad=false;-Xcompiler=-Wall,-Wextra>")

@@ -8,6 +8,7 @@
 
 #include "device/plugin_abi.h"
 #include "device/plugin_calls.h"
+#include "hostsim/graphs.h"
 #include "hostsim/guarded.h"
 #include "hostsim/kernels.h"
 #include "hostsim/memory.h"
@@ -152,6 +153,10 @@ constexpr RsDeviceApi kApi{
     .pack = pack,
     .unpack = unpack,
     .sum_peers = sum_peers,
+    .begin_graph = begin_graph,
+    .end_graph = end_graph,
+    .launch_graph = launch_graph,
+    .destroy_graph = destroy_graph,
     .range_begin = range_begin,
     .range_end = range_end,
 };

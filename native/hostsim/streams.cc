@@ -54,7 +54,7 @@ RsStatus record_event(void* event, void* stream) {
       const std::scoped_lock lock(recorded.mutex);
       recorded.mark = mark;
     }
-    return submit(stream, [mark] {
+    return submit_once(stream, [mark] {
       mark->reach();
       return kRsOk;
     });
@@ -66,7 +66,7 @@ RsStatus wait_event(void* stream, void* event) {
   return guarded([&] {
     const std::shared_ptr<Mark> mark = static_cast<Event*>(event)->last();
     if (mark == nullptr) return static_cast<RsStatus>(kRsOk);
-    return submit(stream, [mark] {
+    return submit_once(stream, [mark] {
       mark->wait();
       return kRsOk;
     });
@@ -76,7 +76,7 @@ RsStatus wait_event(void* stream, void* event) {
 RsStatus notify(void (*call)(void*, RsStatus), void* context, void* stream) {
   if (call == nullptr) return kRsBadArgument;
   return guarded([&] {
-    return submit(stream, [=] {
+    return submit_once(stream, [=] {
       call(context, kRsOk);
       return kRsOk;
     });
