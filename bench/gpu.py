@@ -18,6 +18,7 @@ from bench.device.abi import DeviceFacts
 from bench.device.ceiling import Ceiling
 from bench.device.collectives import measure_collectives
 from bench.device.nccl import measure_nccl
+from bench.device.overlap import measure_overlap
 from bench.device.parts import Row
 from bench.device.plugin import Plugin, find_plugin
 from bench.device.timing import Stopwatch
@@ -36,6 +37,7 @@ PARTS: dict[str, Part] = {
         find_plugin(watch.plugin.kind), watch, ceiling
     ),
     "collectives": lambda _, __: measure_collectives(),
+    "overlap": lambda _, __: measure_overlap(),
     "nccl1": lambda watch, _: measure_nccl(watch, 1),
     "nccl2": lambda watch, _: measure_nccl(watch, 2),
     "sweep-moves": parts.sweep_moves,

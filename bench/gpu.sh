@@ -11,7 +11,8 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 out="${1:?usage: bench/gpu.sh DIR [PART...]}"
 parts=("${@:2}")
 ((${#parts[@]})) ||
-    parts=(ceilings moves sums launches ring processes collectives nccl1 nccl2 sweep-moves sweep-sums)
+    parts=(ceilings moves sums launches ring processes collectives overlap nccl1 nccl2
+        sweep-moves sweep-sums)
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
 build="${BUILD:-/tmp/ringsync-gpu}"
@@ -63,7 +64,8 @@ export DEVICE_PLUGINS="$site/ringsync"
 
 cd "$root" || exit 1
 if [[ -z "${SKIP_TESTS:-}" ]]; then
-    step tests 300 "${tests[@]}" --durations=8 "$root/tests/gpu"
+    # Those alone that need a GPU: all others pass without one, and time with one is short.
+    step tests 300 "${tests[@]}" --durations=8 -m gpu "$root/tests/gpu"
     tail -n 12 "$out/tests.txt" | cut -c1-200
 fi
 for part in "${parts[@]}"; do

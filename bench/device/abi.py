@@ -20,7 +20,7 @@ from ctypes import (
 from enum import IntEnum
 from typing import ClassVar
 
-ABI = 3
+ABI = 6
 MOST_SEGMENTS = 1360
 MOST_PEERS = 16
 
@@ -41,6 +41,7 @@ class Status(IntEnum):
     NO_STREAM_WAITS = -10
     ABANDONED = -11
     UNEXPECTED = -12
+    NO_MEMORY = -13
 
 
 class Dtype(IntEnum):
@@ -158,6 +159,12 @@ FUNCTIONS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("pack", (POINTER(Move), c_void_p)),
     ("unpack", (POINTER(Move), c_void_p)),
     ("sum_peers", (POINTER(Sum), c_void_p)),
+    ("begin_graph", (c_void_p,)),
+    ("end_graph", (c_void_p, POINTER(c_void_p))),
+    ("launch_graph", (c_void_p, c_void_p)),
+    ("destroy_graph", (c_void_p,)),
+    ("range_begin", (ctypes.c_char_p,)),
+    ("range_end", ()),
 )
 
 

@@ -10,17 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.device.abi import Dtype, Shape
 from bench.device.ceiling import Ceiling
 from bench.device.others import Contender, cupy_contenders, torch_contenders
-from bench.device.plugin import make_sum
+from bench.device.plugin import Plugin, make_sum
 from bench.device.sets import MemorySets, buckets
 from bench.device.timing import Stopwatch, rotation
-
-if TYPE_CHECKING:
-    import torch
 
 Row = dict[str, str | int | float]
 
@@ -175,37 +172,29 @@ def measure_launches(watch: Stopwatch, _: Ceiling) -> Iterator[Row]:
 
 
 def _graph_rows(watch: Stopwatch) -> Iterator[Row]:
-    try:
-        import torch  # noqa: PLC0415 - it captures the graph
-    except ImportError:
-        return
-    if not torch.cuda.is_available():
-        return
-    plugin, launches = watch.plugin, 2 * _BURST
-    for tensors in (1, 161, 391):
+    plugin, stream = watch.plugin, watch.stream
+    for tensors, launches in product((1, 161, 391), (2, 2 * _BURST)):
         sets = MemorySets(plugin, [256] * tensors, _PAIRS[1])
         move = sets.moves()[0]
         pack, unpack = plugin.prepared("pack", move), plugin.prepared("unpack", move)
-        # Torch does not type its streams and graphs.
-        graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        with torch.cuda.graph(graph, stream=side):
-            for _ in range(_BURST):
-                pack(side.cuda_stream)
-                unpack(side.cuda_stream)
-        external = torch.cuda.ExternalStream(watch.stream)  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(external):
-            found = watch.time(partial(_replay, graph), 5)
+        plugin.call("begin_graph", stream)
+        for _ in range(launches // 2):
+            pack(stream)
+            unpack(stream)
+        graph = plugin.end_graph(stream)
+        found = watch.time(partial(_replay, plugin, graph, stream), 50)
         yield {
             "tensors": tensors,
             "how": f"graph of {launches}, each",
             "host us": found.host_us / launches,
             "us": found.device_us / launches,
         }
+        plugin.call("destroy_graph", graph)
         sets.close()
 
 
-def _replay(graph: torch.cuda.CUDAGraph, _: int) -> None:
-    graph.replay()
+def _replay(plugin: Plugin, graph: int, stream: int, _: int) -> None:
+    plugin.call("launch_graph", graph, stream)
 
 
 def _host_us(watch: Stopwatch, launch: Callable[[int], None]) -> float:

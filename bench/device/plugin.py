@@ -157,6 +157,10 @@ class Plugin:
         """Make an event."""
         return self._made("create_event", int(is_timed))
 
+    def end_graph(self, stream: int) -> int:
+        """Make a graph of what the stream was given since `begin_graph`."""
+        return self._made("end_graph", stream)
+
     def _made(self, call: str, argument: int) -> int:
         made = ctypes.c_void_p()
         self.call(call, argument, ctypes.byref(made))

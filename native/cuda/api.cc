@@ -5,8 +5,10 @@
 #include <cstdio>
 #include <cstring>
 
+#include "cuda/graphs.h"
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
+#include "cuda/ranges.h"
 #include "cuda/streams.h"
 #include "device/plugin_abi.h"
 #include "device/plugin_calls.h"
@@ -21,11 +23,8 @@ RsStatus describe(RsStatus status, char* text, uint64_t text_bytes) {
     return kRsOk;
   }
   const auto error = static_cast<cudaError_t>(status);
-  const char* advice = error == cudaErrorMemoryAllocation
-                           ? "Use smaller buckets, or free memory of the device"
-                           : "Read CUDA's documentation of this error";
-  std::snprintf(text, text_bytes, "CUDA error %d, %s: %s. %s.", status, cudaGetErrorName(error),
-                cudaGetErrorString(error), advice);
+  std::snprintf(text, text_bytes, "CUDA error %d, %s: %s. Read CUDA's documentation of this error.",
+                status, cudaGetErrorName(error), cudaGetErrorString(error));
   return kRsOk;
 }
 
@@ -115,6 +114,12 @@ constexpr RsDeviceApi kApi{
     .pack = pack,
     .unpack = unpack,
     .sum_peers = sum_peers,
+    .begin_graph = begin_graph,
+    .end_graph = end_graph,
+    .launch_graph = launch_graph,
+    .destroy_graph = destroy_graph,
+    .range_begin = range_begin,
+    .range_end = range_end,
 };
 
 }  // namespace

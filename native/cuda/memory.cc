@@ -12,15 +12,19 @@ namespace {
 
 cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 
+/// Of a call that may find no memory. The run time keeps its error as well, and would hand it to an
+/// innocent caller later.
+RsStatus status_of(cudaError_t error) {
+  if (error != cudaSuccess) cudaGetLastError();
+  return error == cudaErrorMemoryAllocation ? static_cast<RsStatus>(kRsNoMemory) : error;
+}
+
 }  // namespace
 
 RsStatus allocate(uint64_t bytes, void** memory) {
   if (memory == nullptr) return kRsBadArgument;
   *memory = nullptr;
-  const cudaError_t error = cudaMalloc(memory, bytes);
-  // Kept by the run time as well, which would hand it to an innocent caller later.
-  if (error != cudaSuccess) cudaGetLastError();
-  return error;
+  return status_of(cudaMalloc(memory, bytes));
 }
 
 RsStatus release(void* memory) { return cudaFree(memory); }
@@ -28,17 +32,13 @@ RsStatus release(void* memory) { return cudaFree(memory); }
 RsStatus allocate_pinned(uint64_t bytes, void** memory) {
   if (memory == nullptr) return kRsBadArgument;
   *memory = nullptr;
-  const cudaError_t error = cudaMallocHost(memory, bytes);
-  if (error != cudaSuccess) cudaGetLastError();
-  return error;
+  return status_of(cudaMallocHost(memory, bytes));
 }
 
 RsStatus release_pinned(void* memory) { return cudaFreeHost(memory); }
 
 RsStatus pin(void* memory, uint64_t bytes) {
-  const cudaError_t error = cudaHostRegister(memory, bytes, cudaHostRegisterDefault);
-  if (error != cudaSuccess) cudaGetLastError();
-  return error;
+  return status_of(cudaHostRegister(memory, bytes, cudaHostRegisterDefault));
 }
 
 RsStatus unpin(void* memory) { return cudaHostUnregister(memory); }

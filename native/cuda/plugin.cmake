@@ -48,8 +48,15 @@ if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
 endif()
 find_package(CUDAToolkit REQUIRED)
 
-ringsync_plugin(cuda SOURCES cuda/api.cc cuda/driver.cc cuda/memory.cc cuda/moves.cu cuda/streams.cc
-                cuda/sums.cu)
+# Headers alone, which a toolkit made of pip's packages may lack.
+find_path(RINGSYNC_NVTX nvtx3/nvToolsExt.h PATHS ${CUDAToolkit_INCLUDE_DIRS} NO_DEFAULT_PATH)
+if(RINGSYNC_NVTX)
+  set(ranges cuda/ranges.cc)
+else()
+  set(ranges cuda/no_ranges.cc)
+endif()
+ringsync_plugin(cuda SOURCES cuda/api.cc cuda/driver.cc cuda/graphs.cc cuda/memory.cc cuda/moves.cu
+                cuda/streams.cc cuda/sums.cu ${ranges})
 # Values must not depend on how a compiler fuses them, as in the core.
 target_compile_options(ringsync_cuda PRIVATE
   "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-fmad=false;-Xcompiler=-Wall,-Wextra>")
@@ -61,4 +68,4 @@ set_target_properties(ringsync_cuda PROPERTIES
   UNITY_BUILD OFF  # kernels take far longer than headers, and two compile at once
   CUDA_RUNTIME_LIBRARY Static)
 target_include_directories(ringsync_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
-target_link_libraries(ringsync_cuda PRIVATE CUDA::cudart_static)
+target_link_libraries(ringsync_cuda PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS})

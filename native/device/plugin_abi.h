@@ -2,7 +2,7 @@
 
 // What a device plug-in offers the core: one table of functions over plain types, found by one
 // symbol, so that a plug-in is built apart and loaded only where it can serve. No exception crosses
-// it, and no function keeps state between calls.
+// it, and no function keeps state between calls but those of ranges.
 //
 // Every function returns a status: 0, or what went wrong, which `describe` puts into words.
 // Functions return at once unless they say that they wait. Any thread may call any function;
@@ -12,7 +12,7 @@
 #include <cstdint>
 
 /// Changes with every change of the table or of a structure in it.
-inline constexpr uint32_t kRsAbi = 3;
+inline constexpr uint32_t kRsAbi = 6;
 
 /// 0 is success, above 0 are errors of the library that the plug-in stands on.
 using RsStatus = int32_t;
@@ -31,6 +31,7 @@ enum RsError : RsStatus {
   kRsNoStreamWaits = -10,
   kRsAbandoned = -11,
   kRsUnexpected = -12,
+  kRsNoMemory = -13,
 };
 
 /// Numbers of base/dtype.h.
@@ -193,6 +194,23 @@ struct RsDeviceApi {
   RsStatus (*pack)(const RsMove* move, void* stream);
   RsStatus (*unpack)(const RsMove* move, void* stream);
   RsStatus (*sum_peers)(const RsSum* sum, void* stream);
+
+  /// From here on the stream keeps what it is given and does none of it: copies, fills, moves,
+  /// sums, signals and waits for flags, with the addresses and values that they have now. Nothing
+  /// else may be asked of it, and the same thread ends that; others may allocate meanwhile. Not of
+  /// a null stream.
+  RsStatus (*begin_graph)(void* stream);
+  /// What the stream was given since, to be done again and again. May wait for the device.
+  RsStatus (*end_graph)(void* stream, void** graph);
+  /// Gives all of it to the stream that it comes from, in one call and in the same order.
+  RsStatus (*launch_graph)(void* graph, void* stream);
+  /// What has been launched is done all the same.
+  RsStatus (*destroy_graph)(void* graph);
+
+  /// Names what the calling thread gives to streams until its `range_end`, for tools that look on;
+  /// ranges of a thread nest. Without a tool it costs next to nothing.
+  RsStatus (*range_begin)(const char* name);
+  RsStatus (*range_end)();
 };
 
 /// The one symbol of a plug-in; the table lives as long as the plug-in is loaded.

@@ -196,6 +196,8 @@ inline const char* words_of(RsStatus status) {
       return "a stream ended while it waited for a flag. Read the log of the rank that signals it";
     case kRsUnexpected:
       return "an exception inside the plug-in. Free memory, and check the limits of threads";
+    case kRsNoMemory:
+      return "there is not so much left, of the device or of what can be pinned. Free some of it";
     default:
       return nullptr;
   }

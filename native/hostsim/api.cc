@@ -2,33 +2,21 @@
 
 #include <sys/random.h>
 
-#include <array>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <span>
 
 #include "device/plugin_abi.h"
 #include "device/plugin_calls.h"
-#include "hostsim/flags.h"
+#include "hostsim/graphs.h"
+#include "hostsim/guarded.h"
 #include "hostsim/kernels.h"
 #include "hostsim/memory.h"
 #include "hostsim/stream.h"
+#include "hostsim/streams.h"
 
 namespace ringsync::hostsim {
 namespace {
-
-/// No exception crosses the table; those that can come are of memory and threads.
-template <typename Call>
-RsStatus guarded(const Call& call) noexcept {
-  try {
-    return call();
-  } catch (...) {  // its kind would not help: the status has one word for all
-    return kRsUnexpected;
-  }
-}
 
 RsStatus describe(RsStatus status, char* text, uint64_t text_bytes) {
   if (text == nullptr || text_bytes == 0) return kRsBadArgument;
@@ -72,7 +60,7 @@ RsStatus unpin(void* memory) { return memory != nullptr ? kRsOk : kRsBadArgument
 RsStatus allocate_pinned(uint64_t bytes, void** memory) {
   if (memory == nullptr) return kRsBadArgument;
   *memory = std::malloc(bytes != 0 ? bytes : 1);
-  return *memory != nullptr ? kRsOk : ENOMEM;
+  return *memory != nullptr ? kRsOk : kRsNoMemory;
 }
 
 RsStatus release_pinned(void* memory) {
@@ -102,131 +90,6 @@ RsStatus fill(void* memory, uint32_t byte, uint64_t bytes, void* stream) {
   });
 }
 
-RsStatus create_stream(int32_t, void** stream) {
-  if (stream == nullptr) return kRsBadArgument;
-  return guarded([&] {
-    *stream = std::make_unique<Stream>().release();
-    return kRsOk;
-  });
-}
-
-RsStatus destroy_stream(void* stream) {
-  if (stream == nullptr) return kRsBadArgument;
-  return guarded([&] {
-    const std::unique_ptr<Stream> owned(static_cast<Stream*>(stream));
-    return kRsOk;
-  });
-}
-
-RsStatus synchronize_stream(void* stream) {
-  if (stream == nullptr) return kRsOk;
-  return guarded([&] { return static_cast<Stream*>(stream)->synchronize(); });
-}
-
-RsStatus create_event(int32_t, void** event) {
-  if (event == nullptr) return kRsBadArgument;
-  return guarded([&] {
-    *event = std::make_unique<Event>().release();
-    return kRsOk;
-  });
-}
-
-RsStatus destroy_event(void* event) {
-  if (event == nullptr) return kRsBadArgument;
-  const std::unique_ptr<Event> owned(static_cast<Event*>(event));
-  return kRsOk;
-}
-
-RsStatus record_event(void* event, void* stream) {
-  if (event == nullptr) return kRsBadArgument;
-  return guarded([&] {
-    auto mark = std::make_shared<Mark>();
-    {
-      auto& recorded = *static_cast<Event*>(event);
-      const std::scoped_lock lock(recorded.mutex);
-      recorded.mark = mark;
-    }
-    return submit(stream, [mark] {
-      mark->reach();
-      return kRsOk;
-    });
-  });
-}
-
-RsStatus wait_event(void* stream, void* event) {
-  if (event == nullptr) return kRsBadArgument;
-  return guarded([&] {
-    const std::shared_ptr<Mark> mark = static_cast<Event*>(event)->last();
-    if (mark == nullptr) return static_cast<RsStatus>(kRsOk);
-    return submit(stream, [mark] {
-      mark->wait();
-      return kRsOk;
-    });
-  });
-}
-
-RsStatus notify(void (*call)(void*, RsStatus), void* context, void* stream) {
-  if (call == nullptr) return kRsBadArgument;
-  return guarded([&] {
-    return submit(stream, [=] {
-      call(context, kRsOk);
-      return kRsOk;
-    });
-  });
-}
-
-RsStatus query_event(void* event, int32_t* is_reached) {
-  if (event == nullptr || is_reached == nullptr) return kRsBadArgument;
-  return guarded([&] {
-    const std::shared_ptr<Mark> mark = static_cast<Event*>(event)->last();
-    *is_reached = mark == nullptr || mark->is_reached.load() ? 1 : 0;
-    return kRsOk;
-  });
-}
-
-RsStatus elapsed_ms(void* start, void* end, float* milliseconds) {
-  if (start == nullptr || end == nullptr || milliseconds == nullptr) return kRsBadArgument;
-  return guarded([&]() -> RsStatus {
-    const std::shared_ptr<Mark> first = static_cast<Event*>(start)->last();
-    const std::shared_ptr<Mark> last = static_cast<Event*>(end)->last();
-    if (first == nullptr || last == nullptr || !first->is_reached || !last->is_reached) {
-      return kRsBadArgument;
-    }
-    *milliseconds = std::chrono::duration<float, std::milli>(last->time - first->time).count();
-    return kRsOk;
-  });
-}
-
-RsStatus signal(uint32_t* const* flags, uint32_t flag_count, uint32_t value, const uint32_t* unless,
-                void* stream) {
-  if (flags == nullptr || flag_count > kRsMostFlags) return kRsBadArgument;
-  std::array<uint32_t*, kRsMostFlags> words{};
-  for (uint32_t i = 0; i < flag_count; ++i) {
-    if (flags[i] == nullptr) return kRsBadArgument;
-    words[i] = flags[i];
-  }
-  return guarded([&] {
-    return submit(stream, [words, flag_count, value, unless] {
-      if (unless != nullptr && read_flag(unless) != 0) return kRsOk;
-      for (uint32_t* flag : std::span(words).first(flag_count)) write_flag(flag, value);
-      return kRsOk;
-    });
-  });
-}
-
-RsStatus wait_flag(const uint32_t* flag, uint32_t value, void* stream) {
-  if (flag == nullptr) return kRsBadArgument;
-  return guarded([&] {
-    return submit(stream, [=]() -> RsStatus {
-      while (!has_reached(flag, value)) {
-        if (stream != nullptr && static_cast<Stream*>(stream)->is_closing()) return kRsAbandoned;
-        wait_for_change(flag, value);
-      }
-      return kRsOk;
-    });
-  });
-}
-
 RsStatus move(const RsMove* bucket, bool is_pack, void* stream) {
   if (bucket == nullptr) return kRsBadArgument;
   return guarded([&] {
@@ -248,6 +111,11 @@ RsStatus sum_peers(const RsSum* sum, void* stream) {
     return status == kRsOk && task ? submit(stream, std::move(task)) : status;
   });
 }
+
+/// No tool looks at a simulation.
+RsStatus range_begin(const char* name) { return name != nullptr ? kRsOk : kRsBadArgument; }
+
+RsStatus range_end() { return kRsOk; }
 
 constexpr RsDeviceApi kApi{
     .abi = kRsAbi,
@@ -285,6 +153,12 @@ constexpr RsDeviceApi kApi{
     .pack = pack,
     .unpack = unpack,
     .sum_peers = sum_peers,
+    .begin_graph = begin_graph,
+    .end_graph = end_graph,
+    .launch_graph = launch_graph,
+    .destroy_graph = destroy_graph,
+    .range_begin = range_begin,
+    .range_end = range_end,
 };
 
 }  // namespace

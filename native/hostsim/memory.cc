@@ -75,13 +75,13 @@ RsStatus allocate(uint64_t bytes, void** memory) {
   if (memory == nullptr) return kRsBadArgument;
   *memory = nullptr;
   // The kernel would grant page after page and then end some process.
-  if (bytes > memory_bytes()) return ENOMEM;
+  if (bytes > memory_bytes()) return kRsNoMemory;
   const int fd = ::memfd_create(kName, MFD_CLOEXEC);
   if (fd < 0) return errno;
   const uint64_t mapped_bytes = kPageBytes + (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
   const RsStatus status = ::fallocate(fd, 0, 0, static_cast<off_t>(mapped_bytes)) == 0
                               ? map(fd, mapped_bytes, memory)
-                              : errno;
+                              : static_cast<RsStatus>(kRsNoMemory);
   if (status != kRsOk) {
     ::close(fd);
     return status;

@@ -31,13 +31,40 @@ Stream::~Stream() {
 void Stream::submit(Task task) {
   {
     const std::scoped_lock lock(mutex_);
+    if (kept_) {
+      kept_->push_back(std::move(task));
+      return;
+    }
     tasks_.push_back(std::move(task));
   }
   changed_.notify_all();
 }
 
+RsStatus Stream::submit_once(Task task) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (kept_) return kRsBadArgument;
+    tasks_.push_back(std::move(task));
+  }
+  changed_.notify_all();
+  return kRsOk;
+}
+
+RsStatus Stream::begin_keeping() {
+  const std::scoped_lock lock(mutex_);
+  if (kept_) return kRsBadArgument;
+  kept_.emplace();
+  return kRsOk;
+}
+
+std::optional<Tasks> Stream::end_keeping() {
+  const std::scoped_lock lock(mutex_);
+  return std::exchange(kept_, std::nullopt);
+}
+
 RsStatus Stream::synchronize() {
   std::unique_lock lock(mutex_);
+  if (kept_) return kRsBadArgument;
   changed_.wait(lock, [this] { return tasks_.empty() && !is_busy_; });
   return first_failure_;
 }
@@ -63,6 +90,11 @@ RsStatus submit(void* stream, Task task) {
   if (stream == nullptr) return task();
   static_cast<Stream*>(stream)->submit(std::move(task));
   return kRsOk;
+}
+
+RsStatus submit_once(void* stream, Task task) {
+  if (stream == nullptr) return task();
+  return static_cast<Stream*>(stream)->submit_once(std::move(task));
 }
 
 }  // namespace ringsync::hostsim

@@ -8,7 +8,9 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
+#include <vector>
 
 #include "hostsim/kernels.h"
 
@@ -32,6 +34,8 @@ struct Event {
   std::shared_ptr<Mark> last();
 };
 
+using Tasks = std::vector<Task>;
+
 /// Does tasks in order on a thread of its own. Any thread.
 class Stream {
  public:
@@ -41,8 +45,16 @@ class Stream {
   /// Waits for its tasks; one that waits for a flag gives up.
   ~Stream();
 
+  /// Once, unless the stream keeps what it is given: then as often as that is done.
   void submit(Task task);
-  /// Waits until nothing is left to do; returns the first failure, which stays.
+  /// Of what cannot be done again; kRsBadArgument where the stream keeps what it is given.
+  RsStatus submit_once(Task task);
+  /// kRsBadArgument where it does so already.
+  RsStatus begin_keeping();
+  /// None where it did not.
+  std::optional<Tasks> end_keeping();
+  /// Waits until nothing is left to do; returns the first failure, which stays. kRsBadArgument
+  /// where the stream keeps what it is given.
   RsStatus synchronize();
   bool is_closing() const { return is_closing_.load(); }
 
@@ -53,6 +65,7 @@ class Stream {
   std::condition_variable changed_;
   /// Guarded by `mutex_`, as is all below.
   std::deque<Task> tasks_;
+  std::optional<Tasks> kept_;
   bool is_busy_ = false;
   RsStatus first_failure_ = kRsOk;
   std::atomic<bool> is_closing_ = false;
@@ -61,5 +74,7 @@ class Stream {
 
 /// Does a task on the stream, or at once on the caller's thread where there is none.
 RsStatus submit(void* stream, Task task);
+/// Likewise, of what cannot be done again.
+RsStatus submit_once(void* stream, Task task);
 
 }  // namespace ringsync::hostsim

@@ -39,9 +39,30 @@ def look_at_build() -> list[Finding]:
         Finding("kernels", True, f"{_listed(names['kernels'])} (the first one is used)"),
         Finding("transports", True, _listed(names["transports"])),
         Finding("algorithms", True, _listed(names["algorithms"])),
-        _cuda(),
+        look_at_cuda(),
         *(_room(room, purpose) for room, purpose in _ROOMS.items()),
     ]
+
+
+def look_at_cuda() -> Finding:
+    """Tell what becomes of arrays on NVIDIA's GPUs.
+
+    Returns:
+        The CUDA plug-in, with its devices or with the reason why there are none.
+    """
+    try:
+        found = find_gpus()
+    except ConfigError as error:
+        detail, _, advice = str(error).rstrip(".").rpartition(". ")
+        return Finding(_CUDA, False, detail, f"{advice}.")
+    if found is None:
+        detail = "not built, because there was no nvcc, or none was wanted"
+        return Finding(_CUDA, False, detail, "docs/gpu.md says how to build it.")
+    count, reason = found
+    if count:
+        return Finding(_CUDA, True, f"built and loaded, {count} device{'s' * (count > 1)}")
+    detail, _, advice = reason.partition(". ")
+    return Finding(_CUDA, False, f"built, but {detail}", advice)
 
 
 def planned(name: str, purpose: str) -> Finding:
@@ -69,22 +90,6 @@ def has_room(name: str) -> bool:
         True if there is one; it is not imported.
     """
     return find_spec(f"ringsync.{name}") is not None
-
-
-def _cuda() -> Finding:
-    try:
-        found = find_gpus()
-    except ConfigError as error:
-        detail, _, advice = str(error).rstrip(".").rpartition(". ")
-        return Finding(_CUDA, False, detail, f"{advice}.")
-    if found is None:
-        detail = "not built, because there was no nvcc, or none was wanted"
-        return Finding(_CUDA, False, detail, "docs/gpu.md says how to build it.")
-    count, reason = found
-    if count:
-        return Finding(_CUDA, True, f"built and loaded, {count} device{'s' * (count > 1)}")
-    detail, _, advice = reason.partition(". ")
-    return Finding(_CUDA, False, f"built, but {detail}", advice)
 
 
 def _room(name: str, purpose: str) -> Finding:

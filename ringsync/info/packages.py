@@ -84,7 +84,21 @@ def look_at_gpu() -> list[Finding]:
     Returns:
         Driver, CUDA, NCCL.
     """
-    return [_driver(), _cuda(), _nccl()]
+    return [_driver(), _cuda(), look_at_nccl()]
+
+
+def look_at_nccl() -> Finding:
+    """Look for NCCL, which is not loaded for that.
+
+    Returns:
+        Its version, or where its file lies.
+    """
+    names = tuple(f"nvidia-nccl-cu{major}" for major in _MAJORS)
+    wheel = installed_version("", names)
+    found = wheel or _first(_NCCL)
+    if found:
+        return Finding("NCCL", True, found)
+    return Finding("NCCL", False, "no libnccl", f"With an NVIDIA GPU: pip install {names[0]}.")
 
 
 def installed_version(module: str, distributions: tuple[str, ...]) -> str:
@@ -129,7 +143,7 @@ def _cupy() -> Finding:
     found = installed_version("cupy", ("cupy", *names))
     if found:
         return Finding("CuPy", True, found)
-    return Finding("CuPy", False, "not installed", f"With an NVIDIA GPU: pip install {names[1]}.")
+    return Finding("CuPy", False, "not installed", f"With an NVIDIA GPU: pip install {names[0]}.")
 
 
 def _ask(program: str) -> str:
@@ -199,17 +213,8 @@ def _cuda() -> Finding:
     if wheel or library:
         return Finding("CUDA", True, f"run time {wheel or library}; no nvcc on PATH")
     return Finding(
-        "CUDA", False, "neither nvcc nor a run time", f"With an NVIDIA GPU: pip install {names[1]}."
+        "CUDA", False, "neither nvcc nor a run time", f"With an NVIDIA GPU: pip install {names[0]}."
     )
-
-
-def _nccl() -> Finding:
-    names = tuple(f"nvidia-nccl-cu{major}" for major in _MAJORS)
-    wheel = installed_version("", names)
-    found = wheel or _first(_NCCL)
-    if found:
-        return Finding("NCCL", True, found)
-    return Finding("NCCL", False, "no libnccl", f"With an NVIDIA GPU: pip install {names[1]}.")
 
 
 def _first(patterns: tuple[str, ...]) -> str:

@@ -6,17 +6,18 @@ It prints nothing itself.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
-from ringsync.info.build import has_room, look_at_build, planned
+from ringsync.info.build import has_room, look_at_build, look_at_cuda, planned
 from ringsync.info.finding import Finding, format_findings
 from ringsync.info.host import look_at_host
 from ringsync.info.packages import (
     look_at_frameworks,
     look_at_gpu,
     look_at_mpi,
+    look_at_nccl,
     look_at_python,
 )
 from ringsync.runtime import built_names
@@ -73,7 +74,7 @@ def describe_build(is_json: bool) -> str:
         ],
         "Available Tensor Operations": [
             *(Finding(name, True, _PURPOSES.get(name, "")) for name in built_names()["transports"]),
-            _backend("nccl", "GPUs"),
+            *_device_ways(),
         ],
     }
     if is_json:
@@ -93,6 +94,20 @@ def _backend(name: str, purpose: str) -> Finding:
     if name in built_names()["transports"] or has_room(name):
         return Finding(name, True, purpose)
     return planned(name, purpose)
+
+
+def _device_ways() -> list[Finding]:
+    """By what arrays on GPUs are summed without leaving them."""
+    cuda, nccl = look_at_cuda(), look_at_nccl()
+    if not cuda.is_found:
+        why = f"{cuda.name}: {cuda.detail}"
+        return [Finding(name, False, why, cuda.advice) for name in ("cuda", "nccl")]
+    if nccl.is_found:
+        nccl = replace(nccl, detail=f"{nccl.detail}, for ranks that set RINGSYNC_NCCL=auto")
+    return [
+        Finding("cuda", True, "memory that the GPUs of a host share"),
+        replace(nccl, name="nccl"),
+    ]
 
 
 def _json(sections: dict[str, list[Finding]]) -> str:

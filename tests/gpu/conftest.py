@@ -3,6 +3,9 @@
 Runs with no more of the suite's settings than those below too: bench/gpu.sh does so.
 """
 
+import os
+import shutil
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -41,6 +44,20 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=lack_of_gpu()))
 
 
+def compile_library(source, folder, *options):
+    """A library of one file of this folder; what it stands for is said there."""
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if compiler is None:
+        pytest.skip(f"no g++: {source} is compiled where there is one")
+    library = folder / Path(source).with_suffix(".so").name
+    options = ("-std=c++20", "-shared", "-fPIC", "-I", ROOT / "native", *options)
+    command = [compiler, *options, ROOT / "tests/gpu" / source, "-o", library]
+    # A sanitizer that runs under these tests does not look at compilers.
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    subprocess.run(command, timeout=110, check=True, env=environment)
+    return str(library)
+
+
 @pytest.fixture(params=["hostsim", pytest.param("cuda", marks=pytest.mark.gpu)])
 def plugin(request):
     return Plugin(find_plugin(request.param))
@@ -56,6 +73,18 @@ def device(plugin):
 @pytest.fixture
 def plugin_path(plugin):
     return str(find_plugin(plugin.kind))
+
+
+@pytest.fixture(scope="session")
+def stand_in_library(tmp_path_factory):
+    return compile_library("stand_in.cc", tmp_path_factory.mktemp("plugin"))
+
+
+@pytest.fixture
+def stand_in(plugin_path, stand_in_library, monkeypatch):
+    """The file of a plug-in before the one in use, which does what the environment asks for."""
+    monkeypatch.setenv("STAND_IN_FOR", plugin_path)
+    return stand_in_library
 
 
 @pytest.fixture

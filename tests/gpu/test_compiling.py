@@ -24,15 +24,16 @@ NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 CUOBJDUMP = shutil.which("cuobjdump") or shutil.which("cuobjdump", path="/usr/local/cuda/bin")
 CUOBJDUMP = CUOBJDUMP or installed("cuobjdump", "nvidia-cuda-cuobjdump")
 SOURCES = ("moves", "sums")
-# As native/cuda/plugin.cmake has them, for the one GPU that most have in mind.
-OPTIONS = ("-std=c++20", "-O3", "--expt-relaxed-constexpr", "-fmad=false", "-arch=sm_90", "-cubin")
+# As native/cuda/plugin.cmake has them, for each kind of GPU that a wheel has machine code for.
+OPTIONS = ("-std=c++20", "-O3", "--expt-relaxed-constexpr", "-fmad=false", "-cubin", "-Xptxas=-v")
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 KERNEL = re.compile(r"Function : (\S+)")
 LOCAL = re.compile(r"\b(?:LDL|STL)\b")
 GENERIC = re.compile(r"\b(?:LD|ST)(?:\.E\S*)? ")
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def compiled(request, tmp_path_factory):
     """Each source's cubin, and what the assembler said of it."""
     if NVCC is None:
         pytest.skip("no nvcc: the kernels are compiled where there is one")
@@ -41,7 +42,8 @@ def compiled(tmp_path_factory):
     def compile_one(name):
         cubin = folder / f"{name}.cubin"
         source = ROOT / "native/cuda" / f"{name}.cu"
-        command = [NVCC, *OPTIONS, "-Xptxas=-v", "-I", ROOT / "native", source, "-o", cubin]
+        target = (f"-arch={request.param}", "-I", ROOT / "native")
+        command = [NVCC, *OPTIONS, *target, source, "-o", cubin]
         done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
         assert done.returncode == 0, done.stderr
         return cubin, done.stderr

@@ -47,8 +47,9 @@ def test_pinned_memory_is_copied_in_stream_order(device):
 
 
 def test_too_much_memory_is_an_error_and_the_device_stays_of_use(device):
-    with pytest.raises(PluginError, match=r"\[allocate\] .*\."):
+    with pytest.raises(PluginError, match=r"\[allocate\] there is not so much left") as raised:
         device.empty(1 << 48)
+    assert raised.value.status == Status.NO_MEMORY
     assert (device.read(device.filled(100, 5), 100, np.uint8) == 5).all()
 
 

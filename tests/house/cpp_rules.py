@@ -103,7 +103,7 @@ def headers_out_of_place(files: Sources) -> list[str]:
     found = []
     for path, where, bracket, name in _includes(files):
         folder, base = _folder(path), posixpath.basename(name)
-        if bracket == "<" and re.match(r"(cuda|nccl)", base) and folder != "cuda":
+        if bracket == "<" and re.match(r"(cuda|nccl|nvToolsExt)", base) and folder != "cuda":
             found.append(f"{where}: <{name}> belongs to native/cuda")
         if re.match(r"(nanobind/|pybind11/|Python\.h$)", name) and folder not in KNOWS_PYTHON:
             found.append(f"{where}: <{name}> belongs to native/{KNOWS_PYTHON[0]}")

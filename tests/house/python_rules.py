@@ -50,7 +50,12 @@ DOORS = {
         "bench.ranks.wrappers",
         "examples",
     ),
-    "cupy": ("ringsync.device_arrays", "bench.device", "bench.ranks.devices"),
+    "cupy": (
+        "ringsync.device_arrays",
+        "bench.device",
+        "bench.ranks.devices",
+        "bench.ranks.device_overlap",
+    ),
 }
 READS_ENVIRONMENT = (
     "ringsync.config",

@@ -107,7 +107,14 @@ def test_an_include_cycle_is_found():
 
 @pytest.mark.parametrize(
     "include",
-    ["<cuda_runtime.h>", "<cuda_fp16.h>", "<nccl.h>", "<nanobind/nanobind.h>", "<Python.h>"],
+    [
+        "<cuda_runtime.h>",
+        "<cuda_fp16.h>",
+        "<nccl.h>",
+        "<nvtx3/nvToolsExt.h>",
+        "<nanobind/nanobind.h>",
+        "<Python.h>",
+    ],
 )
 def test_a_header_out_of_its_room_is_found(include):
     assert len(cpp.headers_out_of_place({"native/engine/engine.cc": f"#include {include}\n"})) == 1

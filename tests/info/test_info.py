@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from ringsync import _native
-from ringsync.errors import ConfigError
-from ringsync.info import build, host, packages
+from ringsync.info import host, packages
 from ringsync.info.finding import Finding, format_findings
 from ringsync.info.report import describe_all, describe_build
 from ringsync.version import __version__
@@ -45,32 +44,6 @@ def test_the_version_and_every_part_of_the_core_are_named(facts):
         ("algorithms", _native.algorithm_names()),
     ):
         assert set(names) <= set(re.findall(r"\w+", built[part]["detail"]))
-
-
-@pytest.mark.parametrize(
-    ("found", "is_found", "detail", "advice"),
-    [
-        (None, False, "not built, ", "docs/gpu.md "),
-        ((0, "no NVIDIA driver is loaded. Install one."), False, "built, but no NVIDIA", "Install"),
-        ((2, ""), True, "built and loaded, 2 devices", ""),
-    ],
-)
-def test_one_line_says_what_becomes_of_cuda(monkeypatch, found, is_found, detail, advice):
-    monkeypatch.setattr(build, "find_gpus", lambda: found)
-    [line] = [each for each in build.look_at_build() if each.name == "CUDA plug-in"]
-    assert line.is_found is is_found
-    assert line.detail.startswith(detail)
-    assert line.advice.startswith(advice)
-
-
-def test_a_plugin_that_cannot_be_loaded_is_told_with_its_reason(monkeypatch):
-    def fail():
-        raise ConfigError("[plugin] x.so has version 7, the core 1. Install ringsync anew.")
-
-    monkeypatch.setattr(build, "find_gpus", fail)
-    [line] = [each for each in build.look_at_build() if each.name == "CUDA plug-in"]
-    wanted = ("[plugin] x.so has version 7, the core 1", "Install ringsync anew.")
-    assert (line.is_found, line.detail, line.advice) == (False, *wanted)
 
 
 def test_all_that_was_asked_for_is_looked_for(facts):
@@ -204,17 +177,6 @@ def test_no_room_for_a_child_is_a_finding_and_leaves_nothing(count, monkeypatch)
     # Others may have been closed meanwhile, by the collector for one.
     assert not set(os.listdir("/proc/self/fd")) - before  # noqa: PTH208 - likewise
     require_reaped(forked)
-
-
-def test_a_gpu_that_cannot_be_looked_at_is_told(monkeypatch, tmp_path):
-    driver, gpu = tmp_path / "version", tmp_path / "gpu"
-    driver.write_text("NVIDIA UNIX x86_64 Kernel Module  550.54.15\n")
-    gpu.mkdir()  # cannot be read, whoever tries
-    monkeypatch.setattr(packages, "_DRIVER", driver)
-    monkeypatch.setattr(packages, "_GPUS", str(gpu))
-    found = packages.look_at_gpu()[0]
-    assert found.is_found
-    assert "550.54.15, a GPU that cannot be looked at: " in found.detail
 
 
 def test_a_call_that_the_system_forbids_says_so(monkeypatch):
