@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/forget.h"
 #include "base/futex.h"
+#include "device/plugin_range.h"
 
 namespace ringsync {
 namespace {
@@ -168,6 +169,7 @@ std::shared_ptr<const StreamWork> Device::fetch(const DeviceEvent& after, ByteSp
                                                 std::shared_ptr<std::byte> to, bool is_urgent) {
   void* const stream = take_stream(is_urgent);
   if (stream == nullptr) return nullptr;
+  const PluginRange range(api_, "fetch");
   require(api_.wait_event(stream, after.get()), "an event cannot be waited for");
   require(api_.copy(to.get(), from.data(), from.size(), stream), "values cannot be fetched");
   return watch_copy(std::move(to), stream, nullptr, stream);
@@ -175,6 +177,7 @@ std::shared_ptr<const StreamWork> Device::fetch(const DeviceEvent& after, ByteSp
 
 std::shared_ptr<const StreamWork> Device::deliver(std::shared_ptr<std::byte> from,
                                                   MutableByteSpan to) {
+  const PluginRange range(api_, "deliver");
   require(api_.copy(to.data(), from.get(), to.size(), to_device_.get()),
           "values cannot be delivered");
   return watch_copy(std::move(from), to_device_.get(), record(to_device_.get()), nullptr);

@@ -11,7 +11,7 @@
 
 #include "base/span.h"
 #include "device/device.h"
-#include "device/stretch_mark.h"
+#include "device/stretch.h"
 
 namespace ringsync {
 
@@ -38,16 +38,15 @@ class FusionRoom {
     const MutableByteSpan half = memory_.subspan(turn * half_bytes_, half_bytes_);
     for (const DeviceEvent& event : after) wait(packing_.get(), event);
     if (halves_[turn]) wait(packing_.get(), halves_[turn]);
-    const StretchMark packing(device_, "pack", packing_.get(), measures);
-    const bool is_packed = pack(half, packing_.get());
-    wait(stream_, packing.end(measures, !is_packed));
-    const StretchMark summing(device_, word, stream_, measures);
-    sum(half);
-    const DeviceEvent passed = summing.end(measures);
+    wait(stream_, put_stretch(device_, "pack", packing_.get(), measures,
+                              [&] { return pack(half, packing_.get()); }));
+    const DeviceEvent passed = put_stretch(device_, word, stream_, measures, [&] {
+      sum(half);
+      return true;
+    });
     wait(unpacking_.get(), passed);
-    const StretchMark unpacking(device_, "unpack", unpacking_.get(), measures);
-    const bool is_unpacked = unpack(half, unpacking_.get());
-    halves_[turn] = unpacking.end(measures, !is_unpacked);
+    halves_[turn] = put_stretch(device_, "unpack", unpacking_.get(), measures,
+                                [&] { return unpack(half, unpacking_.get()); });
     return passed;
   }
   /// Its first stream, and its last, behind all that has passed through.

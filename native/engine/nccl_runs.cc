@@ -66,9 +66,10 @@ NcclPut NcclRuns::put(const DeviceStart& start, const NcclStage& stage, const Ca
                      "an event cannot be waited for");
   }
   NcclPut put{nullptr, stage.turn.stream, measures_for(start)};
-  const StretchMark mark(*device_, kNcclWord, put.stream, put.measures);
-  call();
-  put.passed = mark.end(put.measures);
+  put.passed = put_stretch(*device_, kNcclWord, put.stream, put.measures, [&] {
+    call();
+    return true;
+  });
   return put;
 }
 

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.device.abi import Status
 from bench.device.plugin import Plugin, PluginError, find_plugin
 
+from ..ranks import world
+from .arrays import OnDevice, seen
 from .conftest import ROOT, compile_library
 
 HEADER = Path("/usr/local/cuda/include/nvtx3/nvToolsExt.h")
@@ -75,3 +78,18 @@ def test_a_range_without_a_name_is_refused(kind):
     with pytest.raises(PluginError) as raised:
         plugin.call("range_begin", None)
     assert raised.value.status == Status.BAD_ARGUMENT
+
+
+def test_what_an_engine_gives_to_a_device_is_named(stand_in, device, tmp_path, monkeypatch):
+    names = tmp_path / "names"
+    monkeypatch.setenv("STAND_IN_RANGES", str(names))
+    with world(2, device_plugin=str(stand_in)) as made:
+        small = [OnDevice(device, np.ones(9, np.float32)) for _ in range(2)]
+        large = [OnDevice(device, np.ones(30_000, np.float32)) for _ in range(2)]
+        made.each(lambda rank: rank.allreduce(seen(small[rank.rank])))
+        made.each(lambda rank: rank.allreduce(seen(large[rank.rank])))
+    lines = names.read_text().splitlines()
+    assert set(lines) - {""} >= {"fetch", "deliver"}
+    if device.plugin.kind == "hostsim":  # else ranks that are threads share no memory
+        assert set(lines) - {""} == {"fetch", "deliver", "pack", "run", "unpack"}
+    assert lines.count("") == len(lines) / 2
