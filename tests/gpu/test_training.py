@@ -1,8 +1,11 @@
 """Training of several ranks on a device: gradients are exchanged where they lie."""
 
+import re
+
 import pytest
 
 from ..processes.job import Jobs, require_ended
+from .conftest import ROOT
 from .libraries import LIBRARIES, LOADED, PLUGINS, require_cupy
 
 # A small network on the digits in float64, so that only the order of sums tells runs apart.
@@ -61,10 +64,10 @@ def run(request):
         require_cupy()
     made = Jobs()
 
-    def run(size, script):
+    def run(size, script, library=LIBRARY):
         ended = made.run(
             size,
-            LOADED[request.param] + LIBRARY + script,
+            LOADED[request.param] + library + script,
             limit_s=100.0,
             RINGSYNC_DEVICE_PLUGIN=PLUGINS[request.param],
         )
@@ -246,3 +249,17 @@ except errors.PeerLostError as error:
 """,
     )
     assert said == [["1"], ["gone"]]
+
+
+def test_the_example_learns_the_digits_on_a_device(run):
+    said = run(
+        2,
+        f"""
+import runpy, sys
+sys.argv = ["train_cnn.py", "--device", "cuda", "--epochs", "3"]
+runpy.run_path({str(ROOT / "examples" / "train_cnn.py")!r}, run_name="__main__")
+""",
+        library="",
+    )
+    assert said[1] == []
+    assert float(re.search(r"epoch 3: loss .*, test accuracy ([\d.]+)%", said[0][-1])[1]) > 85.0

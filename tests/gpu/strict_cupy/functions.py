@@ -125,6 +125,16 @@ def as_strided(x, shape=None, strides=None):
     return ndarray._of(np.lib.stride_tricks.as_strided(host, shape, strides), is_view=True)
 
 
+class Device:
+    """One of the devices, of which the simulation has one."""
+
+    def __init__(self, device):
+        assert device == 0
+
+    def use(self):
+        """Make it the current one, which it is."""
+
+
 # A trailing underscore is there to spare a Python builtin.
 FUNCTIONS = {
     function.__name__.rstrip("_"): function
@@ -151,7 +161,7 @@ def make(plugin):
     tricks = types.SimpleNamespace(as_strided=as_strided)
     MODULE.lib = types.SimpleNamespace(stride_tricks=tricks)
     runtime = types.SimpleNamespace(getDeviceCount=lambda: 1)
-    MODULE.cuda = types.SimpleNamespace(runtime=runtime)
+    MODULE.cuda = types.SimpleNamespace(runtime=runtime, Device=Device)
     return MODULE
 
 
