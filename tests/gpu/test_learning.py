@@ -11,7 +11,7 @@ from ringsync import data, models, nn, optim
 from ringsync.autograd import PRIMITIVES, Parameter, Tensor, apply, check_grads, take
 from ringsync.errors import ConfigError, MismatchError
 
-from ..autograd.test_operations import EVERY_CASE, split_case
+from ..autograd.cases import EVERY_CASE, split_case
 from ..nn.test_layers import LAYERS
 from .libraries import LIBRARIES, load
 from .strict_cupy.functions import unlike
