@@ -55,6 +55,7 @@ DOORS = {
         "bench.device",
         "bench.ranks.devices",
         "bench.ranks.device_overlap",
+        "examples",
     ),
 }
 READS_ENVIRONMENT = (
