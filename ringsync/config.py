@@ -51,7 +51,7 @@ _ALGORITHMS = ("direct", "ring", "halving_doubling", "tree")
 _DEVICE_PLUGINS = ("cuda", "hostsim")
 
 # The first until the way through it has run on a GPU.
-_NCCL = ("off", "auto")
+_NCCL = ("auto", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Settings:
             cost model.
         timeline: Directory to record a timeline in; "" for none.
         device_plugin: What serves arrays on devices, if it was built.
-        nccl: "off", or "auto", to take NCCL for arrays on devices where all ranks have it.
+        nccl: "auto" takes NCCL for arrays on devices where all ranks have it, "off" never.
         nccl_lib: NCCL's file; "" to look for it.
         has_thread_count: The user chose how many threads NumPy's libraries use.
         has_heap_choice: The user chose what the C library does with freed memory.
@@ -85,7 +85,7 @@ class Settings:
     algorithm: str = ""
     timeline: str = ""
     device_plugin: str = "cuda"
-    nccl: str = "off"
+    nccl: str = "auto"
     nccl_lib: str = ""
     has_thread_count: bool = False
     has_heap_choice: bool = False

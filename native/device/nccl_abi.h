@@ -22,6 +22,9 @@ struct UniqueId {
 /// A communicator, of which only NCCL knows more.
 struct Comm;
 
+/// Memory of all ranks of a communicator that they have registered as one, likewise.
+struct Window;
+
 /// A CUDA stream, of which only the device's plug-in knows more.
 using Stream = void*;
 
@@ -48,6 +51,9 @@ enum DataType : int {
 };
 
 enum RedOp : int { kSum = 0, kProd = 1, kMax = 2, kMin = 3, kAvg = 4 };
+
+/// A window lies alike on all ranks.
+inline constexpr int kSymmetricWindow = 1;
 
 /// Leaves a field to NCCL.
 inline constexpr int kUndefined = INT_MIN;
@@ -100,6 +106,11 @@ using Broadcast = Result(const void* from, void* to, size_t count, DataType type
 using Send = Result(const void* from, size_t count, DataType type, int peer, Comm* comm,
                     Stream stream);
 using Recv = Result(void* to, size_t count, DataType type, int peer, Comm* comm, Stream stream);
+using MemAlloc = Result(void** memory, size_t bytes);
+using MemFree = Result(void* memory);
+using CommWindowRegister = Result(Comm* comm, void* memory, size_t bytes, Window** window,
+                                  int flags);
+using CommWindowDeregister = Result(Comm* comm, Window* window);
 using GroupStart = Result();
 using GroupEnd = Result();
 

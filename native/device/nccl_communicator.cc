@@ -99,12 +99,20 @@ NcclCommunicator::NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id
 
 NcclCommunicator::~NcclCommunicator() {
   if (comm_ == nullptr || ::getpid() != pid_) return;
+  if (window_ != nullptr && state() == nccl::kSuccess) api_.window_deregister(comm_, window_);
   if (state() != nccl::kSuccess ||
       settle(api_.finalize(comm_), {.deadline = Clock::now() + kFarewell}) != nccl::kSuccess) {
     abort();
     return;
   }
   api_.destroy(comm_);
+}
+
+void NcclCommunicator::share(MutableByteSpan memory, const Turn& turn) {
+  put("sharing memory", turn, [&] {
+    return api_.window_register(comm_, memory.data(), memory.size(), &window_,
+                                nccl::kSymmetricWindow);
+  });
 }
 
 bool NcclCommunicator::is_ready() {

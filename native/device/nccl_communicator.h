@@ -56,6 +56,9 @@ class NcclCommunicator {
 
   /// False while it joins. Throws Error where it, or what it has been given, has failed.
   bool is_ready();
+  /// Once it is ready, by all ranks alike, where the version can: registers memory of NCCL's own
+  /// and of one length as one window, until the end. Throws Error, and TimedOutError.
+  void share(MutableByteSpan memory, const Turn& turn);
   /// Waits for no other rank: what is on its streams ends soon, leaving its results in any state,
   /// and all further calls throw Error. Idempotent.
   void abort() noexcept;
@@ -90,6 +93,7 @@ class NcclCommunicator {
   const pid_t pid_;  // of the process that has it
   std::mutex mutex_;
   nccl::Comm* comm_ = nullptr;  // guarded by mutex_; null once aborted
+  nccl::Window* window_ = nullptr;
 };
 
 }  // namespace ringsync

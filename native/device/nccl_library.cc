@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -84,6 +85,10 @@ NcclLibrary::NcclLibrary(const std::filesystem::path& chosen,
   find("ncclRecv", api_.recv);
   find("ncclGroupStart", api_.group_start);
   find("ncclGroupEnd", api_.group_end);
+  look_for("ncclMemAlloc", api_.mem_alloc);
+  look_for("ncclMemFree", api_.mem_free);
+  look_for("ncclCommWindowRegister", api_.window_register);
+  look_for("ncclCommWindowDeregister", api_.window_deregister);
   for (const Feature& feature : kFeatures) {
     if (::dlsym(handle_, feature.symbol) != nullptr) features_.emplace_back(feature.name);
   }
@@ -97,9 +102,27 @@ std::string NcclLibrary::describe(nccl::Result result) const {
   return words;
 }
 
+std::shared_ptr<std::byte> NcclLibrary::allocate(size_t bytes) const {
+  void* memory = nullptr;
+  const nccl::Result result = api_.mem_alloc(&memory, bytes);
+  if (result != nccl::kSuccess) {
+    throw Error("[nccl] it has no memory for " + std::to_string(bytes) +
+                " bytes: " + describe(result) + ". See what else is on the device.");
+  }
+  return {static_cast<std::byte*>(memory),
+          [release = api_.mem_free, pid = ::getpid()](std::byte* released) {
+            if (::getpid() == pid) release(released);  // a forked child has no device
+          }};
+}
+
+template <typename Function>
+void NcclLibrary::look_for(const char* symbol, Function*& function) const {
+  function = reinterpret_cast<Function*>(::dlsym(handle_, symbol));
+}
+
 template <typename Function>
 void NcclLibrary::find(const char* symbol, Function*& function) const {
-  function = reinterpret_cast<Function*>(::dlsym(handle_, symbol));
+  look_for(symbol, function);
   if (function != nullptr) return;
   throw ConfigError("[nccl] " + path_.string() + " has no " + symbol +
                     ". Install NCCL anew (pip install nvidia-nccl-cu13), or let RINGSYNC_NCCL_LIB "

@@ -3,7 +3,9 @@
 // Finds NCCL on this machine at run time, and what it can do. What is done with it is the
 // communicator's matter.
 
+#include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -33,6 +35,12 @@ class NcclLibrary {
     nccl::Recv* recv = nullptr;
     nccl::GroupStart* group_start = nullptr;
     nccl::GroupEnd* group_end = nullptr;
+
+    // Later ones; null where this version has them not.
+    nccl::MemAlloc* mem_alloc = nullptr;
+    nccl::MemFree* mem_free = nullptr;
+    nccl::CommWindowRegister* window_register = nullptr;
+    nccl::CommWindowDeregister* window_deregister = nullptr;
   };
 
   /// Takes the one that the process has loaded already: a second copy would share nothing with it,
@@ -49,12 +57,23 @@ class NcclLibrary {
   int version() const { return version_; }
   /// What this version has beyond those functions, by name.
   const std::vector<std::string>& features() const { return features_; }
+  /// Ranks can register memory of NCCL's own as one: then it reads and writes that of others where
+  /// they lie, and adds 16-bit floats in 32 bits.
+  bool has_windows() const {
+    return api_.mem_alloc != nullptr && api_.mem_free != nullptr &&
+           api_.window_register != nullptr && api_.window_deregister != nullptr;
+  }
+  /// Memory of the calling thread's device that can be registered. Throws Error. Only where it has
+  /// windows.
+  std::shared_ptr<std::byte> allocate(size_t bytes) const;
   /// A result in words, with what NCCL itself said last.
   std::string describe(nccl::Result result) const;
 
  private:
   template <typename Function>
   void find(const char* symbol, Function*& function) const;
+  template <typename Function>
+  void look_for(const char* symbol, Function*& function) const;
 
   void* const handle_;
   Api api_;

@@ -104,16 +104,18 @@ std::optional<nccl::UniqueId> NcclService::await_id() {
 void NcclService::come_together(const nccl::UniqueId& unique_id) {
   try {
     stream_ = device_->make_stream();
-    memory_ = device_->lend_shareable(room_bytes_);
-    const MutableByteSpan bytes{memory_.get(), room_bytes_};
-    room_ = std::make_unique<FusionRoom>(*device_, bytes, stream_.get());
     communicator_ = std::make_unique<NcclCommunicator>(*library_, unique_id, place_);
     const Deadline deadline = Clock::now() + kComeTogether;
     settle(deadline, [this] { return communicator_->is_ready(); });
+    const NcclCommunicator::Turn turn{stream_.get(), deadline, &is_left_};
+    memory_ = library_->has_windows() ? library_->allocate(room_bytes_)
+                                      : device_->lend_shareable(room_bytes_);
+    const MutableByteSpan bytes{memory_.get(), room_bytes_};
+    if (library_->has_windows()) communicator_->share(bytes, turn);
+    room_ = std::make_unique<FusionRoom>(*device_, bytes, stream_.get());
     // NCCL connects its ranks at their first call.
     const MutableByteSpan one = bytes.first(size_bytes(Dtype::kFloat32));
-    communicator_->allreduce(one, one, Dtype::kFloat32, ReduceOp::kMax,
-                             {stream_.get(), deadline, &is_left_});
+    communicator_->allreduce(one, one, Dtype::kFloat32, ReduceOp::kMax, turn);
     const std::shared_ptr<StreamWork> first = device_->expect();
     last_ = first;
     device_->watch(first, stream_.get(), nullptr);
@@ -212,12 +214,13 @@ void NcclService::drop(StreamWork& work, const std::exception_ptr& error) const 
 /// To give back what a stream that stands still may yet use would wait for it.
 void NcclService::clear() noexcept {
   close_for(std::make_exception_ptr(Error("[nccl] the group was closed.")));
-  if (communicator_ && is_at_work()) communicator_->abort();
+  const bool is_well = state_ == State::kReady && !is_at_work() && !last_->failure();
+  if (communicator_ && !is_well) communicator_->abort();
   communicator_.reset();
+  if (!is_well) forget(std::move(memory_));  // which an aborted one may still know of
   if (!last_ || device_->wait(*last_, Clock::now() + kRunsOut)) return;
   if (room_) room_->forget_streams();
   forget(std::move(stream_));
-  forget(std::move(memory_));
 }
 
 void NcclService::note_failure(std::string why) {

@@ -102,8 +102,6 @@ def _device_ways() -> list[Finding]:
     if not cuda.is_found:
         why = f"{cuda.name}: {cuda.detail}"
         return [Finding(name, False, why, cuda.advice) for name in ("cuda", "nccl")]
-    if nccl.is_found:
-        nccl = replace(nccl, detail=f"{nccl.detail}, for ranks that set RINGSYNC_NCCL=auto")
     return [
         Finding("cuda", True, "memory that the GPUs of a host share"),
         replace(nccl, name="nccl"),

@@ -11,7 +11,7 @@ from ringsync.nccl import Choice, choose_nccl
 
 
 def chosen(**variables):
-    return choose_nccl(read_settings({"RINGSYNC_NCCL": "auto"} | variables))
+    return choose_nccl(read_settings(variables))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_one_that_is_named_is_the_only_one():
 @pytest.mark.parametrize(
     "variables",
     [
-        {"RINGSYNC_NCCL": ""},
+        {"RINGSYNC_NCCL": "off"},
         {"RINGSYNC_NCCL": "off", "RINGSYNC_NCCL_LIB": "/a/b.so"},
         {"RINGSYNC_DEVICE_PLUGIN": "hostsim"},
     ],
@@ -51,7 +51,7 @@ def test_where_it_is_off_or_the_device_is_simulated_nobody_looks(variables):
 
 
 def test_another_word_is_refused():
-    words = r"^\[config\] RINGSYNC_NCCL='on' is none; one of off, auto is expected\."
+    words = r"^\[config\] RINGSYNC_NCCL='on' is none; one of auto, off is expected\."
     with pytest.raises(ConfigError, match=words):
         chosen(RINGSYNC_NCCL="on")
 

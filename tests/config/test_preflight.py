@@ -145,7 +145,7 @@ def test_facts_are_the_versions_the_script_and_what_must_be_set_alike(tmp_path, 
         "RINGSYNC_STALL_ABORT_S": "600",
         "RINGSYNC_BUCKET_MIB": "3",
         "RINGSYNC_DEVICE_PLUGIN": "cuda",
-        "RINGSYNC_NCCL": "off",
+        "RINGSYNC_NCCL": "auto",
         "misspelt variable": "(none)",
         "RINGSYNC_ALGORITHM": "ring",
     }

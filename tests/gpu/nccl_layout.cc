@@ -43,6 +43,11 @@ static_assert(is_call_like<ours::AllGather, decltype(ncclAllGather)>);
 static_assert(is_call_like<ours::Broadcast, decltype(ncclBroadcast)>);
 static_assert(is_call_like<ours::Send, decltype(ncclSend)>);
 static_assert(is_call_like<ours::Recv, decltype(ncclRecv)>);
+static_assert(is_call_like<ours::MemAlloc, decltype(ncclMemAlloc)>);
+static_assert(is_call_like<ours::MemFree, decltype(ncclMemFree)>);
+static_assert(is_call_like<ours::CommWindowRegister, decltype(ncclCommWindowRegister)>);
+static_assert(is_call_like<ours::CommWindowDeregister, decltype(ncclCommWindowDeregister)>);
+static_assert(ours::kSymmetricWindow == NCCL_WIN_COLL_SYMMETRIC);
 static_assert(is_call_like<ours::GroupStart, decltype(ncclGroupStart)>);
 static_assert(is_call_like<ours::GroupEnd, decltype(ncclGroupEnd)>);
 

@@ -8,6 +8,7 @@ import pytest
 from bench.device.plugin import find_plugin
 
 from ..processes.job import Jobs, require_ended
+from .test_nccl_library import without
 from .test_scripts import LIBRARY
 
 WAYS = """
@@ -43,7 +44,6 @@ def sum_until_told(tellers, limit_s=20.0):
 """
 SIMULATED = {"RINGSYNC_DEVICE_PLUGIN": "hostsim"}
 FAKE = SIMULATED | {
-    "RINGSYNC_NCCL": "auto",
     "RINGSYNC_NCCL_LIB": str(find_plugin("fake_nccl")),
 }
 
@@ -64,14 +64,24 @@ def test_ranks_find_it_and_sum_by_it_from_then_on(jobs):
     assert jobs.remains() == []
 
 
+def test_versions_without_windows_sum_in_memory_of_the_devices(jobs, tmp_path):
+    library = without(tmp_path, "ncclCommWindowRegister")
+    (tmp_path / "libringsync_hostsim.so").symlink_to(find_plugin("hostsim"))  # looked for beside it
+    script = LIBRARY + WAYS + "print(seek('nccl'), way(), way())\n"
+    ended = jobs.run(2, script, **FAKE | {"RINGSYNC_NCCL_LIB": str(library)})
+    require_ended(ended)
+    assert [one.said for one in ended] == [["nccl nccl nccl"]] * 2
+    assert [one.err for one in ended] == ["", ""]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
-        SIMULATED | {"RINGSYNC_NCCL": "auto"},
+        SIMULATED,
         # Too old: whoever looks for it tells so.
-        FAKE | {"RINGSYNC_NCCL": "", "FAKE_NCCL": "version=21700"},
+        FAKE | {"RINGSYNC_NCCL": "off", "FAKE_NCCL": "version=21700"},
     ],
-    ids=["nobody named it", "by default"],
+    ids=["nobody named it", "off"],
 )
 def test_nothing_is_told_of_it_where_nobody_wants_it_or_has_named_one(jobs, settings):
     script = LIBRARY + WAYS + "print({way() for _ in range(20)})\n"

@@ -16,7 +16,14 @@ from .nccl_ways import F32, LARGE, N, ways, ways_in
 
 
 @pytest.mark.parametrize(
-    ("fault", "tellers"), [("init=fail", N), ("id=fail", 2), ("version=21700", N)]
+    ("fault", "tellers"),
+    [
+        ("init=fail", N),
+        ("id=fail", 2),
+        ("version=21700", N),
+        ("memory=fail", N),
+        ("window=fail", N),
+    ],
 )
 def test_without_it_sums_are_made_as_before_and_somebody_says_why(
     simulated, begin_with_nccl, faults, capfd, fault, tellers

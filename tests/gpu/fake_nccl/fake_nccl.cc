@@ -227,6 +227,31 @@ Result ncclGroupStart() { return kSuccess; }
 
 Result ncclGroupEnd() { return end_group(); }
 
+Result ncclMemAlloc(void** memory, size_t bytes) {
+  if (fault("memory") == "fail") return refuse(kUnhandledCudaError, "out of memory");
+  return device_api().allocate(bytes, memory) == 0 ? kSuccess : kUnhandledCudaError;
+}
+
+Result ncclMemFree(void* memory) {
+  return device_api().release(memory) == 0 ? kSuccess : kUnhandledCudaError;
+}
+
+/// Until all have registered theirs.
+Result ncclCommWindowRegister(Comm* comm, void* memory, size_t, Window** window, int flags) {
+  if (fault("window") == "fail" || flags != kSymmetricWindow) {
+    return refuse(kInvalidUsage, "the memory cannot be registered");
+  }
+  *window = static_cast<Window*>(memory);
+  ++comm->rank->windows;
+  connect(*comm->rank, kWindows);
+  return kInProgress;
+}
+
+Result ncclCommWindowDeregister(Comm* comm, Window*) {
+  --comm->rank->windows;
+  return kSuccess;
+}
+
 // They are there, and are not called by anybody.
 Result ncclCommSplit() { return kInvalidUsage; }
 Result ncclCommRegister() { return kInvalidUsage; }

@@ -2,8 +2,8 @@
 
 // What FAKE_NCCL asks for, a comma between two: version=21700, id=fail, init=fail,
 // init=hang, async=6 (the error after the first collective), hang (collectives wait until aborted),
-// stuck (what is put on a stream is never taken in), connect (the first call of a kind is taken in
-// once all ranks have made it). Read anew each time.
+// memory=fail, window=fail, stuck (what is put on a stream is never taken in), connect (the first
+// call of a kind is taken in once all ranks have made it). Read anew each time.
 
 #include <algorithm>
 #include <cstdlib>

@@ -20,7 +20,7 @@ using namespace ringsync::nccl;
 inline constexpr int kMostRanks = 8;
 
 /// Kinds of calls, for each of which NCCL may connect the ranks anew.
-enum Kind : int { kSums, kParts, kGathering, kRoots, kMessages, kKinds };
+enum Kind : int { kSums, kParts, kGathering, kRoots, kMessages, kWindows, kKinds };
 
 /// No wait here is longer, whatever has become of the others.
 inline constexpr auto kLimit = std::chrono::seconds(30);

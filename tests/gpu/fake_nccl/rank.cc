@@ -20,7 +20,7 @@ struct Task {
   std::function<bool(Rank&)> work;
 };
 
-/// The simulated device lies beside this library, and its streams are what callers pass.
+/// It lies beside this library.
 const RsDeviceApi& load_hostsim() {
   Dl_info here{};
   ::dladdr(reinterpret_cast<const void*>(&load_hostsim), &here);
@@ -51,6 +51,16 @@ void run(void* context, RsStatus) {
 
 }  // namespace
 
+const RsDeviceApi& device_api() {
+  static const RsDeviceApi& device = load_hostsim();
+  return device;
+}
+
+void connect(Rank& rank, Kind kind) {
+  ++rank.meeting->connected(kind);
+  rank.connecting = kind;
+}
+
 Result look_at(Rank& rank) {
   const auto state = static_cast<Result>(rank.state.load());
   if (state != kSuccess) return state;
@@ -70,16 +80,18 @@ void join(Rank& rank) {
 
 Result submit(std::shared_ptr<Rank> rank, Kind kind, std::function<bool(Rank&)> work,
               Stream stream) {
-  static const RsDeviceApi& device = load_hostsim();
   rank->looks = fault("stuck") ? INT_MAX : kLooks;
   if (!std::exchange(rank->has_called[static_cast<size_t>(kind)], true)) {
-    ++rank->meeting->connected(kind);
-    if (fault("connect")) rank->connecting = kind;
+    if (fault("connect")) {
+      connect(*rank, kind);
+    } else {
+      ++rank->meeting->connected(kind);
+    }
   }
   rank->is_taken_in = false;
   ++rank->in_flight;
   auto task = std::make_unique<Task>(Task{std::move(rank), std::move(work)});
-  device.notify(run, task.release(), stream);
+  device_api().notify(run, task.release(), stream);
   return kInProgress;
 }
 

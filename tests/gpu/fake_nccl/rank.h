@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "device/nccl_abi.h"
+#include "device/plugin_abi.h"
 #include "meeting.h"
 
 namespace fake_nccl {
@@ -23,6 +24,7 @@ struct Rank {
   /// So many looks at the state find the last call still in progress.
   std::atomic<int> looks = 0;
   std::atomic<int> in_flight = 0;
+  int windows = 0;  // registered and not given back
   /// Its last call has been found taken in.
   std::atomic<bool> is_taken_in = false;
   /// The kind whose first call waits for the other ranks'; below 0: none does.
@@ -32,6 +34,12 @@ struct Rank {
 
 /// What has become of all calls so far. Counts as a look.
 Result look_at(Rank& rank);
+
+/// The table of the simulated device, whose streams and memory callers pass.
+const RsDeviceApi& device_api();
+
+/// The first call of a kind is taken in once all ranks have made it.
+void connect(Rank& rank, Kind kind);
 
 /// Waits until all ranks have come.
 void join(Rank& rank);
