@@ -15,6 +15,7 @@ import ringsync as rs
 from ringsync.arrays import Array
 from ringsync.parallel import GradientReducer
 from ringsync.parallel.layout import TensorSpec
+from ringsync.parallel.space import HOST, Space
 
 _BUCKET_BYTES = 8 * 2**20
 
@@ -33,6 +34,10 @@ class Gradients:
     def specs(self) -> Sequence[TensorSpec]:
         """Name the tensors."""
         return [TensorSpec(one.name, one.shape, one.dtype.name) for one in self._parameters]
+
+    def space(self, device: str) -> Space:  # noqa: ARG002  all are on the host
+        """Say where gradients live."""
+        return HOST
 
     def values(self) -> Sequence[Array]:
         """Give the parameters."""

@@ -5,14 +5,17 @@ from ringsync.parallel.metrics import reduce_metric
 from ringsync.parallel.optimizer import DistributedOptimizer, Ring
 from ringsync.parallel.reducer import GradientReducer
 from ringsync.parallel.source import GradientSource
+from ringsync.parallel.space import HOST, Space
 from ringsync.parallel.stats import ExchangeStats
 
 __all__ = [
+    "HOST",
     "DistributedOptimizer",
     "ExchangeStats",
     "GradientReducer",
     "GradientSource",
     "Ring",
+    "Space",
     "broadcast_optimizer_state",
     "broadcast_parameters",
     "reduce_metric",

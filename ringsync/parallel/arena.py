@@ -1,20 +1,19 @@
-"""Where gradients live: one flat array of registered memory per dtype, cut into buckets.
+"""How gradients lie: in one flat array per device and dtype, cut into buckets.
 
 A gradient is a view into it, so a bucket is a slice and nothing is packed. Which buckets there are
-is a pure function of the parameters, equal on all ranks.
+is a pure function of the parameters, equal on all ranks. What such memory is, its space knows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ringsync.arrays import Array
-from ringsync.memory import copy_past_caches, empty
 from ringsync.parallel.layout import TensorSpec
+from ringsync.parallel.space import Place, Space
 from ringsync.runtime import assign_buckets
 
 # What is added to them changes nothing, so that one rank's word reaches all.
@@ -23,9 +22,6 @@ ELSEWHERE = math.nan
 
 # Fewer, and there would be nothing left to overlap with backward once the first is on its way.
 LEAST_BUCKETS = 3
-
-# Smaller gradients are still in the caches when the engine sums them.
-_STREAMED_BYTES = 256 * 1024
 
 # Views start on a cache line, so that vector loads of a gradient never straddle two.
 _ALIGNMENT_BYTES = 64
@@ -38,7 +34,9 @@ class Bucket:
     Attributes:
         name: Key under which ranks meet.
         members: Indices of its tensors.
+        space: Of all its memory.
         memory: Its part of the arena: the gradients, then `presence`.
+        gradients: That of the gradients alone.
         presence: One number per member: 0 if it has no gradient, else above 0; `CONVERTED` if the
             gradient had another form, `ELSEWHERE` if it travels elsewhere. After the exchange, the
             sum of what ranks have told, or its average: 0 if no rank has one, infinite or NaN if
@@ -47,8 +45,10 @@ class Bucket:
 
     name: str
     members: tuple[int, ...]
-    memory: Array
-    presence: Array
+    space: Space
+    memory: Place
+    gradients: Place
+    presence: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +60,21 @@ class Arena:
         buckets: In expected order of readiness.
     """
 
-    views: list[Array]
+    views: list[Place]
     buckets: list[Bucket]
 
 
-def copy_into(view: Array, gradient: Array) -> None:
-    """Copy a gradient to its place in an arena.
-
-    Args:
-        view: Its place.
-        gradient: Of the same shape.
-    """
-    is_alike = gradient.flags.c_contiguous and gradient.dtype == view.dtype
-    if is_alike and view.nbytes >= _STREAMED_BYTES:
-        copy_past_caches(view, gradient)
-    else:
-        np.copyto(view, gradient)
-
-
-def make_arena(specs: Sequence[TensorSpec], limit_bytes: int, name: str) -> Arena:
-    """Lay out gradients for `specs` in registered memory.
+def make_arena(
+    specs: Sequence[TensorSpec], limit_bytes: int, name: str, space_of: Callable[[str], Space]
+) -> Arena:
+    """Lay out gradients for `specs`.
 
     Args:
         specs: The parameters, in registration order. Backward finishes the last ones first, so
             buckets follow the reverse order.
         limit_bytes: Most bytes in a bucket of more than one tensor.
         name: Prefix of the buckets' names.
+        space_of: Gives the space of a device's kind.
 
     Returns:
         The arena; all zero.
@@ -93,14 +82,15 @@ def make_arena(specs: Sequence[TensorSpec], limit_bytes: int, name: str) -> Aren
     Raises:
         RingsyncError: There is no room.
     """
-    views: dict[int, Array] = {}
-    parts: list[tuple[tuple[int, ...], Array, Array]] = []
-    for dtype in sorted({spec.dtype for spec in specs}):
-        order = [i for i in reversed(range(len(specs))) if specs[i].dtype == dtype]
+    views: dict[int, Place] = {}
+    parts: list[tuple[tuple[int, ...], Space, Place, Place, Place]] = []
+    for device, dtype in sorted({(spec.device, spec.dtype) for spec in specs}):
+        order = [i for i in reversed(range(len(specs))) if _kind(specs[i]) == (device, dtype)]
         width = np.dtype(dtype).itemsize
         sizes = [_padded(_count(specs[i]), width) for i in order]
         cut = assign_buckets([size * width for size in sizes], limit_bytes, LEAST_BUCKETS)
-        flat = empty(sum(sizes) + sum(_padded(len(places), width) for places in cut), dtype)
+        space = space_of(device)
+        flat = space.zeros(sum(sizes) + sum(_padded(len(one), width) for one in cut), dtype)
         offset = 0
         for places in cut:
             begin = offset
@@ -109,13 +99,17 @@ def make_arena(specs: Sequence[TensorSpec], limit_bytes: int, name: str) -> Aren
                 end = offset + _count(specs[index])
                 views[index] = flat[offset:end].reshape(specs[index].shape)
                 offset += sizes[place]
-            presence = flat[offset : offset + len(members)]
+            gradients, presence = flat[begin:offset], flat[offset : offset + len(members)]
             offset += _padded(len(members), width)
-            parts.append((members, flat[begin:offset], presence))
-    # A bucket is ready with its first-registered member, whatever its dtype.
+            parts.append((members, space, flat[begin:offset], gradients, presence))
+    # A bucket is ready with its first-registered member, whatever its device and dtype.
     parts.sort(key=lambda part: -min(part[0]))
     buckets = [Bucket(f"{name}.{k}", *part) for k, part in enumerate(parts)]
     return Arena([views[i] for i in range(len(specs))], buckets)
+
+
+def _kind(spec: TensorSpec) -> tuple[str, str]:
+    return spec.device, spec.dtype
 
 
 def _count(spec: TensorSpec) -> int:

@@ -101,7 +101,7 @@ def _spec(name: str, array: Array | DeviceArray) -> TensorSpec:
     if isinstance(array, DeviceArray):
         if not array.is_described:
             return TensorSpec(name, (), f"on device kind {array.device}")
-        return TensorSpec(name, array.shape, array.dtype_name)
+        return TensorSpec(name, array.shape, array.dtype_name, "cuda")
     return TensorSpec(name, array.shape, array.dtype.name)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -28,11 +28,18 @@ class TensorSpec:
         name: Dotted name; equal on all ranks.
         shape: Its shape.
         dtype: Its NumPy dtype's name.
+        device: Kind of the device on which it lies.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    device: str = "cpu"
+
+    def __str__(self) -> str:
+        """As messages name it: the device, where it is not the host."""
+        where = "" if self.device == "cpu" else f" on {self.device}"
+        return f"'{self.name}' {self.shape} {self.dtype}{where}"
 
 
 _Table = list[tuple[TensorSpec, str]]  # and the digest of each one's values
@@ -40,18 +47,18 @@ _Table = list[tuple[TensorSpec, str]]  # and the digest of each one's values
 
 def check_equal_start(
     specs: Sequence[TensorSpec],
-    values: Sequence[Array],
+    values: Iterable[Array],
     name: str,
     group: ProcessGroup | None = None,
     is_weighted: bool = False,
 ) -> None:
-    """Compare names, shapes, dtypes and values of the parameters over all ranks.
+    """Compare names, shapes, dtypes, devices and values of the parameters over all ranks.
 
     Whether gradients are weighed is compared too: ranks that do exchange other things, and later.
 
     Args:
         specs: This rank's parameters, in registration order.
-        values: Their values.
+        values: Their values, on the host.
         name: Name of the set of parameters, equal on all ranks.
         group: Whose ranks hold them; None: all.
         is_weighted: This rank's gradients bear a weight.
@@ -72,7 +79,7 @@ def check_equal_start(
 def check_equal_layout(
     specs: Sequence[TensorSpec], name: str, group: ProcessGroup | None = None
 ) -> None:
-    """Compare names, shapes and dtypes of tensors over all ranks, but not their values.
+    """Compare names, shapes, dtypes and devices of tensors over all ranks, but not their values.
 
     Args:
         specs: This rank's tensors, in an order that is equal on all ranks.
@@ -102,7 +109,7 @@ class StartComparison:
     def __init__(
         self,
         specs: Sequence[TensorSpec],
-        values: Sequence[Array | None],
+        values: Iterable[Array | None],
         name: str,
         group: ProcessGroup | None,
         words: Mapping[str, object],
@@ -111,7 +118,7 @@ class StartComparison:
 
         Args:
             specs: This rank's parameters, in an order that is equal on all ranks.
-            values: Their values, so far as they are compared.
+            values: Their values on the host, so far as they are compared.
             name: Name of the set of parameters, equal on all ranks.
             group: Whose ranks hold them; None: all.
             words: What else a DistributedOptimizer was told, by the word for it; compared first.
@@ -123,7 +130,7 @@ class StartComparison:
         self._name = name
         self._ranks = range(current().world.size) if group is None else group.ranks
         table = [
-            (spec.name, spec.shape, spec.dtype, "" if value is None else _digest(value))
+            (*astuple(spec), "" if value is None else _digest(value))
             for spec, value in zip(specs, values, strict=True)
         ]
         # A line each, which tells where the next rank's begins.
@@ -178,8 +185,8 @@ def warn_once(difference: str, group: ProcessGroup | None) -> None:
         warnings.warn(difference, stacklevel=2)
 
 
-def _table(rows: Sequence[tuple[str, Sequence[int], str, str]]) -> _Table:
-    return [(TensorSpec(name, tuple(shape), dtype), digest) for name, shape, dtype, digest in rows]
+def _table(rows: Sequence[tuple[str, Sequence[int], str, str, str]]) -> _Table:
+    return [(TensorSpec(row[0], tuple(row[1]), row[2], row[3]), row[4]) for row in rows]
 
 
 def _digest(value: Array) -> str:
@@ -205,9 +212,8 @@ def _find_difference(table: _Table, reference: _Table, rank: int, first: int) ->
     for (spec, _), (expected, _) in zip(table, reference, strict=False):
         if spec != expected:
             return (
-                f"rank {rank} holds '{spec.name}' {spec.shape} {spec.dtype}, rank {first} holds "
-                f"'{expected.name}' {expected.shape} {expected.dtype}. Build the same model on all "
-                "ranks."
+                f"rank {rank} holds {spec}, rank {first} holds {expected}. Build the same model on "
+                "all ranks."
             )
     if len(table) != len(reference):
         return (

@@ -14,14 +14,14 @@ import weakref
 
 import numpy as np
 
-from ringsync.arrays import Array
 from ringsync.collectives import ReduceOp, allreduce_async_
 from ringsync.errors import ConfigError, RingsyncError
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
-from ringsync.parallel.arena import CONVERTED, ELSEWHERE, Arena, Bucket, copy_into, make_arena
+from ringsync.parallel.arena import CONVERTED, ELSEWHERE, Arena, Bucket, make_arena
 from ringsync.parallel.layout import check_equal_start
 from ringsync.parallel.source import GradientSource
+from ringsync.parallel.space import Place
 from ringsync.parallel.stats import ExchangeStats
 from ringsync.parallel.weights import exchange_share
 from ringsync.runtime import Runtime, current, is_initialized
@@ -70,7 +70,7 @@ class GradientReducer:
         self._name = name
         self._group = group
         specs = source.specs()
-        self._arena: Arena = make_arena(specs, bucket_bytes, name)
+        self._arena: Arena = make_arena(specs, bucket_bytes, name, source.space)
         self._bucket_of = {
             index: k for k, bucket in enumerate(self._arena.buckets) for index in bucket.members
         }
@@ -86,7 +86,7 @@ class GradientReducer:
         self.forget()
 
     @property
-    def views(self) -> list[Array]:
+    def views(self) -> list[Place]:
         """Memory of each parameter's gradient, by index."""
         return self._arena.views
 
@@ -233,8 +233,9 @@ class GradientReducer:
     def _submit(self, bucket: Bucket, is_interrupted: bool = False) -> None:
         self._gather(bucket, is_interrupted)
         start_ns = time.monotonic_ns()
+        memory = bucket.space.argument(bucket.memory)
         self._handles.append(
-            allreduce_async_(bucket.memory, op=self._op, name=bucket.name, group=self._group)
+            allreduce_async_(memory, op=self._op, name=bucket.name, group=self._group)
         )
         mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
 
@@ -243,9 +244,8 @@ class GradientReducer:
 
         After an error, which has been told, what the framework cannot give is left alone.
         """
-        present: list[Array] = []
-        for position, index in enumerate(bucket.members):
-            view = self._arena.views[index]
+        presence: list[float] = []
+        for index in bucket.members:
             try:
                 is_there = self._share > 0 and self._bring(index)
             except Exception:
@@ -253,16 +253,16 @@ class GradientReducer:
                     raise
                 is_there = False
             if is_there:
-                bucket.presence[position] = CONVERTED if self._source.is_converted(index) else 1
-                present.append(view)
-            else:
-                bucket.presence[position] = ELSEWHERE if self._source.is_elsewhere(index) else 0
-                view.fill(0)
-                if not is_interrupted:
-                    self._source.adopt(index, view)
+                presence.append(CONVERTED if self._source.is_converted(index) else 1)
+                continue
+            presence.append(ELSEWHERE if self._source.is_elsewhere(index) else 0)
+            view = self._arena.views[index]
+            bucket.space.clear(view)
+            if not is_interrupted:
+                self._source.adopt(index, view)
         if self._share != 1:  # once all have come, for what fails may be gathered once more
-            for view in present:
-                np.multiply(view, self._share, out=view)
+            bucket.space.scale(bucket.gradients, self._share)
+        bucket.space.write(bucket.presence, presence)
 
     def _bring(self, index: int) -> bool:
         """Copy a gradient that lies elsewhere to the arena; tell whether there is one at all."""
@@ -271,9 +271,10 @@ class GradientReducer:
         if gradient is None or gradient is view:
             return gradient is not None
         start_ns = time.monotonic_ns()
-        copy_into(view, gradient)
+        bucket = self._arena.buckets[self._bucket_of[index]]
+        bucket.space.copy(view, gradient)
         self._source.adopt(index, view)
-        mark("pack", start_ns, None, self._arena.buckets[self._bucket_of[index]].name, view.nbytes)
+        mark("pack", start_ns, None, bucket.name, view.nbytes)
         return True
 
     def _begin(self) -> None:
@@ -302,9 +303,10 @@ class GradientReducer:
         """Learn what any rank has told of its gradients; drop what no rank has here."""
         self._elsewhere, self._converted = [], []
         for bucket in self._arena.buckets:
-            is_plain = (bucket.presence > 0) & (bucket.presence < CONVERTED)
+            presence = bucket.space.read(bucket.presence)
+            is_plain = (presence > 0) & (presence < CONVERTED)
             for position in np.flatnonzero(~is_plain):
-                index, told = bucket.members[position], bucket.presence[position]
+                index, told = bucket.members[position], presence[position]
                 if told == CONVERTED:
                     self._converted.append(index)
                     continue

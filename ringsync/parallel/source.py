@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from ringsync.arrays import Array
 from ringsync.parallel.layout import TensorSpec
+from ringsync.parallel.space import Place, Space
 
 
 class GradientSource(Protocol):
     """How the reducer reaches a framework's parameters, by index."""
 
     def specs(self) -> Sequence[TensorSpec]:
-        """Name, shape and dtype of each parameter, in registration order."""
+        """Name, shape, dtype and device of each parameter, in registration order."""
 
-    def values(self) -> Sequence[Array]:
-        """The parameters' values."""
+    def space(self, device: str) -> Space:
+        """Where gradients of parameters on `device` live; asked once for each kind of `specs`."""
 
-    def gradient(self, index: int) -> Array | None:
+    def values(self) -> Iterable[Array]:
+        """The parameters' values, on the host; each is let go of before the next is taken."""
+
+    def gradient(self, index: int) -> Place | None:
         """The gradient as it stands; None when there is none this step."""
 
-    def adopt(self, index: int, gradient: Array | None) -> None:
+    def adopt(self, index: int, gradient: Place | None) -> None:
         """Make `gradient` the parameter's; None: it has none."""
 
     def is_elsewhere(self, index: int) -> bool:

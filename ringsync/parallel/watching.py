@@ -13,6 +13,7 @@ from ringsync.autograd import Parameter, Tensor
 from ringsync.errors import ConfigError
 from ringsync.parallel.layout import TensorSpec
 from ringsync.parallel.reducer import GradientReducer
+from ringsync.parallel.space import HOST, Space
 from ringsync.runtime import Runtime, current, is_initialized
 
 
@@ -37,6 +38,17 @@ class Parameters:
             TensorSpec(self._name_of(i), parameter.shape, parameter.dtype.name)
             for i, parameter in enumerate(self._parameters)
         ]
+
+    def space(self, device: str) -> Space:  # noqa: ARG002  all are on the host
+        """Say where gradients live.
+
+        Args:
+            device: Kind of device.
+
+        Returns:
+            Its space.
+        """
+        return HOST
 
     def values(self) -> Sequence[Array]:
         """Give the parameters' values.

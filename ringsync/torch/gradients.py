@@ -16,6 +16,7 @@ import torch
 from ringsync.arrays import Array
 from ringsync.errors import ConfigError
 from ringsync.parallel.layout import TensorSpec
+from ringsync.parallel.space import HOST, Space
 
 _NAMES = {
     torch.float16: "float16",
@@ -106,6 +107,17 @@ class Gradients:
                 self._parameters, self._names, self._orders, self._dtypes, strict=True
             )
         ]
+
+    def space(self, device: str) -> Space:  # noqa: ARG002  all are on the host
+        """Say where gradients live.
+
+        Args:
+            device: Kind of device.
+
+        Returns:
+            Its space.
+        """
+        return HOST
 
     def values(self) -> Sequence[Array]:
         """Give the parameters' values.
