@@ -23,17 +23,33 @@ def kind_of(tensor: torch.Tensor) -> str:
     return kind
 
 
-def stream_of(tensor: torch.Tensor) -> int:
+def current_stream(tensor: torch.Tensor) -> Any:
     """Tell whose work makes a tensor's values: torch computes in the stream that is current.
 
     Args:
         tensor: On a GPU.
 
     Returns:
-        The stream's address; 0 is the device's default stream.
+        Torch's stream, of this thread and that GPU.
     """
-    stream: int = torch.cuda.current_stream(tensor.device).cuda_stream
-    return stream
+    return torch.cuda.current_stream(tensor.device)
+
+
+def keep_for_stream(tensor: torch.Tensor) -> torch.Tensor:
+    """Keep memory that is freed from being used anew before the current stream is done with it.
+
+    Torch knows of the stream that it was made for, in which a call was begun; its result may be
+    taken in another.
+
+    Args:
+        tensor: Any.
+
+    Returns:
+        `tensor`.
+    """
+    if tensor.is_cuda:
+        tensor.record_stream(current_stream(tensor))
+    return tensor
 
 
 def tensor_of(memory: Any, like: torch.Tensor) -> torch.Tensor:

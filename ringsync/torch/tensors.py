@@ -132,8 +132,6 @@ def written(tensor: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
     if memory.data_ptr() != tensor.data_ptr():
         with torch.no_grad():
             tensor.copy_(memory)
-        if memory.is_cuda:  # it may have been made for another stream, and is freed soon
-            memory.record_stream(torch.cuda.current_stream(memory.device))
     return tensor
 
 
@@ -142,7 +140,7 @@ def _described(tensor: torch.Tensor, kind: str) -> DeviceArray:
 
     A call, or a handle, is done once the streams that the engine has worked in have come to their
     end, and until then the engine keeps the tensor. So torch's allocator, which hands freed memory
-    out again in the stream that it was made for, needs no `record_stream`.
+    out again in the stream that it was made for, needs no `record_stream` for those.
     """
     if kind == "meta":  # the door would take it for a sequence
         raise ValueError("Tensor on device meta is not supported: it has no values.")
@@ -155,7 +153,7 @@ def _described(tensor: torch.Tensor, kind: str) -> DeviceArray:
         address=tensor.data_ptr(),
         dtype=_DTYPES[tensor.dtype],
         shape=tuple(tensor.shape),
-        stream=devices.stream_of(tensor),
+        stream=devices.current_stream(tensor).cuda_stream,
     )
 
 

@@ -11,7 +11,7 @@ import ringsync.torch as hvd  # noqa: E402 - once torch has been asked for
 from ringsync.torch import devices  # noqa: E402 - likewise
 
 from ..torch.conftest import run_ranks  # noqa: E402 - likewise
-from .torch_device import on_device  # noqa: E402 - likewise
+from .torch_device import Stream, on_device  # noqa: E402 - likewise
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -238,8 +238,7 @@ def test_values_that_come_late_in_their_stream_are_waited_for_by_the_device():
         device.plugin.put(torch.zeros(64, dtype=torch.int32).numpy(), flag)
         device.plugin.wait_flag(flag, 1, stream)
         device.plugin.call("copy", x.data_ptr(), values.data_ptr(), x.nbytes, stream)
-        device.stream = stream
-        assert devices.stream_of(x) == stream
+        device.stream = Stream(stream)
         handle = hvd.allreduce_async_(x, op=hvd.Sum)
         assert not hvd.poll(handle)
         device.plugin.signal([flag], 1, other)

@@ -42,6 +42,17 @@ class Cuda:
         return tensor.is_cuda
 
 
+class Stream:
+    """One of torch's; in the simulation, in which torch's own work is done at once, a name."""
+
+    def __init__(self, stream=0):
+        self.cuda_stream = stream
+        self.waited_for = []
+
+    def wait_stream(self, stream):
+        self.waited_for.append(stream)
+
+
 class Simulated(TorchDispatchMode):
     """Memory of the simulated device, cut as torch's own allocator cuts that of a GPU.
 
@@ -57,9 +68,9 @@ class Simulated(TorchDispatchMode):
         self.used_bytes = 0
         self.free = defaultdict(list)  # addresses by size
         self.results = {}  # of collectives, which lie elsewhere: ends by beginning
-        self.stream = 0
+        self.stream = Stream()
         devices.kind_of = lambda x: "cuda" if self.is_there(x) else x.device.type
-        devices.stream_of = lambda _: self.stream
+        devices.current_stream = lambda _: self.stream
         devices.tensor_of = self.tensor_of
         self.__enter__()
 
@@ -97,7 +108,7 @@ class Simulated(TorchDispatchMode):
         return tree_map(lambda x: x if _place_of(x) in kept else self._moved(x), result)
 
     def _moved(self, x):
-        if not isinstance(x, torch.Tensor) or self.is_there(x):
+        if not isinstance(x, torch.Tensor) or x.is_meta or self.is_there(x):
             return x
         if x.layout is torch.sparse_coo:
             parts = self._moved(x._indices()), self._moved(x._values())
