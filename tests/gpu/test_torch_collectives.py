@@ -226,6 +226,20 @@ def test_unlike_kinds_of_device_are_told_on_every_rank(run):
     run(2, work)
 
 
+def test_a_name_that_cannot_be_used_is_told_as_such(run):
+    def work(device):
+        for x in (device.there(torch.ones(2)), torch.ones(2, dtype=torch.bfloat16)):
+            for call in (
+                lambda name, x=x: hvd.allreduce(x, name=name),
+                lambda name, x=x: hvd.allgather_async(x, name=name),
+                lambda name, x=x: hvd.grouped_allreduce_([x, x], name=name),
+            ):
+                with pytest.raises(ValueError, match="holds half of a character; text is expected"):
+                    call("\ud800")
+
+    run(1, work)
+
+
 def test_values_that_come_late_in_their_stream_are_waited_for_by_the_device():
     def work(device):
         flag, stream, other = (
