@@ -58,6 +58,16 @@ def plugin_path(plugin):
 
 
 @pytest.fixture
+def ranks(plugin):
+    """Runs a function on ranks that have torch; it is given their device."""
+    pytest.importorskip("torch")
+    from ..torch.conftest import run_ranks  # noqa: PLC0415 - where torch is
+    from .torch_device import on_device  # noqa: PLC0415 - likewise
+
+    return lambda size, work: run_ranks(size, on_device, plugin.kind, work)
+
+
+@pytest.fixture
 def made(plugin_path, transport):
     with world(3, transport, device_plugin=plugin_path) as made:
         yield made

@@ -24,11 +24,6 @@ DTYPES = [
 SIZES = (0, 1, 5, 40_000)
 
 
-@pytest.fixture(params=["hostsim", pytest.param("cuda", marks=pytest.mark.gpu)])
-def run(request):
-    return lambda size, work: run_ranks(size, on_device, request.param, work)
-
-
 def own(size, dtype=torch.float32, columns=2):
     """This rank's values: small whole numbers, of which sums are exact."""
     generator = torch.Generator().manual_seed(hvd.rank())
@@ -61,14 +56,14 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_result_has_the_values_of_the_host_and_lies_on_the_device(run, form):
+def test_a_result_has_the_values_of_the_host_and_lies_on_the_device(ranks, form):
     def work(device):
         for dtype in DTYPES:
             for size in SIZES:
                 x = own(size, dtype)
                 require_alike(device, [FORMS[form](device.there(x))], [FORMS[form](x)])
 
-    run(2, work)
+    ranks(2, work)
 
 
 GROUPED = {
@@ -80,7 +75,7 @@ GROUPED = {
 
 
 @pytest.mark.parametrize("form", GROUPED)
-def test_a_group_may_lie_on_the_host_and_on_the_device(run, form):
+def test_a_group_may_lie_on_the_host_and_on_the_device(ranks, form):
     def work(device):
         call = GROUPED[form]
         xs = [own(3), own(40_000), own(5, torch.bfloat16)]
@@ -90,11 +85,11 @@ def test_a_group_may_lie_on_the_host_and_on_the_device(run, form):
         assert [device.is_there(one) for one in mixed] == [False, True, False]
         assert all(torch.equal(a.cpu(), b) for a, b in zip(mixed, expected, strict=True))
 
-    run(2, work)
+    ranks(2, work)
 
 
 @pytest.mark.parametrize("op", [hvd.Average, hvd.Sum])
-def test_sparse_tensors_stay_on_the_device(run, op):
+def test_sparse_tensors_stay_on_the_device(ranks, op):
     def work(device):
         indices = torch.tensor([[0, 2 + hvd.rank()]])
         x = torch.sparse_coo_tensor(indices, torch.ones(2, 3), (5, 3), check_invariants=False)
@@ -106,30 +101,30 @@ def test_sparse_tensors_stay_on_the_device(run, op):
         assert device.is_there(result)
         assert torch.equal(result.to_dense().cpu(), expected)
 
-    run(2, work)
+    ranks(2, work)
 
 
 @pytest.mark.parametrize("form", [hvd.Compression.fp16, hvd.Compression.bf16])
-def test_compressed_tensors_come_back_as_they_were(run, form):
+def test_compressed_tensors_come_back_as_they_were(ranks, form):
     def work(device):
         x = own(1_000)
         expected = hvd.allreduce(x, compression=form)
         require_alike(device, [hvd.allreduce(device.there(x), compression=form)], [expected])
 
-    run(2, work)
+    ranks(2, work)
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0,)])
-def test_adasum_of_tensors_on_the_device_is_that_of_the_host(run, shape):
+def test_adasum_of_tensors_on_the_device_is_that_of_the_host(ranks, shape):
     def work(device):
         x = torch.full(shape, 1.0 + hvd.rank())
         expected = hvd.allreduce(x, op=hvd.Adasum)
         require_alike(device, [hvd.allreduce(device.there(x), op=hvd.Adasum)], [expected])
 
-    run(2, work)
+    ranks(2, work)
 
 
-def test_gradients_flow_through_collectives_on_the_device(run):
+def test_gradients_flow_through_collectives_on_the_device(ranks):
     calls = {
         "allreduce": hvd.allreduce,
         "allgather": lambda x: hvd.allgather(x[: 2 + hvd.rank()]),
@@ -148,10 +143,10 @@ def test_gradients_flow_through_collectives_on_the_device(run):
             expected = gradient(call, own(4))
             require_alike(device, [gradient(call, device.there(own(4)))], [expected])
 
-    run(2, work)
+    ranks(2, work)
 
 
-def test_received_rows_are_told_where_the_splits_lie(run):
+def test_received_rows_are_told_where_the_splits_lie(ranks):
     def work(device):
         splits = torch.tensor([1, 2], dtype=torch.int32)
         for given in (splits, device.there(splits)):
@@ -159,20 +154,20 @@ def test_received_rows_are_told_where_the_splits_lie(run):
             assert rows.device == given.device
             assert rows.tolist() == [1 + hvd.rank()] * 2
 
-    run(2, work)
+    ranks(2, work)
 
 
-def test_a_process_set_works_on_the_device(run):
+def test_a_process_set_works_on_the_device(ranks):
     def work(device):
         pair = hvd.add_process_set([0, 2])
         if hvd.rank() != 1:
             x = device.there(torch.full((3,), float(hvd.rank())))
             assert hvd.allreduce(x, process_set=pair).tolist() == [1.0] * 3
 
-    run(3, work)
+    ranks(3, work)
 
 
-def test_who_has_joined_adds_zeros_on_the_device(run):
+def test_who_has_joined_adds_zeros_on_the_device(ranks):
     def work(device):
         if hvd.rank() == 0:
             for size in (4, 40_000):
@@ -181,10 +176,10 @@ def test_who_has_joined_adds_zeros_on_the_device(run):
                 assert set(result.tolist()) == {1.0}
         assert hvd.join() in {0, 1}
 
-    run(2, work)
+    ranks(2, work)
 
 
-def test_objects_parameters_and_batch_statistics_are_those_of_the_host(run):
+def test_objects_parameters_and_batch_statistics_are_those_of_the_host(ranks):
     def work(device):
         assert hvd.broadcast_object({"rank": hvd.rank()}, 1) == {"rank": 1}
         weights = {"w": device.there(own(3)), "b": torch.full((2,), float(hvd.rank()))}
@@ -206,10 +201,10 @@ def test_objects_parameters_and_batch_statistics_are_those_of_the_host(run):
             assert device.is_there(result)
             torch.testing.assert_close(result.cpu(), value)
 
-    run(2, work)
+    ranks(2, work)
 
 
-def test_unlike_kinds_of_device_are_told_on_every_rank(run):
+def test_unlike_kinds_of_device_are_told_on_every_rank(ranks):
     def work(device):
         for call, place in (
             (hvd.allreduce, "allreduce"),
@@ -223,10 +218,10 @@ def test_unlike_kinds_of_device_are_told_on_every_rank(run):
             assert "rank 1 sent an array on cuda, rank 0 one on cpu" in str(told.value)
             assert hvd.allreduce(device.there(x)).tolist() == [1.0] * 4
 
-    run(2, work)
+    ranks(2, work)
 
 
-def test_a_name_that_cannot_be_used_is_told_as_such(run):
+def test_a_name_that_cannot_be_used_is_told_as_such(ranks):
     def work(device):
         for x in (device.there(torch.ones(2)), torch.ones(2, dtype=torch.bfloat16)):
             for call in (
@@ -237,7 +232,7 @@ def test_a_name_that_cannot_be_used_is_told_as_such(run):
                 with pytest.raises(ValueError, match="holds half of a character; text is expected"):
                     call("\ud800")
 
-    run(1, work)
+    ranks(1, work)
 
 
 def test_values_that_come_late_in_their_stream_are_waited_for_by_the_device():

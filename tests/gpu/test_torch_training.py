@@ -1,7 +1,6 @@
 """DistributedOptimizer over parameters on a device: what it does on the host, on the device."""
 
 import sys
-import warnings
 
 import cloudpickle
 import pytest
@@ -14,75 +13,9 @@ import ringsync.torch as hvd  # noqa: E402 - likewise
 
 from ..torch.conftest import run_ranks  # noqa: E402 - likewise
 from .torch_device import Stream, on_device  # noqa: E402 - likewise
+from .torch_net import Halves, batch, host, own, sgd, train, wrapped  # noqa: E402 - likewise
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
-STEPS = 50
-
-
-@pytest.fixture(params=["hostsim", pytest.param("cuda", marks=pytest.mark.gpu)])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def run(kind):
-    return lambda size, work, *given: run_ranks(size, on_device, kind, work, *given)
-
-
-def host(x):
-    return x
-
-
-class Halves(nn.Module):
-    """Two networks, each in its place, whose losses add up."""
-
-    def __init__(self, places, dtype=torch.float64):
-        super().__init__()
-        torch.manual_seed(7)
-        self.places = places
-        self.halves = nn.ModuleList(
-            [nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).to(dtype) for _ in places]
-        )
-        for place, half in zip(places, self.halves, strict=True):
-            for parameter in half.parameters():
-                parameter.data = place(parameter.data)
-
-    def losses(self, x, y):
-        return [
-            nn.functional.cross_entropy(half(place(x)), place(y))
-            for place, half in zip(self.places, self.halves, strict=True)
-        ]
-
-    def values(self):
-        return torch.cat([p.detach().reshape(-1).cpu() for p in self.parameters()])
-
-
-def sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
-
-
-def wrapped(net, optimizer=sgd, **how):
-    return hvd.DistributedOptimizer(optimizer(net.parameters()), net.named_parameters(), **how)
-
-
-def batch(step, shard=slice(None), dtype=torch.float64):
-    generator = torch.Generator().manual_seed(step)
-    x = torch.randn(12, 4, generator=generator, dtype=torch.float64).to(dtype)
-    return x[shard], torch.randint(0, 3, (12,), generator=generator)[shard]
-
-
-def train(net, optimizer, steps=STEPS, shard=slice(None), dtype=torch.float64, **how):
-    for step in range(steps):
-        optimizer.zero_grad(**how)
-        torch.autograd.backward(net.losses(*batch(step, shard, dtype)))
-        nn.utils.clip_grad_norm_([p for p in net.halves[0].parameters() if p.grad is not None], 0.5)
-        optimizer.step()
-    return net.values()
-
-
-def own():
-    return slice(hvd.rank(), None, hvd.size())
 
 
 def spread(device, form):
@@ -92,12 +25,15 @@ def spread(device, form):
 
 @pytest.mark.parametrize("set_to_none", [True, False])
 @pytest.mark.parametrize("form", ["device", "mixed"])
-def test_two_ranks_train_as_one_process_with_the_whole_batch(run, form, set_to_none):
+def test_two_ranks_train_as_one_process_with_the_whole_batch(ranks, form, set_to_none):
     def work(device):
         net = Halves(spread(device, form))
-        return train(net, wrapped(net), shard=own(), set_to_none=set_to_none)
+        values = train(net, wrapped(net), shard=own(), set_to_none=set_to_none)
+        for place, half in zip(net.places, net.halves, strict=True):
+            assert all(device.is_there(p.grad) is (place is not host) for p in half.parameters())
+        return values
 
-    first, second = run(2, work)
+    first, second = ranks(2, work)
     assert torch.equal(first, second)
     net = Halves([host, host])
     expected = train(net, sgd(net.parameters()))
@@ -118,7 +54,7 @@ HOWS = [
 
 @pytest.mark.parametrize("form", ["device", "mixed"])
 @pytest.mark.parametrize("how", HOWS, ids=str)
-def test_every_form_of_exchange_gives_what_it_gives_on_the_host(run, form, how):
+def test_every_form_of_exchange_gives_what_it_gives_on_the_host(ranks, form, how):
     def work(device):
         words = dict(how)
         if "compression" in words:
@@ -139,11 +75,11 @@ def test_every_form_of_exchange_gives_what_it_gives_on_the_host(run, form, how):
         values = hvd.allgather(results[0][None])
         assert torch.equal(values[0], values[1])
 
-    run(2, work)
+    ranks(2, work)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_gradients_live_on_the_device_and_stay_where_they_are(run, dtype):
+def test_gradients_live_on_the_device_and_stay_where_they_are(ranks, dtype):
     def work(device):
         weights = [nn.Parameter(device.there(torch.ones(2, 3).t().to(dtype))) for _ in range(2)]
         optimizer = hvd.DistributedOptimizer(torch.optim.SGD(weights, lr=1.0))
@@ -160,10 +96,10 @@ def test_gradients_live_on_the_device_and_stay_where_they_are(run, dtype):
         assert len(places) == 1
         assert weights[0].tolist() == [[-2.0, -2.0]] * 3
 
-    run(2, work)
+    ranks(2, work)
 
 
-def test_what_no_rank_uses_keeps_no_gradient_and_what_one_uses_has_one(run):
+def test_what_no_rank_uses_keeps_no_gradient_and_what_one_uses_has_one(ranks):
     def work(device):
         heads = nn.ParameterList([device.there(torch.ones(2)) for _ in range(3)])
         heads[2].requires_grad_(False)
@@ -182,11 +118,11 @@ def test_what_no_rank_uses_keeps_no_gradient_and_what_one_uses_has_one(run):
         optimizer.step()
         assert heads[2].grad.tolist() == [0.5, 0.5]
 
-    run(2, work)
+    ranks(2, work)
 
 
 @pytest.mark.parametrize("sparse_as_dense", [False, True])
-def test_sparse_gradients_are_those_of_all_ranks(run, sparse_as_dense):
+def test_sparse_gradients_are_those_of_all_ranks(ranks, sparse_as_dense):
     def work(device):
         results = []
         for place in (device.there, host):
@@ -206,10 +142,12 @@ def test_sparse_gradients_are_those_of_all_ranks(run, sparse_as_dense):
             results.append(net[0].weight.detach().cpu())
         torch.testing.assert_close(*results)
 
-    run(2, work)
+    ranks(2, work)
 
 
-def test_a_gradient_scaler_works_between_synchronize_and_step(run, kind):
+def test_a_gradient_scaler_works_between_synchronize_and_step(ranks, plugin):
+    kind = plugin.kind
+
     def work(device):
         results = []
         for places in ([device.there] * 2, [host, host]):
@@ -233,10 +171,10 @@ def test_a_gradient_scaler_works_between_synchronize_and_step(run, kind):
             results.append(net.values())
         torch.testing.assert_close(*results)
 
-    run(2, work)
+    ranks(2, work)
 
 
-def test_parameters_may_be_wrapped_anew(run):
+def test_parameters_may_be_wrapped_anew(ranks):
     def work(device):
         net = Halves([device.there] * 2)
         earlier = wrapped(net)
@@ -248,57 +186,7 @@ def test_parameters_may_be_wrapped_anew(run):
         with pytest.raises(RuntimeError, match="exchanges nothing any more"):
             earlier.step()
 
-    run(2, work)
-
-
-@pytest.mark.parametrize("compression", ["none", "fp16"])
-def test_unlike_places_of_a_parameter_are_told_on_every_rank_at_the_first_step(run, compression):
-    def work(device):
-        net = Halves([device.there if hvd.rank() else host, host])
-        optimizer = wrapped(net, compression=getattr(hvd.Compression, compression))
-        words = (
-            r"rank 1 holds 'halves\.0\.0\.weight' \(8, 4\) float64 on cuda, rank 0 holds "
-            r"'halves\.0\.0\.weight' \(8, 4\) float64\. Build the same model on all ranks\."
-        )
-        with pytest.raises(hvd.HorovodInternalError, match=words):
-            train(net, optimizer, 1)
-        assert hvd.allreduce(torch.ones(1)).item() == 1.0
-
-    run(2, work)
-
-
-def test_values_that_differ_at_the_first_step_are_told(run):
-    def work(device):
-        weight = nn.Parameter(device.there(torch.full((3,), float(hvd.rank()))))
-        optimizer = hvd.DistributedOptimizer(torch.optim.SGD([weight], lr=1.0))
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            weight.sum().backward()
-        assert len(told) == (hvd.rank() == 0)
-        assert all("its values at the first step differ" in str(one.message) for one in told)
-        hvd.broadcast_parameters([weight], 0)
-        optimizer.step()
-        assert weight.tolist() == [-1.0] * 3
-
-    run(2, work)
-
-
-def test_an_optimizer_state_on_the_device_reaches_ranks_that_have_none(run):
-    def work(device):
-        net = Halves([host, device.there])
-        optimizer = wrapped(net, lambda p: torch.optim.Adam(p, lr=0.01))
-        if hvd.rank() == 0:
-            for parameter in net.parameters():
-                parameter.grad = torch.ones_like(parameter)
-            torch.optim.Adam.step(optimizer)
-        hvd.broadcast_optimizer_state(optimizer, 0)
-        hvd.broadcast_parameters(net.named_parameters(), 0)
-        for parameter in net.halves[1].parameters():
-            assert device.is_there(optimizer.state[parameter]["exp_avg"])
-        values = hvd.allgather(train(net, optimizer, 3, own())[None])
-        assert torch.equal(values[0], values[1])
-
-    run(2, work)
+    ranks(2, work)
 
 
 def test_a_bucket_waits_for_the_streams_of_all_its_gradients():
@@ -314,18 +202,3 @@ def test_a_bucket_waits_for_the_streams_of_all_its_gradients():
         optimizer.step()
 
     run_ranks(2, on_device, "hostsim", work)
-
-
-@pytest.mark.gpu
-def test_a_network_that_is_moved_after_its_optimizer_was_wrapped_is_told():
-    def work(device):
-        net = nn.Linear(2, 2)
-        optimizer = wrapped(net)
-        net.cuda()
-        with pytest.raises(
-            ValueError, match=r"on cuda:0, and it was .* on cpu when it was wrapped"
-        ):
-            net(device.there(torch.ones(1, 2))).sum().backward()
-        del optimizer
-
-    run_ranks(2, on_device, "cuda", work)
