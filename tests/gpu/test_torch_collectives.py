@@ -10,8 +10,7 @@ torch = pytest.importorskip("torch")
 import ringsync.torch as hvd  # noqa: E402 - once torch has been asked for
 from ringsync.torch import devices  # noqa: E402 - likewise
 
-from ..torch.conftest import run_ranks  # noqa: E402 - likewise
-from .torch_device import Stream, on_device  # noqa: E402 - likewise
+from .torch_device import Stream  # noqa: E402 - likewise
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -235,7 +234,7 @@ def test_a_name_that_cannot_be_used_is_told_as_such(ranks):
     ranks(1, work)
 
 
-def test_values_that_come_late_in_their_stream_are_waited_for_by_the_device():
+def test_values_that_come_late_in_their_stream_are_waited_for_by_the_device(simulated_ranks):
     def work(device):
         flag, stream, other = (
             device.plugin.allocate(256),
@@ -253,14 +252,14 @@ def test_values_that_come_late_in_their_stream_are_waited_for_by_the_device():
         device.plugin.signal([flag], 1, other)
         assert hvd.synchronize(handle).tolist() == [2.0] * 3
 
-    run_ranks(2, on_device, "hostsim", work)
+    simulated_ranks(2, work)
 
 
-def test_a_tensor_that_lies_on_no_device_of_this_rank_is_told():
+def test_a_tensor_that_lies_on_no_device_of_this_rank_is_told(simulated_ranks):
     def work(device):
         hvd.allreduce(device.there(torch.ones(2)))
         devices.kind_of = lambda _: "cuda"
         with pytest.raises(ValueError, match=r"^\[allreduce\] the array lies on no device, and"):
             hvd.allreduce(torch.ones(2))
 
-    run_ranks(2, on_device, "hostsim", work)
+    simulated_ranks(2, work)

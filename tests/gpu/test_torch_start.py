@@ -11,9 +11,10 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402 - once torch has been asked for
 
 import ringsync.torch as hvd  # noqa: E402 - likewise
+from bench.device.plugin import find_plugin  # noqa: E402 - likewise
+from ringsync.torch import devices  # noqa: E402 - likewise
+from ringsync.torch.gradients import Gradients  # noqa: E402 - likewise
 
-from ..torch.conftest import run_ranks  # noqa: E402 - likewise
-from .torch_device import on_device  # noqa: E402 - likewise
 from .torch_net import Halves, host, own, train, wrapped  # noqa: E402 - likewise
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -69,8 +70,25 @@ def test_an_optimizer_state_on_the_device_reaches_ranks_that_have_none(ranks):
     ranks(2, work)
 
 
+def test_parameters_on_two_gpus_of_one_rank_are_refused(monkeypatch):
+    monkeypatch.setattr(devices, "kind_of", lambda _: "cuda")
+    parameters = [nn.Parameter(torch.ones(1, device=device)) for device in ("cpu", "meta")]
+    words = r"\[DistributedOptimizer\] 'b' lies on meta, and 'a' on cpu; one GPU for each rank is"
+    with pytest.raises(ValueError, match=words):
+        Gradients(parameters, ["a", "b"])
+
+
+def test_what_was_built_is_told():
+    try:
+        is_built = find_plugin("cuda").exists()
+    except FileNotFoundError:
+        is_built = False
+    assert hvd.cuda_built() is is_built
+    assert hvd.nccl_built() == 0  # it is found, not built
+
+
 @pytest.mark.gpu
-def test_a_network_that_is_moved_after_its_optimizer_was_wrapped_is_told():
+def test_a_network_that_is_moved_after_its_optimizer_was_wrapped_is_told(gpu_ranks):
     def work(device):
         net = nn.Linear(2, 2)
         optimizer = wrapped(net)
@@ -81,4 +99,4 @@ def test_a_network_that_is_moved_after_its_optimizer_was_wrapped_is_told():
             net(device.there(torch.ones(1, 2))).sum().backward()
         del optimizer
 
-    run_ranks(2, on_device, "cuda", work)
+    gpu_ranks(2, work)

@@ -11,8 +11,7 @@ from torch import nn  # noqa: E402 - once torch has been asked for
 
 import ringsync.torch as hvd  # noqa: E402 - likewise
 
-from ..torch.conftest import run_ranks  # noqa: E402 - likewise
-from .torch_device import Stream, on_device  # noqa: E402 - likewise
+from .torch_device import Stream  # noqa: E402 - likewise
 from .torch_net import Halves, batch, host, own, sgd, train, wrapped  # noqa: E402 - likewise
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -95,6 +94,22 @@ def test_gradients_live_on_the_device_and_stay_where_they_are(ranks, dtype):
             optimizer.step()
         assert len(places) == 1
         assert weights[0].tolist() == [[-2.0, -2.0]] * 3
+
+    ranks(2, work)
+
+
+def test_large_gradients_are_summed_in_several_buckets(ranks):
+    def work(device):
+        weights = [nn.Parameter(device.there(torch.zeros(300, 300))) for _ in range(4)]
+        optimizer = hvd.DistributedOptimizer(torch.optim.SGD(weights, lr=1.0))
+        for step in range(2):
+            optimizer.zero_grad()
+            sum(w.sum() * (i + hvd.rank()) for i, w in enumerate(weights)).backward()
+            assert [set(w.grad.flatten().tolist()) for w in weights] == [
+                {0.5 + i} for i in range(4)
+            ]
+            optimizer.step()
+            assert weights[3][299, 299].item() == -3.5 * (step + 1)
 
     ranks(2, work)
 
@@ -189,7 +204,7 @@ def test_parameters_may_be_wrapped_anew(ranks):
     ranks(2, work)
 
 
-def test_a_bucket_waits_for_the_streams_of_all_its_gradients():
+def test_a_bucket_waits_for_the_streams_of_all_its_gradients(simulated_ranks):
     def work(device):
         weights = [nn.Parameter(device.there(torch.ones(3))) for _ in range(2)]
         streams = [Stream(), Stream()]
@@ -201,4 +216,4 @@ def test_a_bucket_waits_for_the_streams_of_all_its_gradients():
         assert (first in second.waited_for) or (second in first.waited_for)
         optimizer.step()
 
-    run_ranks(2, on_device, "hostsim", work)
+    simulated_ranks(2, work)
