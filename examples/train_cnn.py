@@ -36,21 +36,35 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", metavar="FILE.npz", help="write the trained parameters here")
+    parser.add_argument(
+        "--device", default="cpu", choices=["cpu", "cuda"], help="cuda: on a GPU, with CuPy"
+    )
     return parser.parse_args()
+
+
+def take_gpu(number: int) -> None:
+    """Make a GPU of this host CuPy's current one; they are taken in turn if there are fewer."""
+    import cupy  # noqa: PLC0415  only where it is asked for
+
+    cupy.cuda.Device(number % cupy.cuda.runtime.getDeviceCount()).use()
 
 
 def main() -> None:
     """Train and report every epoch."""
     arguments = parse_arguments()
     rs.init()  # ringsync 1: meet the other ranks; alone without a launcher
+    if arguments.device == "cuda":
+        take_gpu(rs.local_rank())
     train, test = load(arguments.data)
     channels, image = train.arrays()[0].shape[1:3]
     net = models.lenet(in_channels=channels, image=image, classes=10, seed=arguments.seed)
+    net.to(arguments.device)
     rs.broadcast_parameters(net, root=0)  # ringsync 2: all ranks start equal
     plain = optim.SGD(net.parameters(), lr=arguments.lr, momentum=arguments.momentum)
     optimizer = rs.DistributedOptimizer(plain)  # ringsync 3: gradients of all ranks
     train = train.shard(rs.rank(), rs.size())  # ringsync 4: each rank its part of every batch
     test = test.shard(rs.rank(), rs.size())
+    train, test = train.to(arguments.device), test.to(arguments.device)
 
     for epoch in range(arguments.epochs):
         mean_loss, accuracy = nn.MeanLoss(), nn.Accuracy()

@@ -1,7 +1,8 @@
-"""Arrays on devices, as their libraries describe them; nothing here touches their values.
+"""Arrays on devices, as their libraries describe them, and the one place that loads CuPy.
 
 `__cuda_array_interface__` tells where an array lies and whose work makes it. CuPy, PyTorch and
-Numba have it. Whether there is a way to such devices is the engine's matter.
+Numba have it. Nothing here touches values; whether there is a way to such devices is the engine's
+matter.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import operator
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ringsync.dtypes import BFLOAT16, NUMBERS, SUPPORTED_DTYPES
 from ringsync.errors import ConfigError
+from ringsync.words import error_in_line
 
 # DLPack's number of the kind.
 CUDA = 2
@@ -152,10 +155,54 @@ def from_device(memory: object, like: object) -> object:
     Returns:
         A CuPy array where `like` is one; else `memory`, of which any library makes an array.
     """
-    cupy = sys.modules.get("cupy")
+    cupy = loaded_cupy()
     if cupy is None or not isinstance(like, cupy.ndarray):
         return memory
     return cupy.asarray(memory).view(like.dtype)
+
+
+def loaded_cupy() -> ModuleType | None:
+    """Give CuPy, where the process has loaded it; who holds an array of CuPy's has.
+
+    Returns:
+        The module, or None.
+    """
+    return sys.modules.get("cupy")
+
+
+def load_cupy(place: str) -> ModuleType:
+    """Load CuPy for work on a GPU.
+
+    Args:
+        place: Name of the operation, for messages.
+
+    Returns:
+        The module.
+
+    Raises:
+        ConfigError: It is not installed, cannot be loaded, or finds no GPU.
+    """
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:  # CuPy's own, of a library that it lacks, has many lines
+        raise ConfigError(
+            f"[{place}] 'cuda' needs CuPy, which cannot be loaded: {error_in_line(error)}. Install "
+            "the package for this machine's CUDA, for example with pip install cupy-cuda13x."
+        ) from error
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except RuntimeError as error:  # what CUDA's errors are to CuPy
+        raise _no_gpu(place, f" ({error_in_line(error)})") from error
+    if not count:
+        raise _no_gpu(place, "")
+    return cupy
+
+
+def _no_gpu(place: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"[{place}] CuPy finds no GPU{why}; one is expected for 'cuda'. Run ringsync info, or stay "
+        "on 'cpu'."
+    )
 
 
 def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...] | None, item_bytes: int) -> bool:
@@ -171,6 +218,6 @@ def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...] | None, item_byte
 
 def load_cupys_nccl() -> None:
     """Have CuPy load its copy of NCCL now, where CuPy is at work and has one."""
-    if "cupy" in sys.modules:
+    if loaded_cupy() is not None:
         with contextlib.suppress(ImportError):
             importlib.import_module("cupy.cuda.nccl")

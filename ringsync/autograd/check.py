@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ringsync.autograd.primitive import Array
 from ringsync.autograd.recording import no_grad
 from ringsync.autograd.tensor import Tensor
+from ringsync.namespaces import as_array, beside, to_device
 
 
 def check_grads(
@@ -25,8 +26,8 @@ def check_grads(
 
     Args:
         fn: Takes one tensor per array and returns a tensor.
-        *arrays: Where to check. Floating ones become float64 and are differentiated; integers
-            are passed as they are.
+        *arrays: Where to check, of NumPy or CuPy. Floating ones become float64 and are
+            differentiated; integers are passed as they are.
         eps: Half the distance of the two evaluations.
         tolerance: Largest allowed difference, absolute for gradients below 1, else relative.
 
@@ -43,6 +44,7 @@ def check_grads(
     output = fn(*inputs)
     name = output.node.name if output.node is not None else getattr(fn, "__name__", "fn")
     weights = np.random.default_rng(0).uniform(0.5, 1.5, output.shape)
+    weights = beside(weights, output.data)
     if output.node is not None:
         output.backward(weights)
     for position, tensor in enumerate(inputs):
@@ -52,7 +54,7 @@ def check_grads(
 
 
 def _as_input(value: ArrayLike) -> Tensor:
-    array = np.asarray(value)
+    array = as_array(value)
     is_floating = np.issubdtype(array.dtype, np.floating)
     return Tensor(array.astype(np.float64) if is_floating else array, requires_grad=is_floating)
 
@@ -61,7 +63,7 @@ def _central_differences(
     fn: Callable[..., Tensor], inputs: list[Tensor], position: int, weights: Array, eps: float
 ) -> Array:
     array = inputs[position].data
-    gradient = np.zeros_like(array)
+    gradient = np.zeros(array.shape)
 
     def evaluate(element: tuple[int, ...], value: float) -> float:
         array[element] = value
@@ -81,6 +83,7 @@ def _compare(
 ) -> None:
     if found is None:
         raise AssertionError(f"[check_grads] {name!r}: input {position} received no gradient.")
+    found = to_device(found, "cpu")
     error = np.asarray(np.abs(found - expected) / np.maximum(1, np.abs(expected)))
     if not expected.size or error.max() <= tolerance:
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from ringsync.autograd.tensor import Tensor
+from ringsync.namespaces import to_device
 
 
 class Parameter(Tensor):
@@ -31,6 +32,18 @@ class Parameter(Tensor):
         """
         super().__init__(data, requires_grad=True)
         self.name = name
+
+    def move(self, device: str) -> None:
+        """Bring values and gradient to a device and stay the same parameter; networks call this.
+
+        Args:
+            device: As `check_device` accepts it.
+        """
+        if self.device == device:
+            return
+        self.data = to_device(self.data, device)
+        self.grad = None if self.grad is None else to_device(self.grad, device)
+        self.grad_buffer = None  # it lies where the parameter was
 
     def __repr__(self) -> str:
         """Name, shape and dtype; the values would fill the screen."""

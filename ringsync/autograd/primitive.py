@@ -26,6 +26,7 @@ class Primitive:
         vjps: For each input, `vjp(gradient, output, *inputs, **options) -> array`, the gradient of
             that input from the gradient of the output; None where there is none to have (labels,
             indices). May return a view or `gradient` itself; must not write into what it is given.
+            Arrays are NumPy's or CuPy's, all of one kind, and NumPy may give scalars for some.
 
     Example:
         >>> square = Primitive("square", lambda x: x * x, (lambda g, out, x: 2 * g * x,))

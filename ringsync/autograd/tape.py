@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-import numpy as np
-
 from ringsync.autograd.primitive import Array, Primitive
 from ringsync.autograd.recording import next_order
 from ringsync.errors import MismatchError
+from ringsync.namespaces import as_array
 
 
 class PassObserver(Protocol):
     """What a backward pass as a whole tells to whoever watches one of its leaves."""
 
     def backward_began(self) -> None:
-        """A pass that will reach a watched leaf is about to compute its first gradient."""
+        """Hear once per pass that reaches a watched leaf, before any gradient is computed."""
 
     def backward_ended(self) -> None:
-        """The pass is over and no gradient failed."""
+        """Hear once that the whole pass is over; not called when it failed."""
 
 
 class Leaf(Protocol):
@@ -79,7 +78,7 @@ class Node:
         vjp = self._rule.vjps[position]
         if vjp is None:
             raise MismatchError(f"[{self.name}] has no gradient for input {position}.")
-        result = np.asarray(vjp(gradient, self._output, *self._arrays, **self._options))
+        result = as_array(vjp(gradient, self._output, *self._arrays, **self._options))
         given = (gradient, self._output, *self._arrays)
         is_fresh = result.flags.owndata and all(result is not one for one in given)
         return result, is_fresh
@@ -159,4 +158,4 @@ def _added(before: tuple[Array, bool] | None, part: Array, is_fresh: bool) -> tu
     if is_own and total.dtype == part.dtype:
         total += part
         return total, True
-    return np.asarray(total + part), True
+    return as_array(total + part), True

@@ -14,19 +14,26 @@ from numpy.typing import ArrayLike
 from ringsync.autograd.operators import Operators
 from ringsync.autograd.primitive import Array, Primitive
 from ringsync.autograd.recording import is_recording
-from ringsync.autograd.tape import Leaf, Node, backward_pass
+from ringsync.autograd.tape import Leaf, Node, PassObserver, backward_pass
 from ringsync.errors import MismatchError
+from ringsync.namespaces import (
+    as_array,
+    beside,
+    check_device,
+    check_one_device,
+    device_of,
+    is_array,
+    namespace_of,
+    to_device,
+)
 
 
-class BackwardObserver(Protocol):
+class BackwardObserver(PassObserver, Protocol):
     """Whoever must know, during a backward pass, which gradients will not change any more.
 
     Set as `observer` on leaves; one object may watch many. The calls come on the thread that called
     `backward`; an exception from one ends the pass.
     """
-
-    def backward_began(self) -> None:
-        """Hear once per pass that reaches a watched leaf, before any gradient is computed."""
 
     def gradient_final(self, tensor: Tensor) -> None:
         """Hear, in the midst of the pass, that the last contribution to `tensor` has been added.
@@ -35,13 +42,11 @@ class BackwardObserver(Protocol):
             tensor: The watched leaf; its `grad` is complete.
         """
 
-    def backward_ended(self) -> None:
-        """Hear once that the whole pass is over; not called when it failed."""
-
 
 class Tensor(Operators["Tensor"]):
-    """A NumPy array that records what is done to it, for `backward`.
+    """An array that records what is done to it, for `backward`.
 
+    CuPy's arrays stay where they are, everything else is NumPy's; `to` brings values elsewhere.
     Keeps the dtype it is given and shares the memory; only Python numbers and lists, which have no
     dtype of their own, become float32 where NumPy would say float64. Numbers and NumPy scalars in
     arithmetic take the tensor's dtype.
@@ -74,9 +79,10 @@ class Tensor(Operators["Tensor"]):
         Raises:
             MismatchError: A gradient is asked of integers.
         """
-        array: Array = np.asarray(data)
-        if array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
-            array = array.astype(np.float32)
+        array = as_array(data)
+        if array is not data and array.dtype == np.float64:
+            is_typed = isinstance(data, np.generic) or is_array(data)
+            array = array if is_typed else array.astype(np.float32)
         if requires_grad and not np.issubdtype(array.dtype, np.floating):
             raise MismatchError(
                 f"[tensor] requires_grad on dtype {array.dtype}; gradients need a floating dtype."
@@ -104,6 +110,11 @@ class Tensor(Operators["Tensor"]):
     def ndim(self) -> int:
         """Number of axes."""
         return self.data.ndim
+
+    @property
+    def device(self) -> str:
+        """Where the array lies: "cpu", or "cuda" for one of CuPy's."""
+        return device_of(self.data)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -138,6 +149,24 @@ class Tensor(Operators["Tensor"]):
             A leaf that shares the memory and requires no gradient.
         """
         return Tensor(self.data)
+
+    def to(self, device: str) -> Tensor:
+        """The same values on a device, without their past.
+
+        Args:
+            device: "cpu", or "cuda": CuPy's current GPU.
+
+        Returns:
+            A leaf that requires no gradient; it shares the memory of what lies there already.
+
+        Raises:
+            ConfigError: There is no such device, or CuPy cannot use it.
+
+        Example:
+            >>> logits = net(Tensor(x).to("cuda"))
+        """
+        check_device(device)
+        return Tensor(to_device(self.data, device))
 
     def add_gradient(self, gradient: Array, *, is_fresh: bool) -> None:
         """Add one contribution to `grad`; the tape calls this.
@@ -186,7 +215,10 @@ class Tensor(Operators["Tensor"]):
                 f"[backward] a tensor of shape {self.shape} is no scalar. Reduce it with .mean() or"
                 " .sum(), or pass gradient=."
             )
-        start = np.ones_like(self.data) if gradient is None else np.asarray(gradient, self.dtype)
+        if gradient is None:
+            return np.ones_like(self.data)
+        start = as_array(gradient, self.dtype, like=self.data)
+        check_one_device("backward", start, self.data)
         if start.shape != self.shape:
             raise MismatchError(
                 f"[backward] gradient has shape {start.shape}, the tensor {self.shape}. Pass one of"
@@ -204,31 +236,39 @@ class Tensor(Operators["Tensor"]):
 
     def __repr__(self) -> str:
         """The array, and how it was computed."""
-        text = np.array2string(self.data, separator=", ", threshold=20, prefix="Tensor(")
+        array = to_device(self.data, "cpu")
+        text = np.array2string(array, separator=", ", threshold=20, prefix="Tensor(")
         made = f", by={self.node.name!r}" if self.node is not None else ""
         grad = ", requires_grad=True" if self.requires_grad and not made else ""
-        return f"Tensor({text}, dtype={self.dtype}{made}{grad})"
+        where = "" if self.device == "cpu" else f", device={self.device!r}"
+        return f"Tensor({text}, dtype={self.dtype}{where}{made}{grad})"
 
 
 TensorLike: TypeAlias = Tensor | Array
 """What operations take: tensors, and arrays as constants."""
 
 
-def as_tensor(value: ArrayLike | Tensor, dtype: np.dtype[Any] | None = None) -> Tensor:
+def as_tensor(value: ArrayLike | Tensor, like: Tensor | None = None) -> Tensor:
     """Give back tensors as they are and wrap everything else as a constant.
 
     Args:
         value: A tensor, array, number or nested list.
-        dtype: Taken by numbers and NumPy scalars, where it is a floating one.
+        like: Numbers and lists go to its device; numbers and NumPy scalars take its dtype, where it
+            is a floating one.
 
     Returns:
         A tensor that shares the memory of an array.
     """
     if isinstance(value, Tensor):
         return value
-    if dtype is not None and dtype.kind == "f" and isinstance(value, int | float | np.generic):
-        return Tensor(np.asarray(value, dtype))
-    return Tensor(value)
+    if like is None:
+        return Tensor(value)
+    data = like.data
+    if data.dtype.kind == "f" and isinstance(value, int | float | np.generic):
+        return Tensor(namespace_of(data).asarray(value, data.dtype))
+    if is_array(value):
+        return Tensor(value)
+    return Tensor(beside(Tensor(value).data, data))
 
 
 def apply(rule: Primitive, *inputs: ArrayLike | Tensor, **options: object) -> Tensor:
@@ -243,16 +283,18 @@ def apply(rule: Primitive, *inputs: ArrayLike | Tensor, **options: object) -> Te
         The result, with the operation as its `node` if any input requires a gradient.
 
     Raises:
-        MismatchError: The shapes do not fit.
+        MismatchError: The shapes do not fit, or some inputs lie on another device than others.
 
     Example:
         >>> y = apply(PRIMITIVES["tanh"], x)
     """
-    dtype = next((one.dtype for one in inputs if isinstance(one, Tensor)), None)
-    tensors = [as_tensor(one, dtype) for one in inputs]
+    like = next((one for one in inputs if isinstance(one, Tensor)), None)
+    tensors = [as_tensor(one, like) for one in inputs]
     arrays = tuple(one.data for one in tensors)
+    if len(set(map(type, arrays))) > 1:
+        check_one_device(rule.name, *arrays)
     try:
-        output = np.asarray(rule.forward(*arrays, **options))
+        output = as_array(rule.forward(*arrays, **options))
     except ValueError as error:
         shapes = ", ".join(str(one.shape) for one in arrays)
         raise MismatchError(f"[{rule.name}] shapes {shapes} do not fit: {error}.") from error

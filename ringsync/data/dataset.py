@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringsync.errors import ConfigError, MismatchError
+from ringsync.namespaces import as_array, check_device, to_device
 from ringsync.words import in_line
 
 Array: TypeAlias = NDArray[Any]
@@ -25,7 +26,7 @@ class Dataset:
     A shard holds the whole set too, because every global batch is shuffled over all of it.
 
     Args:
-        x: (samples, ...); kept without a copy, given out read-only.
+        x: (samples, ...); kept without a copy, given out read-only where NumPy can.
         y: (samples, ...).
         index: Which shard this is, 0-based.
         shards: Among how many.
@@ -47,8 +48,9 @@ class Dataset:
     def __post_init__(self) -> None:
         """Check, and look at the arrays through read-only views."""
         for name in ("x", "y"):
-            view = np.asarray(getattr(self, name)).view()
-            view.flags.writeable = False
+            view = as_array(getattr(self, name)).view()
+            if isinstance(view, np.ndarray):  # CuPy has no such flag
+                view.flags.writeable = False
             object.__setattr__(self, name, view)
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) != len(self.y):
             raise MismatchError(
@@ -141,6 +143,25 @@ class Dataset:
             >>> flat = digits().map(lambda x: x.reshape(len(x), -1))
         """
         return replace(self, x=fn(self.x))
+
+    def to(self, device: str) -> Dataset:
+        """Bring samples and labels to a device, all at once; batches are then cut there.
+
+        Args:
+            device: "cpu", or "cuda": CuPy's current GPU.
+
+        Returns:
+            A new set; shards stay shards.
+
+        Raises:
+            ConfigError: There is no such device, or CuPy cannot use it.
+
+        Example:
+            >>> for x, y in digits().to("cuda").batches(64, shuffle=epoch):
+            ...     step(x, y)
+        """
+        check_device(device)
+        return replace(self, x=to_device(self.x, device), y=to_device(self.y, device))
 
     def batches(
         self, batch: int, shuffle: int | None = None, drop_last: bool | None = None

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ringsync.autograd import Array
+from ringsync.namespaces import beside
 
 
 def he_uniform(out: Array, fan_in: int, generator: np.random.Generator) -> None:
@@ -23,7 +24,8 @@ def he_uniform(out: Array, fan_in: int, generator: np.random.Generator) -> None:
     Source: He, Zhang, Ren & Sun, ICCV 2015, doi:10.1109/ICCV.2015.123.
     """
     bound = math.sqrt(6 / fan_in)
-    np.copyto(out, generator.uniform(-bound, bound, out.shape), casting="same_kind")
+    values = generator.uniform(-bound, bound, out.shape)  # on the host: equal wherever `out` lies
+    np.copyto(out, beside(values, out), casting="same_kind")
 
 
 def starting_generator(seed: int, shape: tuple[int, ...]) -> np.random.Generator:

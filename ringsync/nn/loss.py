@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from ringsync.autograd import Array, Tensor, TensorLike, apply, as_tensor
 from ringsync.autograd.ops.index import cross_entropy as rule
 from ringsync.errors import MismatchError
+from ringsync.namespaces import as_array, check_one_device
 
 
 def cross_entropy(logits: TensorLike, labels: ArrayLike) -> Tensor:
@@ -24,7 +25,8 @@ def cross_entropy(logits: TensorLike, labels: ArrayLike) -> Tensor:
         A scalar tensor, the mean over the samples.
 
     Raises:
-        MismatchError: Shapes do not fit, a label is no class, or there is no sample.
+        MismatchError: Shapes do not fit, a label is no class, they lie on another device than
+            `logits`, or there is no sample.
 
     Example:
         >>> loss = cross_entropy(net(x), y)
@@ -49,12 +51,15 @@ def check_labels(place: str, logits: Tensor, labels: ArrayLike) -> Array:
         labels: (samples,), integers from 0 to classes - 1.
 
     Returns:
-        The labels as an array.
+        The labels as an array, on the device of `logits`.
 
     Raises:
-        MismatchError: Shapes do not fit, or a label is no class.
+        MismatchError: Shapes do not fit, a label is no class, or they lie on another device.
     """
-    array = np.asarray(labels.data if isinstance(labels, Tensor) else labels)
+    given = labels.data if isinstance(labels, Tensor) else labels
+    array = as_array(given, like=logits.data)
+    if type(array) is not type(logits.data):
+        check_one_device(place, logits.data, array)
     if logits.ndim != 2 or array.shape != logits.shape[:1]:  # noqa: PLR2004 - samples and classes
         raise MismatchError(
             f"[{place}] logits have shape {logits.shape}, labels {array.shape}; expected (samples,"

@@ -138,5 +138,5 @@ class MeanLoss(_Quotient):
                 f"[mean_loss] the loss has shape {loss.shape}; expected a scalar, the mean over the"
                 " batch. Reduce it with .mean()."
             )
-        count = len(np.asarray(labels))
+        count = len(as_tensor(labels).data)
         self._add(float(loss) * count if count else 0.0, count)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ringsync.autograd import Array, Parameter, Tensor, TensorLike, as_tensor
 from ringsync.errors import ConfigError, MismatchError
+from ringsync.namespaces import as_array, beside, check_device, to_device
 
 
 class Module:
@@ -118,9 +119,9 @@ class Module:
         """Copy all parameters' values.
 
         Returns:
-            Dotted path to a copy of the array; fit for `numpy.savez`.
+            Dotted path to a copy of the array, on the host; fit for `numpy.savez`.
         """
-        return {path: one.data.copy() for path, one in self.named_parameters()}
+        return {path: to_device(one.data.copy(), "cpu") for path, one in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Write values into the existing parameters, all or none of them.
@@ -145,7 +146,28 @@ class Module:
                     f" parameter has {parameter.shape}. Build the network that was saved."
                 )
         for path, parameter in own.items():
-            np.copyto(parameter.data, state[path])
+            np.copyto(parameter.data, beside(as_array(state[path]), parameter.data))
+
+    def to(self, device: str) -> Self:
+        """Bring all parameters to a device; they stay the same parameters, for optimizers as well.
+
+        Args:
+            device: "cpu", or "cuda": CuPy's current GPU.
+
+        Returns:
+            The module itself.
+
+        Raises:
+            ConfigError: There is no such device, or CuPy cannot use it.
+
+        Example:
+            >>> net = mlp([64, 32, 10]).to("cuda")
+            >>> logits = net(Tensor(x).to("cuda"))
+        """
+        check_device(device)
+        for _, parameter in self.named_parameters():
+            parameter.move(device)
+        return self
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of this module and all below it.

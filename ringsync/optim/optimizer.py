@@ -14,6 +14,7 @@ import numpy as np
 
 from ringsync.autograd import Array, Parameter
 from ringsync.errors import ConfigError, MismatchError
+from ringsync.namespaces import as_array, beside, check_one_device, to_device
 from ringsync.words import in_line, kind_of
 
 State: TypeAlias = dict[str, Array | float]
@@ -55,10 +56,18 @@ class Optimizer(ABC):
         self._lr = number
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient.
+
+        Raises:
+            MismatchError: A gradient was set that lies on another device than its parameter.
+        """
         for position, parameter in enumerate(self.parameters):
-            if parameter.grad is not None:
-                self._update(position, parameter.data, parameter.grad)
+            data, grad = parameter.data, parameter.grad
+            if grad is None:
+                continue
+            if type(grad) is not type(data):
+                check_one_device(f"step: {parameter.name!r}", data, grad)
+            self._update(position, data, grad)
 
     def zero_grad(self) -> None:
         """Forget all gradients; costs nothing, the next backward overwrites."""
@@ -69,12 +78,13 @@ class Optimizer(ABC):
         """Copy everything that later steps depend on, apart from the parameters.
 
         Returns:
-            Numbers under their names, arrays under "slot.position"; the keys depend only on how
-            the optimizer was made, never on the steps taken.
+            Numbers under their names, arrays of the host under "slot.position"; the keys depend
+            only on how the optimizer was made, never on the steps taken.
         """
         state: State = {"lr": self.lr}
         for slot, arrays in self._slots().items():
-            state |= {f"{slot}.{i}": array.copy() for i, array in enumerate(arrays)}
+            copies = (to_device(array.copy(), "cpu") for array in arrays)
+            state |= {f"{slot}.{i}": array for i, array in enumerate(copies)}
         return state
 
     def load_state_dict(self, state: Mapping[str, Array | float]) -> None:
@@ -103,7 +113,7 @@ class Optimizer(ABC):
                 )
         self.lr = float(state["lr"])
         for key, array in own.items():
-            np.copyto(array, state[key])
+            np.copyto(array, beside(as_array(state[key]), array))
 
     @abstractmethod
     def _update(self, position: int, data: Array, grad: Array) -> None:

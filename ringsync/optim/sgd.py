@@ -11,6 +11,7 @@ import numpy as np
 
 from ringsync.autograd import Array, Parameter
 from ringsync.errors import ConfigError
+from ringsync.namespaces import beside
 from ringsync.optim.optimizer import Optimizer, check_number
 
 
@@ -74,7 +75,8 @@ class SGD(Optimizer):
         if self._weight_decay:
             direction = grad + self._weight_decay * data
         if self._momentum:
-            velocity = self._velocity[position]
+            # It follows its parameter to another device.
+            velocity = self._velocity[position] = beside(self._velocity[position], data)
             velocity *= self._momentum
             velocity += direction
             direction = self._momentum * velocity + direction if self._nesterov else velocity

@@ -13,6 +13,7 @@ from ringsync.device_arrays import DeviceArray
 from ringsync.errors import ConfigError
 from ringsync.group import ProcessGroup
 from ringsync.handle import wait_all
+from ringsync.namespaces import device_of
 from ringsync.nn import Module
 from ringsync.objects import broadcast_object
 from ringsync.parallel.layout import TensorSpec, check_equal_layout
@@ -102,7 +103,7 @@ def _spec(name: str, array: Array | DeviceArray) -> TensorSpec:
         if not array.is_described:
             return TensorSpec(name, (), f"on device kind {array.device}")
         return TensorSpec(name, array.shape, array.dtype_name, "cuda")
-    return TensorSpec(name, array.shape, array.dtype.name)
+    return TensorSpec(name, array.shape, array.dtype.name, device_of(array))
 
 
 def _named_arrays(

@@ -37,7 +37,8 @@ class DistributedOptimizer:
     exchanges whatever no backward has, so every rank calls it equally often, or calls `join` after
     its last step. It makes one step at least, because the first compares the ranks' parameters.
     Several wrapped optimizers in one script are fine as long as every backward reaches the same
-    ones on all ranks.
+    ones on all ranks. Parameters may lie on the host, on a GPU or on both, alike on all ranks, and
+    stay there from then on.
 
     Example:
         >>> optimizer = DistributedOptimizer(optim.SGD(net.parameters(), lr=0.1))

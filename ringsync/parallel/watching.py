@@ -6,11 +6,13 @@ What is exchanged, and when, is the reducer's matter.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ringsync.arrays import Array
 from ringsync.autograd import Parameter, Tensor
 from ringsync.errors import ConfigError
+from ringsync.namespaces import device_of, to_device
+from ringsync.parallel.device_space import DeviceSpace
 from ringsync.parallel.layout import TensorSpec
 from ringsync.parallel.reducer import GradientReducer
 from ringsync.parallel.space import HOST, Space
@@ -27,6 +29,7 @@ class Parameters:
             parameters: In an order that is equal on all ranks.
         """
         self._parameters = parameters
+        self._devices = [parameter.device for parameter in parameters]
 
     def specs(self) -> Sequence[TensorSpec]:
         """Describe the parameters.
@@ -35,11 +38,11 @@ class Parameters:
             One each, in order.
         """
         return [
-            TensorSpec(self._name_of(i), parameter.shape, parameter.dtype.name)
+            TensorSpec(self._name_of(i), parameter.shape, parameter.dtype.name, parameter.device)
             for i, parameter in enumerate(self._parameters)
         ]
 
-    def space(self, device: str) -> Space:  # noqa: ARG002  all are on the host
+    def space(self, device: str) -> Space:
         """Say where gradients live.
 
         Args:
@@ -47,16 +50,19 @@ class Parameters:
 
         Returns:
             Its space.
-        """
-        return HOST
 
-    def values(self) -> Sequence[Array]:
+        Raises:
+            ConfigError: CuPy cannot use a GPU here.
+        """
+        return HOST if device == "cpu" else DeviceSpace()
+
+    def values(self) -> Iterator[Array]:
         """Give the parameters' values.
 
         Returns:
-            The arrays themselves, in order.
+            The arrays themselves, in order; of what lies on a device, a copy.
         """
-        return [parameter.data for parameter in self._parameters]
+        return (to_device(parameter.data, "cpu") for parameter in self._parameters)
 
     def gradient(self, index: int) -> Array | None:
         """Give a parameter's gradient.
@@ -68,7 +74,8 @@ class Parameters:
             Whatever array holds it; None if there is none.
 
         Raises:
-            ConfigError: It has not its parameter's shape.
+            ConfigError: It has not its parameter's shape, or lies elsewhere than the parameter did
+                when it was wrapped.
         """
         parameter = self._parameters[index]
         gradient = parameter.grad
@@ -76,6 +83,12 @@ class Parameters:
             raise ConfigError(
                 f"[DistributedOptimizer] '{self._name_of(index)}': its gradient has shape "
                 f"{gradient.shape}; {parameter.shape}, its own, is expected. Assign one like it."
+            )
+        if gradient is not None and device_of(gradient) != self._devices[index]:
+            raise ConfigError(
+                f"[DistributedOptimizer] '{self._name_of(index)}': its gradient lies on "
+                f"{device_of(gradient)}, and it lay on {self._devices[index]} when it was wrapped. "
+                "Wrap an optimizer after its network is on its device."
             )
         return gradient
 

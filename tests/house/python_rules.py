@@ -50,7 +50,7 @@ DOORS = {
         "bench.ranks.wrappers",
         "examples",
     ),
-    "cupy": ("ringsync.device_arrays", "bench.device", "bench.ranks.devices"),
+    "cupy": ("ringsync.device_arrays", "bench.device", "bench.ranks.devices", "examples"),
 }
 READS_ENVIRONMENT = (
     "ringsync.config",

@@ -6,18 +6,21 @@ columns of a whole batch would be `kernel area` times the batch and would live i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from ringsync.autograd.primitive import Array
+from ringsync.namespaces import namespace_of
 
 # Of the buffers of one group of samples. Measured on a core with 1 MiB of L2, LeNet's second layer:
 # from 0.1 to 3 MiB the time is the same within noise, above it doubles. Small pictures gain from
 # sharing the cost of a call.
 _GROUP_BYTES = 768 * 1024
+# A GPU has as much cache as a whole group of cores, and each group costs it some five launches: so
+# few groups, of buffers that fit beside a network. Not measured.
+_GROUP_BYTES_ON_DEVICE = 64 * 2**20
 # Below this many rows a product per kernel row is too thin to run at speed: copy instead.
 _FEWEST_ROWS = 16
 
@@ -63,15 +66,18 @@ class Columns:
         copied = channels * width * (self._padded_size[0] if self._is_shared else height)
         line = out_width if self._is_shared else self._pixels
         each = copied * line + self.parts * outputs * self._pixels
-        self.samples = max(1, min(count, _GROUP_BYTES // max(1, each * x.itemsize)))
-        self._padded = np.zeros((self.samples, channels, *self._padded_size), x.dtype)
+        xp = namespace_of(x)
+        group_bytes = _GROUP_BYTES if xp is np else _GROUP_BYTES_ON_DEVICE
+        self.samples = max(1, min(count, group_bytes // max(1, each * x.itemsize)))
+        self._as_strided: Callable[..., Array] = xp.lib.stride_tricks.as_strided
+        self._padded = xp.zeros((self.samples, channels, *self._padded_size), x.dtype)
         if self._is_shared:
             sizes: tuple[int, ...] = (channels, width, self._padded_size[0], out_width)
             self._windows = self._view(sizes, (0, 1, 3, 2, 3))
         else:
             sizes = (height, channels, width, out_height, out_width)
             self._windows = self._view(sizes, (0, 2, 1, 3, 2, 3), window.stride)
-        self._copy = np.empty(self._windows.shape, x.dtype)
+        self._copy: Array = xp.empty(self._windows.shape, x.dtype)
         self._matrices = self._as_matrices()
 
     def groups(self) -> Iterator[tuple[slice, Array]]:
@@ -88,8 +94,8 @@ class Columns:
     def arrange(self, weight: Array) -> Array:
         """`weight` (outputs, channels, height, width) as (parts, outputs, rows)."""
         axes = (2, 0, 1, 3) if self._is_shared else (0, 2, 1, 3)
-        by_part = weight.transpose(axes)
-        return np.ascontiguousarray(by_part).reshape(self.parts, len(weight), self.rows)
+        by_part: Array = namespace_of(weight).ascontiguousarray(weight.transpose(axes))
+        return by_part.reshape(self.parts, len(weight), self.rows)
 
     def restore(self, arranged: Array, shape: tuple[int, ...]) -> Array:
         """The inverse of `arrange`, as an array of its own."""
@@ -98,17 +104,17 @@ class Columns:
             by_part = arranged.reshape(height, outputs, channels, width).transpose(1, 2, 0, 3)
         else:
             by_part = arranged.reshape(outputs, height, channels, width).transpose(0, 2, 1, 3)
-        return np.array(by_part, order="C")
+        return by_part.copy(order="C")
 
     def _view(self, sizes: tuple[int, ...], axes: tuple[int, ...], stride: int = 1) -> Array:
         """The padded pictures seen through `axes` of theirs; the last two step by `stride`."""
         strides = [self._padded.strides[axis] for axis in axes]
         strides[-2:] = [stride * one for one in strides[-2:]]
-        return as_strided(self._padded, (self.samples, *sizes), strides)
+        return self._as_strided(self._padded, (self.samples, *sizes), strides)
 
     def _as_matrices(self) -> Array:
         if not self._is_shared:
             return self._copy.reshape(self.samples, 1, self.rows, self._pixels)
         samples, _, row, line, element = self._copy.strides
         shape = (self.samples, self.parts, self.rows, self._pixels)
-        return as_strided(self._copy, shape, (samples, line, row, element))
+        return self._as_strided(self._copy, shape, (samples, line, row, element))

@@ -10,14 +10,16 @@ import numpy as np
 
 from ringsync.autograd.ops.columns import Columns, Window
 from ringsync.autograd.primitive import Array, primitive
+from ringsync.namespaces import namespace_of
 
 
 def _correlate(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:
+    xp = namespace_of(x)
     columns = Columns(x, window, len(weight))
     matrices = columns.arrange(weight)
     out_size = window.output_size((x.shape[2], x.shape[3]))
-    out = np.empty((len(x), len(weight), out_size[0] * out_size[1]), x.dtype)
-    products = np.empty((columns.samples, columns.parts, *out.shape[1:]), x.dtype)
+    out: Array = xp.empty((len(x), len(weight), out_size[0] * out_size[1]), x.dtype)
+    products = xp.empty((columns.samples, columns.parts, *out.shape[1:]), x.dtype)
     for samples, group in columns.groups():
         part = out[samples]
         if columns.parts == 1:
@@ -38,7 +40,7 @@ def _input_vjp(
     if stride > 1:
         # As wide as the input needs: positions the stride skipped at the end count as well.
         sizes = [size + 2 * pad - one + 1 for size, one in zip(x.shape[2:], kernel, strict=True)]
-        spread = np.zeros((*g.shape[:2], *sizes), g.dtype)
+        spread = namespace_of(g).zeros((*g.shape[:2], *sizes), g.dtype)
         spread[:, :, ::stride, ::stride] = g
     # The padding may be wider than the kernel reaches: then the rim of `spread` saw padding only.
     rim = [max(0, pad - one + 1) for one in kernel]
@@ -54,14 +56,15 @@ def _weight_vjp(
     outputs = len(weight)
     columns = Columns(x, Window(weight.shape[2:], stride, (pad, pad)), outputs)
     by_sample = g.reshape(len(g), 1, outputs, g.shape[2] * g.shape[3])
-    total = np.zeros((columns.parts, outputs, columns.rows), g.dtype)
+    total = namespace_of(g).zeros((columns.parts, outputs, columns.rows), g.dtype)
     for samples, group in columns.groups():
         total += np.matmul(by_sample[samples], group.swapaxes(-1, -2)).sum(axis=0)
     return columns.restore(total, weight.shape)
 
 
 def _bias_vjp(g: Array, *_: object, **__: object) -> Array:
-    return np.asarray(g.sum(axis=(2, 3)).sum(axis=0))
+    gradient: Array = g.sum(axis=(2, 3)).sum(axis=0)
+    return gradient
 
 
 @primitive(_input_vjp, _weight_vjp, _bias_vjp)

@@ -40,7 +40,8 @@ def _rows(x: Array) -> Array:
 @primitive(_left_vjp, _right_vjp)
 def matmul(x: Array, y: Array) -> Array:
     """Matrix product with NumPy's rules for vectors and stacks of matrices."""
-    return np.asarray(np.matmul(x, y))
+    product: Array = np.matmul(x, y)
+    return product
 
 
 @primitive(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ringsync.autograd.primitive import Array, primitive
+from ringsync.namespaces import namespace_of
 
 
 def _padded(x: Array, pad: int) -> Array:
@@ -33,8 +34,9 @@ def _max_pool2d_vjp(
     g: Array, out: Array, x: Array, *, kernel: int, stride: int, pad: int = 0
 ) -> Array:
     picture = _padded(x, pad)
-    gradient = np.zeros(picture.shape, g.dtype)
-    is_open = np.ones(out.shape, np.bool_)
+    xp = namespace_of(g)
+    gradient: Array = xp.zeros(picture.shape, g.dtype)
+    is_open = xp.ones(out.shape, np.bool_)
     for place in _offsets(kernel, stride, out):
         is_largest = picture[place] == out
         is_largest &= is_open
@@ -49,7 +51,7 @@ def max_pool2d(x: Array, *, kernel: int, stride: int, pad: int = 0) -> Array:
     """Largest element of every `kernel` x `kernel` window; the first of equals has the gradient."""
     picture = _padded(x, pad)
     sizes = [(size - kernel) // stride + 1 for size in picture.shape[2:]]
-    out = np.empty((*x.shape[:2], *sizes), x.dtype)
+    out: Array = namespace_of(x).empty((*x.shape[:2], *sizes), x.dtype)
     for number, place in enumerate(_offsets(kernel, stride, out)):
         if number == 0:
             np.copyto(out, picture[place])

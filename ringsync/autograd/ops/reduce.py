@@ -28,22 +28,25 @@ def _mean_vjp(g: Array, out: Array, x: Array, *, axis: Axis = None, **_: object)
 def _max_vjp(g: Array, out: Array, x: Array, *, axis: Axis = None, **_: object) -> Array:
     is_largest = x == restore_axes(out, x.ndim, axis)
     count = is_largest.sum(axis=axis, keepdims=True, dtype=x.dtype)
-    return np.asarray(restore_axes(g, x.ndim, axis) / count * is_largest)
+    gradient: Array = restore_axes(g, x.ndim, axis) / count * is_largest
+    return gradient
 
 
 @primitive(_sum_vjp)
 def sum_(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Sum; pairwise, as NumPy does."""
-    return np.asarray(np.sum(x, axis=axis, keepdims=keepdims))
+    return np.sum(x, axis=axis, keepdims=keepdims)
 
 
 @primitive(_mean_vjp)
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Arithmetic mean."""
-    return np.asarray(np.mean(x, axis=axis, keepdims=keepdims))
+    out: Array = np.mean(x, axis=axis, keepdims=keepdims)
+    return out
 
 
 @primitive(_max_vjp)
 def max_(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Largest element; equal ones share the gradient evenly."""
-    return np.asarray(np.max(x, axis=axis, keepdims=keepdims))
+    out: Array = np.max(x, axis=axis, keepdims=keepdims)
+    return out

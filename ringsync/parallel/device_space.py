@@ -1,0 +1,104 @@
+"""Gradients in CuPy's memory: the space of parameters that lie on a GPU.
+
+Everything is given to CuPy's current stream, which its arrays name to the engine; nothing waits but
+`read`, when the exchange is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ringsync.arrays import Array
+from ringsync.device_arrays import load_cupy
+from ringsync.parallel.space import Place
+
+
+class DeviceSpace:
+    """Memory of CuPy's current GPU."""
+
+    def __init__(self) -> None:
+        """Load CuPy.
+
+        Raises:
+            ConfigError: It cannot be loaded, or finds no GPU.
+        """
+        self._cupy = load_cupy("DistributedOptimizer")
+        # Of each view what it was last told, on host and device: most steps tell the same, which
+        # then goes to its place without the host.
+        self._told: dict[int, tuple[Sequence[float], Place]] = {}
+
+    def zeros(self, count: int, dtype: str) -> Place:
+        """Make a flat array of zeros.
+
+        Args:
+            count: Of elements.
+            dtype: NumPy's name.
+
+        Returns:
+            The array.
+        """
+        return self._cupy.zeros(count, dtype)
+
+    def argument(self, memory: Place) -> object:
+        """Give a bucket to a collective.
+
+        Args:
+            memory: The bucket's.
+
+        Returns:
+            `memory`, which names the current stream.
+        """
+        return memory
+
+    def copy(self, view: Place, gradient: Place) -> None:
+        """Copy a gradient to its place.
+
+        Args:
+            view: Its place.
+            gradient: Of the same shape.
+        """
+        self._cupy.copyto(view, gradient)
+
+    def scale(self, memory: Place, factor: float) -> None:
+        """Multiply values.
+
+        Args:
+            memory: Overwritten.
+            factor: By which.
+        """
+        self._cupy.multiply(memory, factor, out=memory)
+
+    def clear(self, view: Place) -> None:
+        """Overwrite with zeros.
+
+        Args:
+            view: Overwritten.
+        """
+        view.fill(0)
+
+    def write(self, view: Place, numbers: Sequence[float]) -> None:
+        """Write numbers.
+
+        Args:
+            view: Overwritten.
+            numbers: As many as it has elements.
+        """
+        told, there = self._told.get(id(view), (None, None))
+        if told != numbers:
+            there = self._cupy.asarray(np.array(numbers, view.dtype))
+            self._told[id(view)] = numbers, there
+        self._cupy.copyto(view, there)
+
+    def read(self, view: Place) -> Array:
+        """Show numbers.
+
+        Args:
+            view: Where they lie.
+
+        Returns:
+            A copy on the host.
+        """
+        numbers: Array = self._cupy.asnumpy(view)
+        return numbers
