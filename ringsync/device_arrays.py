@@ -153,14 +153,12 @@ def from_device(memory: object, like: object) -> object:
         like: The caller's array, of the same dtype.
 
     Returns:
-        A CuPy array where the process has loaded CuPy; else `memory`, of which any library makes an
-        array.
+        A CuPy array where `like` is one; else `memory`, of which any library makes an array.
     """
     cupy = loaded_cupy()
-    if cupy is None:
+    if cupy is None or not isinstance(like, cupy.ndarray):
         return memory
-    array = cupy.asarray(memory)
-    return array.view(like.dtype) if isinstance(like, cupy.ndarray) else array
+    return cupy.asarray(memory).view(like.dtype)
 
 
 def stream_of(stream: object) -> int:

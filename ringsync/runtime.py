@@ -241,6 +241,15 @@ def built_names() -> dict[str, list[str]]:
     }
 
 
+def is_cuda_built() -> bool:
+    """Tell whether the CUDA plug-in was built; whether it finds a device, `find_gpus` tells.
+
+    Returns:
+        True if so.
+    """
+    return bool(_built_plugin("cuda"))
+
+
 def find_gpus() -> tuple[int, str] | None:
     """Ask the CUDA plug-in for devices; it is loaded for that, and the driver woken up.
 

@@ -58,8 +58,8 @@ def run(
         return engine.run(collective, x, place, name, timeout_s, terms, number)
     except RefusedError:
         pass  # what follows is no failure of the refusal's
-    array = _array(place, collective, x)
-    return engine.run(collective, array, place, *_key(place, name, timeout_s), terms, number)
+    key = _key(place, name, timeout_s)  # first: `x` may be what the door takes, and nobody else
+    return engine.run(collective, _array(place, collective, x), place, *key, terms, number)
 
 
 def start(
@@ -94,8 +94,8 @@ def start(
         return engine.submit(Handle, collective, x, place, name, timeout_s, terms, number)
     except RefusedError:
         pass
-    array = _array(place, collective, x)
     key = _key(place, name, timeout_s)
+    array = _array(place, collective, x)
     return engine.submit(Handle, collective, array, place, *key, terms, number)
 
 
@@ -130,8 +130,9 @@ def run_all(
         return engine.run_all(collective, xs, place, name, timeout_s, terms, number)
     except RefusedError:
         pass
+    key = _key(place, name, timeout_s)
     arrays = [_array(f"{place}: array {i}", collective, x) for i, x in enumerate(xs)]
-    return engine.run_all(collective, arrays, place, *_key(place, name, timeout_s), terms, number)
+    return engine.run_all(collective, arrays, place, *key, terms, number)
 
 
 def start_all(
@@ -168,8 +169,8 @@ def start_all(
         )
     except RefusedError:
         pass
-    arrays = [_array(f"{place}: array {i}", collective, x) for i, x in enumerate(xs)]
     key = _key(place, name, timeout_s)
+    arrays = [_array(f"{place}: array {i}", collective, x) for i, x in enumerate(xs)]
     return engine.submit_all(GroupedHandle, collective, arrays, place, *key, terms, number)
 
 

@@ -23,6 +23,9 @@ ELSEWHERE = math.nan
 # Fewer, and there would be nothing left to overlap with backward once the first is on its way.
 LEAST_BUCKETS = 3
 
+# In bytes, of what NumPy knows only where ml_dtypes is installed; a device needs neither.
+_WIDTHS = {"bfloat16": 2}
+
 # Views start on a cache line, so that vector loads of a gradient never straddle two.
 _ALIGNMENT_BYTES = 64
 
@@ -86,7 +89,7 @@ def make_arena(
     parts: list[tuple[tuple[int, ...], Space, Place, Place, Place]] = []
     for device, dtype in sorted({(spec.device, spec.dtype) for spec in specs}):
         order = [i for i in reversed(range(len(specs))) if _kind(specs[i]) == (device, dtype)]
-        width = np.dtype(dtype).itemsize
+        width = _WIDTHS.get(dtype) or np.dtype(dtype).itemsize
         sizes = [_padded(_count(specs[i]), width) for i in order]
         cut = assign_buckets([size * width for size in sizes], limit_bytes, LEAST_BUCKETS)
         space = space_of(device)

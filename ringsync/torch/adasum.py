@@ -80,7 +80,8 @@ def adasum_call(
     def add_up(gathered: Any) -> Any:
         every = [gathered] if is_one else gathered
         for tensor, array in zip(tensors, every, strict=True):
-            parts = as_tensor(array, tensor.dtype).reshape(len(array), tensor.numel())
+            rows = as_tensor(array, tensor)
+            parts = rows.reshape(len(rows), tensor.numel())
             tensor.copy_(adasum([*parts]).mul_(postscale).reshape(tensor.shape))
         return finish(tensors)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 
 from ringsync.arrays import Array
@@ -82,14 +81,14 @@ class ArenaExchange:
         """
         return self._gradients.specs()
 
-    def values(self) -> Sequence[Array]:
-        """Give the parameters' values.
+    def values(self) -> Iterator[Array]:
+        """Give the parameters' values on the host, one after the other.
 
         Returns:
-            Views of their memory, in order.
+            Views of their memory, in order; of a GPU's, copies.
 
         Raises:
-            ConfigError: One has another dtype or shape by now.
+            ConfigError: One has another dtype, shape or device by now.
         """
         return self._gradients.values()
 
@@ -112,7 +111,7 @@ class ArenaExchange:
         Returns:
             True if so; after `finish`, alike on all ranks.
         """
-        return not np.any(self._reducer.views[index])
+        return self._gradients.is_zero(index)
 
     def end(self) -> None:
         """Bring to its end what an error has interrupted, be some of it submitted or nothing."""

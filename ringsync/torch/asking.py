@@ -6,7 +6,7 @@ import contextlib
 import math
 import operator
 import warnings
-from typing import SupportsFloat, SupportsIndex
+from typing import NoReturn, SupportsFloat, SupportsIndex
 
 import numpy as np
 
@@ -146,3 +146,15 @@ def checked_passes(passes: int) -> int:
     if value <= 0:
         raise ValueError(f"backward_passes_per_step must be > 0, and is {value}")
     return value
+
+
+def refuse_pass() -> NoReturn:
+    """Refuse a backward pass beyond those that there are per exchange.
+
+    Raises:
+        AssertionError: Always.
+    """
+    raise AssertionError(
+        "Gradients were computed more than backward_passes_per_step times before call to step(). "
+        "Increase backward_passes_per_step to accumulate gradients locally."
+    )

@@ -11,6 +11,7 @@ from ringsync.collectives import Average
 from ringsync.collectives.call import rooted
 from ringsync.kinds import Collective
 from ringsync.torch.asking import key_of
+from ringsync.torch.devices import keep_for_stream
 from ringsync.torch.handles import Call, begin, perform
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
 from ringsync.torch.reducing import allreduce
@@ -128,13 +129,18 @@ def _call(
     group = group_of("Broadcast", process_set)
     terms = rooted("broadcast", root, group)
     values = memory_of(check_tensor(tensor), is_copy=not is_in_place)
+
+    def finish(_: object) -> torch.Tensor:
+        given = keep_for_stream(values)
+        return written(tensor, given) if is_in_place else given
+
     return Call(
         "broadcast",
         Collective.BROADCAST,
         as_array(values),
         key_of("broadcast", name),
         group,
-        lambda _: written(tensor, values) if is_in_place else values,
+        finish,
         terms,
     )
 

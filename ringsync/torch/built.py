@@ -5,6 +5,8 @@ What of ringsync itself was built, `ringsync info` tells.
 
 from __future__ import annotations
 
+from ringsync.runtime import is_cuda_built
+
 
 def mpi_threads_supported() -> bool:
     """Tell whether MPI may be called from several threads.
@@ -57,8 +59,11 @@ def gloo_built() -> bool:
 def nccl_built() -> int:
     """Tell the version of NCCL that was built in.
 
+    Scripts scale by the local size where Adasum is preceded by NCCL's sum over a host, and here it
+    never is.
+
     Returns:
-        0: none.
+        0: none. Whether a job uses one that it finds, RINGSYNC_NCCL decides.
     """
     return 0
 
@@ -85,9 +90,9 @@ def cuda_built() -> bool:
     """Tell whether CUDA was built in.
 
     Returns:
-        False.
+        True where the plug-in for NVIDIA GPUs was built; whether there is one, torch tells.
     """
-    return False
+    return is_cuda_built()
 
 
 def rocm_built() -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 
-from ringsync.arrays import Array
 from ringsync.collectives import Average, Sum
 from ringsync.errors import ConfigError, RingsyncError
 from ringsync.heap import keep_freed_memory
@@ -19,7 +18,7 @@ from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
 from ringsync.torch.compression import Compression
 from ringsync.torch.errors import HorovodInternalError, told_to_horovod
-from ringsync.torch.gradients import fits_arena, has_gaps
+from ringsync.torch.memory_form import fits_arena, has_gaps
 from ringsync.torch.process_sets import group_of
 from ringsync.torch.single_exchange import SingleExchange, mixed_forms
 from ringsync.torch.terms import ExchangeTerms, Held, TermsCheck, spec_of
@@ -235,13 +234,12 @@ class Exchange:
             )
             for p, name in zip(self._parameters, self._names, strict=True)
         ]
-        values: list[Array | None] = [None] * len(specs)
-        if self._arena is not None:
-            inside = self._arena.values()  # first, for it looks whether they are what they were
-            held = zip(self._inside, self._arena.specs(), inside, strict=True)
-            for index, spec, value in held:
-                specs[index], values[index] = spec, value
-        return specs, values
+        if self._arena is None:
+            return specs, [None] * len(specs)
+        inside = self._arena.values()  # first, for it looks whether they are what they were
+        for index, spec in zip(self._inside, self._arena.specs(), strict=True):
+            specs[index] = spec
+        return specs, (next(inside) if i in self._place else None for i in range(len(specs)))
 
     def _leave_out_sparse(self) -> None:
         """Embeddings are large, and would travel as zeros; all ranks know of the same ones."""

@@ -31,8 +31,8 @@ def alltoall(
         process_set: Whose ranks take part.
 
     Returns:
-        A new tensor; with `splits` also how many rows came from each rank, as int32. Its gradient
-        goes back the way it came.
+        A new tensor; with `splits` also how many rows came from each rank, as int32, where `splits`
+        lies. Its gradient goes back the way it came.
 
     Raises:
         ValueError: An argument cannot be used, or a call of this name is in flight.
@@ -86,7 +86,9 @@ def _call(
 
     def finish(result: tuple[Any, list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         array, received = result
-        return as_tensor(array, tensor.dtype), torch.tensor(received, dtype=torch.int32)
+        place = splits.device if isinstance(splits, torch.Tensor) else None
+        rows_from = torch.tensor(received, dtype=torch.int32, device=place)
+        return as_tensor(array, tensor), rows_from
 
     return Call(
         "alltoall",

@@ -6,6 +6,7 @@ Hooks tell when a gradient is final; what is exchanged, and how, is the exchange
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from ringsync.errors import RingsyncError
+from ringsync.torch.asking import refuse_pass
 from ringsync.torch.basics import size
 from ringsync.torch.errors import without_frames
 from ringsync.torch.exchange import Exchange
@@ -20,13 +22,6 @@ from ringsync.torch.frozen_parameters import FrozenParameters
 from ringsync.torch.hooks import weak_hook
 from ringsync.torch.step_marks import StepMarks
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
-
-
-def _refuse_pass() -> None:
-    raise AssertionError(
-        "Gradients were computed more than backward_passes_per_step times before call to step(). "
-        "Increase backward_passes_per_step to accumulate gradients locally."
-    )
 
 
 class ExchangingOptimizer(WrappedOptimizer):
@@ -41,9 +36,9 @@ class ExchangingOptimizer(WrappedOptimizer):
 
     def _prepare(self) -> None:
         self._handles = {}
-        self._synchronized = False
         self._should_synchronize = True
-        self._is_told_of_end = False
+        self._synchronized = self._is_told_of_end = False
+        self._turn = threading.RLock()
         self._failure: BaseException | None = None
         self._hooks: list[Any] = []
         self._marks = StepMarks()
@@ -79,7 +74,7 @@ class ExchangingOptimizer(WrappedOptimizer):
     def _set_frozen(self, parameters: list[torch.Tensor]) -> None:
         # Weakly, for an optimizer that is dropped is to be over at once, on all ranks alike: when
         # Python's collector would come by is another moment on each.
-        self._frozen = FrozenParameters(parameters, weak_hook(self._went_on))
+        self._frozen = FrozenParameters(parameters, weak_hook(self._went_on, turn=self._turn))
 
     def release(self) -> None:
         """Let go of all parameters, because another optimizer exchanges the gradients of some."""
@@ -96,7 +91,8 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._handles.clear()
 
     def _hook_on(self, index: int, parameter: Any) -> Any:
-        return parameter.register_post_accumulate_grad_hook(weak_hook(self._final, index))
+        hook = weak_hook(self._final, index, turn=self._turn)
+        return parameter.register_post_accumulate_grad_hook(hook)
 
     def _final(self, index: int, parameter: torch.Tensor) -> None:
         latest = next(reversed(parameter._post_accumulate_grad_hooks), None)
@@ -119,7 +115,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         elif self._is_exchanged and (self._synchronized or exchange.is_dropped(index)):
             self._begin_step()
         if self._allreduce_delay[parameter] <= 0:
-            self._attempt(_refuse_pass)
+            self._attempt(refuse_pass)
         self._allreduce_delay[parameter] -= 1
         if self._allreduce_delay[parameter]:
             return
@@ -154,7 +150,7 @@ class ExchangingOptimizer(WrappedOptimizer):
     def _went_on(self, is_dropped: bool) -> None:
         """A backward has reached what was frozen once more, and maybe nothing else."""
         if self._failure is None and not self._synchronized and not is_dropped:
-            self._attempt(_refuse_pass)
+            self._attempt(refuse_pass)
         self._begin_step()
 
     def _is_begun(self) -> bool:

@@ -176,7 +176,7 @@ def _call(
 
     def finish(gathered: Any) -> Any:
         every = [gathered] if is_one else gathered
-        results = [as_tensor(one, own.dtype) for one, own in zip(every, tensors, strict=True)]
+        results = [as_tensor(one, own) for one, own in zip(every, tensors, strict=True)]
         return results[0] if is_one else results
 
     return Call(

@@ -6,9 +6,7 @@ every gradient in the order of the parameter's memory.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,48 +14,10 @@ import torch
 from ringsync.arrays import Array
 from ringsync.errors import ConfigError
 from ringsync.parallel.layout import TensorSpec
-from ringsync.parallel.space import HOST, Space
-
-_NAMES = {
-    torch.float16: "float16",
-    torch.float32: "float32",
-    torch.float64: "float64",
-}
-# One that is broken, as of another NumPy, is as good as none.
-with contextlib.suppress(Exception):
-    importlib.import_module("ml_dtypes")  # from here on NumPy knows the name
-    _NAMES[torch.bfloat16] = "bfloat16"
-
-
-def fits_arena(parameter: torch.Tensor) -> bool:
-    """Tell whether a parameter's gradient can be a view into an arena.
-
-    Args:
-        parameter: Any.
-
-    Returns:
-        True for dense host memory without gaps, of a dtype that NumPy knows; bfloat16 it knows
-        where ml_dtypes is installed.
-    """
-    return (
-        parameter.device.type == "cpu"
-        and parameter.layout is torch.strided
-        and parameter.dtype in _NAMES
-        and _is_dense(parameter)
-    )
-
-
-def has_gaps(parameter: torch.Tensor) -> bool:
-    """Tell whether a parameter's gradient would be in an arena, had it no gaps.
-
-    Args:
-        parameter: Any.
-
-    Returns:
-        True for memory between whose elements there is other memory.
-    """
-    is_plain = parameter.layout is torch.strided and parameter.dtype in _NAMES
-    return is_plain and not _is_dense(parameter)
+from ringsync.parallel.space import HOST, Place, Space
+from ringsync.torch import devices
+from ringsync.torch.device_space import DeviceSpace
+from ringsync.torch.memory_form import NAMES, inverse, memory_order
 
 
 class Gradients:
@@ -69,19 +29,28 @@ class Gradients:
         Args:
             parameters: In an order that is equal on all ranks; each `fits_arena`.
             names: Theirs.
+
+        Raises:
+            ConfigError: They lie on several GPUs.
         """
         self._parameters = parameters
         self._names = names
-        self._orders = [_memory_order(parameter) for parameter in parameters]
+        self._kinds = [devices.kind_of(parameter) for parameter in parameters]
+        self._devices = [parameter.device for parameter in parameters]
+        there = [index for index, kind in enumerate(self._kinds) if kind != "cpu"]
+        self._check_one_device(there)
+        space = DeviceSpace(parameters[there[0]]) if there else None
+        self._there = [None if kind == "cpu" else space for kind in self._kinds]
+        self._orders = [memory_order(parameter) for parameter in parameters]
         self._is_reordered = [order != sorted(order) for order in self._orders]
         self._dtypes = [parameter.dtype for parameter in parameters]
         self._shapes = [parameter.shape for parameter in parameters]
         self._views: list[torch.Tensor] = []
-        self._arrays: list[Array] = []
+        self._arrays: list[Place] = []
         self._places: list[tuple[int, tuple[int, ...]]] = []  # address and strides of each view
         self._converted: set[int] = set()
 
-    def place(self, views: Sequence[Array]) -> None:
+    def place(self, views: Sequence[Place]) -> None:
         """Take note of where gradients live.
 
         Args:
@@ -101,14 +70,15 @@ class Gradients:
             TensorSpec(
                 name if parameter.is_contiguous() else f"{name} with dimensions in order {order}",
                 tuple(parameter.shape[i] for i in order),
-                _NAMES[dtype],
+                NAMES[dtype],
+                kind,
             )
-            for parameter, name, order, dtype in zip(
-                self._parameters, self._names, self._orders, self._dtypes, strict=True
+            for parameter, name, order, dtype, kind in zip(
+                self._parameters, self._names, self._orders, self._dtypes, self._kinds, strict=True
             )
         ]
 
-    def space(self, device: str) -> Space:  # noqa: ARG002  all are on the host
+    def space(self, device: str) -> Space:
         """Say where gradients live.
 
         Args:
@@ -117,35 +87,38 @@ class Gradients:
         Returns:
             Its space.
         """
-        return HOST
+        return self._there[self._kinds.index(device)] or HOST
 
-    def values(self) -> Sequence[Array]:
-        """Give the parameters' values.
+    def values(self) -> Iterator[Array]:
+        """Give the parameters' values on the host, one after the other.
 
         Returns:
-            Views of their memory, in order.
+            Views of their memory, in order; of a GPU's, copies.
 
         Raises:
-            ConfigError: One has another dtype or shape by now.
+            ConfigError: One has another dtype, shape or device by now.
         """
         for index, parameter in enumerate(self._parameters):
             self._check_unconverted(index, parameter, "it")
-        return [
-            _bits(parameter.detach().permute(order)).numpy()
+        return (
+            _bits(parameter.detach().permute(order)).cpu().numpy()
             for parameter, order in zip(self._parameters, self._orders, strict=True)
-        ]
+        )
 
-    def gradient(self, index: int) -> Array | None:
+    def gradient(self, index: int) -> Place | None:
         """Give a parameter's gradient.
 
         Args:
             index: Which parameter.
 
         Returns:
-            Its place in the arena, if it is there; else whatever array holds it; None if there is
+            Its place in the arena, if it is there; else what its space takes; None if there is
             none, or a sparse one, which does not travel here.
         """
         gradient = self._parameters[index].grad
+        there = self._there[index]
+        if there is not None:
+            there.follow()
         if self._is_in_place(index, gradient):
             return self._arrays[index]
         if gradient is None or gradient.layout is not torch.strided:
@@ -156,10 +129,12 @@ class Gradients:
             gradient = gradient.detach()
         if self._is_reordered[index]:
             gradient = gradient.permute(self._orders[index])
+        if there is not None:
+            return gradient
         array: Array = _bits(gradient).numpy()
         return array.view(self._arrays[index].dtype)
 
-    def adopt(self, index: int, gradient: Array | None) -> None:
+    def adopt(self, index: int, gradient: Place | None) -> None:
         """Make the arena's place a parameter's gradient.
 
         Args:
@@ -227,6 +202,17 @@ class Gradients:
             if gradient is not None and not self._is_in_place(index, gradient):
                 self.adopt(index, self._arrays[index])
 
+    def is_zero(self, index: int) -> bool:
+        """Tell whether a gradient's place in the arena holds nothing but zeros.
+
+        Args:
+            index: Which parameter.
+
+        Returns:
+            True if so.
+        """
+        return not self._make_view(index).any()
+
     def _is_in_place(self, index: int, gradient: torch.Tensor | None) -> bool:
         # `gradient.data = ...`, `set_` and conversions of a network leave the tensor what it is and
         # give it other memory.
@@ -234,20 +220,39 @@ class Gradients:
         return gradient is view and _place_of(view) == self._places[index]
 
     def _check_unconverted(self, index: int, tensor: torch.Tensor, whose: str) -> None:
-        if tensor.dtype is self._dtypes[index] and tensor.shape == self._shapes[index]:
+        place = self._devices[index]
+        is_alike = tensor.dtype is self._dtypes[index] and tensor.shape == self._shapes[index]
+        if is_alike and tensor.device == place:
             return
+        is_moved = tensor.device != place
         raise ConfigError(
             f"[DistributedOptimizer] '{self._names[index]}': {whose} is {tensor.dtype} of shape "
-            f"{tuple(tensor.shape)}, and it was {self._dtypes[index]} of shape "
-            f"{tuple(self._shapes[index])} when it was wrapped. Wrap an optimizer after its "
-            "network is converted."
+            f"{tuple(tensor.shape)}{f' on {tensor.device}' * is_moved}, and it was "
+            f"{self._dtypes[index]} of shape {tuple(self._shapes[index])}"
+            f"{f' on {place}' * is_moved} when it was wrapped. Wrap an optimizer after its network "
+            "is converted."
         )
 
+    def _check_one_device(self, indices: Sequence[int]) -> None:
+        for index in indices:
+            first, other = (self._parameters[i].device for i in (indices[0], index))
+            if other != first:
+                raise ConfigError(
+                    f"[DistributedOptimizer] '{self._names[index]}' lies on {other}, and "
+                    f"'{self._names[indices[0]]}' on {first}; one GPU for each rank is expected. "
+                    "Call torch.cuda.set_device(hvd.local_rank()) before the network is built."
+                )
+
     def _make_view(self, index: int) -> torch.Tensor:
+        order = inverse(self._orders[index])
+        if self._there[index] is not None:
+            # Or torch would take what is written to one gradient for a change of all.
+            view: torch.Tensor = self._arrays[index].permute(order).data
+            return view
         array, dtype = self._arrays[index], self._dtypes[index]
         # Of bfloat16 torch takes no more from NumPy than bits.
         bits = array.view(np.uint16) if dtype is torch.bfloat16 else array
-        return torch.from_numpy(bits).view(dtype).permute(_inverse(self._orders[index]))
+        return torch.from_numpy(bits).view(dtype).permute(order)
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
@@ -257,19 +262,3 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 
 def _place_of(tensor: torch.Tensor) -> tuple[int, tuple[int, ...]]:
     return tensor.data_ptr(), tensor.stride()
-
-
-def _memory_order(parameter: torch.Tensor) -> list[int]:
-    """Dimensions from the one of the longest stride on; of equal ones as they come."""
-    if parameter.is_contiguous():  # whatever strides dimensions of one element have
-        return list(range(parameter.dim()))
-    strides = parameter.stride()
-    return sorted(range(parameter.dim()), key=lambda i: (-strides[i], i))
-
-
-def _inverse(order: Sequence[int]) -> list[int]:
-    return sorted(range(len(order)), key=lambda i: order[i])
-
-
-def _is_dense(parameter: torch.Tensor) -> bool:
-    return parameter.permute(_memory_order(parameter)).is_contiguous()

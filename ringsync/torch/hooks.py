@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+_ANYBODY = contextlib.nullcontext()
 
-def weak_hook(method: Callable[..., None], *first: object) -> Callable[[Any], None]:
+
+def weak_hook(
+    method: Callable[..., None],
+    *first: object,
+    turn: contextlib.AbstractContextManager[Any] = _ANYBODY,
+) -> Callable[[Any], None]:
     """Make a hook of a method whose object it does not keep.
 
     Torch shows Python's collector no hooks of tensors: a parameter whose hook kept the optimizer,
@@ -16,6 +23,8 @@ def weak_hook(method: Callable[..., None], *first: object) -> Callable[[Any], No
     Args:
         method: A bound one; what is called while its object lives.
         first: What it takes before what the hook is told.
+        turn: What is held meanwhile. Autograd goes back through what lies on the host and on a GPU
+            at once, on a thread of its own for each.
 
     Returns:
         The hook.
@@ -25,6 +34,7 @@ def weak_hook(method: Callable[..., None], *first: object) -> Callable[[Any], No
     def hook(news: Any) -> None:
         found = told()
         if found is not None:
-            found(*first, news)
+            with turn:
+                found(*first, news)
 
     return hook

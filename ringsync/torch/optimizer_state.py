@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ringsync import position
+from ringsync.torch import devices
 from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.objects import allgather_object
 from ringsync.torch.parameters import broadcast_parameters
@@ -31,7 +32,7 @@ class _Slot:
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     dtype: torch.dtype
-    device_type: str
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def _without_tensors(state: Any, tensors: list[torch.Tensor]) -> Any:
         tensors.append(value)
         # As dense as empty_like makes it: a slice of something larger arrives on its own.
         stride = torch.empty_like(value, device="meta").stride()
-        return _Slot(tuple(value.shape), stride, value.dtype, value.device.type)
+        return _Slot(tuple(value.shape), stride, value.dtype, devices.kind_of(value))
 
     return _rebuilt(state, leaf)
 
@@ -160,17 +161,14 @@ def _without_tensors(state: Any, tensors: list[torch.Tensor]) -> Any:
 def _with_tensors(state: Any, optimizer: torch.optim.Optimizer, tensors: list[torch.Tensor]) -> Any:
     """Tensors in the place of slots: those that are there already where they fit, else new ones."""
     own = optimizer.state_dict()
-    devices = [p.device for group in optimizer.param_groups for p in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def leaf(value: Any, path: Path) -> Any:
         if not isinstance(value, _Slot):
             return value
         tensor = _at(own, path)
-        device = _device(value, path, devices)
-        if not _fits(tensor, value, device):
-            tensor = torch.empty_strided(
-                value.shape, value.stride, dtype=value.dtype, device=device
-            )
+        if not _fits(tensor, value):
+            tensor = _made(value, path, parameters)
         tensors.append(tensor)
         return tensor
 
@@ -197,22 +195,23 @@ def _at(node: Any, path: Path) -> Any:
     return node
 
 
-def _device(slot: _Slot, path: Path, devices: Sequence[torch.device]) -> torch.device:
-    """Beside its parameter, unless the root has it elsewhere."""
+def _made(slot: _Slot, path: Path, parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """A tensor beside its parameter, unless the root has it elsewhere."""
     match path:
-        case ("state", int(number), *_) if number < len(devices):
-            if devices[number].type == slot.device_type:
-                return devices[number]
-    return torch.device(slot.device_type)
+        case ("state", int(number), *_) if number < len(parameters):
+            like = parameters[number].detach()
+            if devices.kind_of(like) == slot.device:
+                return like.new_empty_strided(slot.shape, slot.stride, dtype=slot.dtype)
+    return torch.empty_strided(slot.shape, slot.stride, dtype=slot.dtype, device=slot.device)
 
 
-def _fits(tensor: Any, slot: _Slot, device: torch.device) -> bool:
+def _fits(tensor: Any, slot: _Slot) -> bool:
     return (
         type(tensor) in (torch.Tensor, torch.nn.Parameter)
         and tuple(tensor.shape) == slot.shape
         and tensor.stride() == slot.stride
         and tensor.dtype == slot.dtype
-        and tensor.device == device
+        and devices.kind_of(tensor) == slot.device
     )
 
 

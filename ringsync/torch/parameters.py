@@ -13,6 +13,7 @@ from ringsync.parallel.layout import TensorSpec, check_equal_layout
 from ringsync.torch.broadcasting import broadcast_async_
 from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.handles import synchronize
+from ringsync.torch.terms import spec_of
 from ringsync.words import in_line, kind_of
 
 
@@ -71,10 +72,7 @@ def _specs(tensors: Sequence[tuple[str | None, torch.Tensor]]) -> list[TensorSpe
     named = sorted(((n, t) for n, t in tensors if n is not None), key=lambda one: one[0])
     unnamed = [tensor for name, tensor in tensors if name is None]
     titled = [*named, *((f"number {i}", tensor) for i, tensor in enumerate(unnamed))]
-    return [
-        TensorSpec(title, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-        for title, tensor in titled
-    ]
+    return [spec_of(tensor, title) for title, tensor in titled]
 
 
 def _wait_all(handles: Iterable[int]) -> None:

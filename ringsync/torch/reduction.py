@@ -19,6 +19,7 @@ from ringsync.kinds import Collective
 from ringsync.torch.adasum import adasum_call
 from ringsync.torch.asking import checked_number, key_of, terms_of
 from ringsync.torch.compression import Compressor, check_compression
+from ringsync.torch.devices import keep_for_stream
 from ringsync.torch.handles import Call, perform
 from ringsync.torch.process_sets import ProcessSet, group_of
 from ringsync.torch.tensors import as_array, check_tensor, memory_of, through, written
@@ -109,7 +110,7 @@ def allreduce_call(
     values = [memory_of(one, asked.prescale, is_copy=not is_in_place) for one in checked]
 
     def finish(_: object) -> Any:
-        results = [divided(one, divisor) for one in values]
+        results = [divided(keep_for_stream(one), divisor) for one in values]
         if is_in_place:
             results = [*map(written, tensors, results)]
         return results if asked.is_grouped else results[0]

@@ -162,8 +162,7 @@ def _call(asked: Reduction, tensors: Sequence[torch.Tensor]) -> Call:
     def finish(scattered: Any) -> Any:
         every = scattered if asked.is_grouped else [scattered]
         results = [
-            divided(as_tensor(one, own.dtype), divisor)
-            for one, own in zip(every, values, strict=True)
+            divided(as_tensor(one, own), divisor) for one, own in zip(every, values, strict=True)
         ]
         return results if asked.is_grouped else results[0]
 

@@ -298,7 +298,7 @@ def mixed_forms(place: str, name: str) -> HorovodInternalError:
 
 def _empty_like(parameter: torch.Tensor) -> torch.Tensor:
     # One dimension of indices, as embeddings have it.
-    indices = torch.zeros(1, 0, dtype=torch.int64)
+    indices = parameter.detach().new_zeros(1, 0, dtype=torch.int64)
     values = parameter.detach().new_zeros(0, *parameter.shape[1:])
     # There is nothing to check; where nothing is said of that, torch warns.
     return torch.sparse_coo_tensor(indices, values, parameter.shape, check_invariants=False)

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
-from ringsync.arrays import Array
-from ringsync.device_arrays import DeviceArray
-from ringsync.dtypes import BFLOAT16
+from ringsync.arrays import as_native
+from ringsync.device_arrays import CUDA, DeviceArray
+from ringsync.dtypes import BFLOAT16, NUMBERS
+from ringsync.torch import devices
 
-_DTYPES = frozenset({
-    torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int8,
-    torch.int16, torch.int32, torch.int64, torch.bool,
-})  # fmt: skip
+# What travels, and the native core's numbers for it.
+_DTYPES = {
+    torch.float16: NUMBERS["<f2"],
+    torch.bfloat16: BFLOAT16,
+    torch.float32: NUMBERS["<f4"],
+    torch.float64: NUMBERS["<f8"],
+    torch.uint8: NUMBERS["|u1"],
+    torch.int8: NUMBERS["|i1"],
+    torch.int16: NUMBERS["<i2"],
+    torch.int32: NUMBERS["<i4"],
+    torch.int64: NUMBERS["<i8"],
+    torch.bool: NUMBERS["|b1"],
+}
 
 
 def check_tensor(tensor: object) -> torch.Tensor:
@@ -50,16 +61,16 @@ def as_array(tensor: torch.Tensor) -> object:
         tensor: What `check_tensor` has returned.
 
     Returns:
-        A NumPy array of its memory, with its bits as uint16 where NumPy lacks the dtype; where it
-        lies on a device no more than that, which all ranks are told.
+        A NumPy array of its memory, with its bits as uint16 where NumPy lacks the dtype; of what
+        lies on a GPU its description, on another device no more than that, which all ranks are
+        told.
 
     Raises:
         ValueError: It has no values.
     """
-    if tensor.device.type != "cpu":
-        if tensor.device.type == "meta":  # the door would take it for a sequence
-            raise ValueError("Tensor on device meta is not supported: it has no values.")
-        return DeviceArray(int(tensor.__dlpack_device__()[0]), tensor)
+    kind = devices.kind_of(tensor)
+    if kind != "cpu":
+        return as_native(_described(tensor, kind))
     tensor = tensor.detach()
     if tensor.dtype is not torch.bfloat16:
         return tensor.numpy()
@@ -67,18 +78,20 @@ def as_array(tensor: torch.Tensor) -> object:
     return bits.view(), BFLOAT16, bits
 
 
-def as_tensor(array: Array, dtype: torch.dtype) -> torch.Tensor:
+def as_tensor(array: Any, like: torch.Tensor) -> torch.Tensor:
     """View what a collective has made as a tensor.
 
     Args:
         array: Its result.
-        dtype: Of what it was given.
+        like: What it was given; the result has its dtype, and lies where it does.
 
     Returns:
         A tensor of the array's memory.
     """
+    if not isinstance(array, np.ndarray):
+        return devices.tensor_of(array, like)
     tensor = torch.from_numpy(array)
-    return tensor if tensor.dtype is dtype else tensor.view(dtype)
+    return tensor if tensor.dtype is like.dtype else tensor.view(like.dtype)
 
 
 def memory_of(tensor: torch.Tensor, factor: float = 1.0, *, is_copy: bool = False) -> torch.Tensor:
@@ -120,6 +133,28 @@ def written(tensor: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             tensor.copy_(memory)
     return tensor
+
+
+def _described(tensor: torch.Tensor, kind: str) -> DeviceArray:
+    """What the engine is told of a tensor on a device.
+
+    A call, or a handle, is done once the streams that the engine has worked in have come to their
+    end, and until then the engine keeps the tensor. So torch's allocator, which hands freed memory
+    out again in the stream that it was made for, needs no `record_stream` for those.
+    """
+    if kind == "meta":  # the door would take it for a sequence
+        raise ValueError("Tensor on device meta is not supported: it has no values.")
+    if kind != "cuda" or torch.version.hip is not None:  # AMD's GPUs bear this name, too
+        return DeviceArray(int(tensor.__dlpack_device__()[0]), tensor)
+    return DeviceArray(
+        CUDA,
+        tensor,
+        is_described=True,
+        address=tensor.data_ptr(),
+        dtype=_DTYPES[tensor.dtype],
+        shape=tuple(tensor.shape),
+        stream=devices.current_stream(tensor).cuda_stream,
+    )
 
 
 class _Unrecorded:

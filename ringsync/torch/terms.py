@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from ringsync.arrays import Array
 from ringsync.collectives import ReduceOp
 from ringsync.parallel.layout import StartComparison, TensorSpec
 from ringsync.runtime import current
+from ringsync.torch import devices
 from ringsync.torch.compression import Compressor
 from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.process_sets import ProcessSet, group_of
@@ -49,20 +50,21 @@ def next_name(process_set: ProcessSet) -> str:
 
 
 # What ranks hold: parameters as they travel, and their values or None.
-Held = tuple[list[TensorSpec], list[Array | None]]
+Held = tuple[list[TensorSpec], Iterable[Array | None]]
 
 
-def spec_of(parameter: torch.Tensor, name: str) -> TensorSpec:
-    """Describe a parameter whose gradient travels by itself.
+def spec_of(tensor: torch.Tensor, name: str) -> TensorSpec:
+    """Describe a tensor that travels by itself.
 
     Args:
-        parameter: Any.
+        tensor: Any.
         name: Its name.
 
     Returns:
         Its description.
     """
-    return TensorSpec(name, tuple(parameter.shape), str(parameter.dtype).removeprefix("torch."))
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return TensorSpec(name, tuple(tensor.shape), dtype, devices.kind_of(tensor))
 
 
 class TermsCheck:

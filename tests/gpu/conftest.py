@@ -87,6 +87,32 @@ def stand_in(plugin_path, stand_in_library, monkeypatch):
     return stand_in_library
 
 
+def ranks_on(kind):
+    """What runs a function on ranks that have torch; it is given their device."""
+    torch = pytest.importorskip("torch")
+    if kind == "cuda" and not torch.cuda.is_available():
+        pytest.skip("this PyTorch finds no GPU")
+    from ..torch.conftest import run_ranks  # noqa: PLC0415 - where torch is
+    from .torch_device import on_device  # noqa: PLC0415 - likewise
+
+    return lambda size, work: run_ranks(size, on_device, kind, work)
+
+
+@pytest.fixture
+def ranks(plugin):
+    return ranks_on(plugin.kind)
+
+
+@pytest.fixture
+def simulated_ranks():
+    return ranks_on("hostsim")
+
+
+@pytest.fixture
+def gpu_ranks():
+    return ranks_on("cuda")
+
+
 @pytest.fixture
 def made(plugin_path, transport):
     with world(3, transport, device_plugin=plugin_path) as made:

@@ -1,6 +1,7 @@
 """What others hook on to parameters and optimizers, whenever they do, still counts."""
 
 import sys
+import threading
 import warnings
 
 import cloudpickle
@@ -59,3 +60,33 @@ def test_a_scheduler_made_before_sees_the_steps_of_the_wrapped_one(ranks, size):
         assert opt.param_groups[0]["lr"] == pytest.approx(0.025)
 
     ranks(size, work)
+
+
+def test_one_hook_of_an_optimizer_runs_at_a_time(ranks):
+    found = []
+
+    class Looking(hvd.Compression.none):
+        """Looks from another thread, on which autograd would call what lies on another device."""
+
+        @staticmethod
+        def compress(tensor):
+            def look():
+                found.append(not opt[0]._turn.acquire(blocking=False))
+
+            other = threading.Thread(target=look)
+            other.start()
+            other.join()
+            return tensor, None
+
+    opt = []
+
+    def work():
+        hvd.init()
+        weights = [nn.Parameter(torch.ones(1)) for _ in range(2)]
+        plain = torch.optim.SGD(weights, lr=1.0)
+        opt.append(hvd.DistributedOptimizer(plain, compression=Looking))
+        sum(weights).sum().backward()
+        opt[0].step()
+        assert found == [True, True]
+
+    ranks(2, work)
