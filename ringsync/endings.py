@@ -36,6 +36,7 @@ class Endings:
             engine: Tells the other ranks.
         """
         self._engine = engine
+        self._has_spoken = False
         self._before = sys.excepthook
         self._before_in_thread = threading.excepthook
         sys.excepthook = self._on_exception
@@ -55,6 +56,12 @@ class Endings:
         if threading.excepthook == self._on_exception_in_thread:
             threading.excepthook = self._before_in_thread
 
+    def say_ended(self) -> None:
+        """Have peers that still need this rank learn that its program came to an end by itself."""
+        # Of an exception of which another hook was told, Python itself keeps a note.
+        if not self._has_spoken and not hasattr(sys, "last_value"):
+            self._say("its script, without taking part")
+
     def give_up(self, error: BaseException, cause: str) -> None:
         """Remove the hooks, and end the engine of a rank that could not start.
 
@@ -66,7 +73,7 @@ class Endings:
             cause: What peers that still need this rank are told besides.
         """
         words = _words(error)
-        self._engine.say_last_words(words)
+        self._say(words)
         if not _is_stall(error):  # if nobody catches it, the exit code is the hook's
             self.remove()
         _end_unless_uncaught(self._engine, f"{cause}: {words}")
@@ -77,7 +84,7 @@ class Endings:
         error: BaseException,
         trace: TracebackType | None,
     ) -> None:
-        self._engine.say_last_words(_words(error))
+        self._say(_words(error))
         self._before(kind, error, trace)
         # At a prompt nobody wants to be thrown out.
         if _is_stall(error) and not hasattr(sys, "ps1"):
@@ -87,8 +94,12 @@ class Endings:
     def _on_exception_in_thread(self, args: threading.ExceptHookArgs) -> None:
         # The program goes on; if it ends for want of this thread, these were the last words.
         if args.exc_value is not None:
-            self._engine.say_last_words(_words(args.exc_value) + " in a thread")
+            self._say(_words(args.exc_value) + " in a thread")
         self._before_in_thread(args)
+
+    def _say(self, words: str) -> None:
+        self._has_spoken = True
+        self._engine.say_last_words(words)
 
 
 def _is_stall(error: BaseException) -> bool:

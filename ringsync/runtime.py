@@ -144,6 +144,8 @@ class Runtime:
             self.recorder.stop()
         finally:
             self._endings.remove()
+            if not cause:
+                self._endings.say_ended()
             self.engine.shutdown(cause)
 
 
