@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
+import logging
 import sys
 import threading
 import traceback
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING
 
 from ringsync._native import GAVE_UP, STACKS_SIGNAL
 from ringsync.errors import PeerLostError, TimedOutError
+from ringsync.world import World
 
 if TYPE_CHECKING:
     from ringsync._native import Engine
+
+_LOGGER = logging.getLogger("ringsync")
 
 # EX_TEMPFAIL of sysexits.h: a job that stood still may be tried again.
 STALL_CODE = 75
@@ -29,13 +33,15 @@ _UNCAUGHT_S = 1.0
 class Endings:
     """Hooks of one process, from `init` to `shutdown`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, world: World) -> None:
         """Set the hooks; those that are set already are called as well.
 
         Args:
             engine: Tells the other ranks.
+            world: Place of this process in its job.
         """
         self._engine = engine
+        self._world = world
         self._has_spoken = False
         self._before = sys.excepthook
         self._before_in_thread = threading.excepthook
@@ -56,10 +62,26 @@ class Endings:
         if threading.excepthook == self._on_exception_in_thread:
             threading.excepthook = self._before_in_thread
 
-    def say_ended(self) -> None:
-        """Have peers that still need this rank learn that its program came to an end by itself."""
+    def say_ended(self, is_process_ending: bool) -> None:
+        """Tell of an end that no exception has brought about, as far as is known.
+
+        Args:
+            is_process_ending: With the engine, so that peers that still need this rank are told.
+        """
         # Of an exception of which another hook was told, Python itself keeps a note.
-        if not self._has_spoken and not hasattr(sys, "last_value"):
+        if self._has_spoken or hasattr(sys, "last_value") or sys.exception() is not None:
+            return
+        count, name = self._engine.in_flight()
+        if count:
+            _LOGGER.warning(
+                "[shutdown] rank %d of %d ends with %d %s in flight%s. Wait for all handles first.",
+                self._world.rank,
+                self._world.size,
+                count,
+                "operation" if count == 1 else "operations",
+                name and f", {name!r} among them",
+            )
+        if is_process_ending:
             self._say("its script, without taking part")
 
     def give_up(self, error: BaseException, cause: str) -> None:

@@ -39,6 +39,40 @@ trainer = Trainer()
     assert [one.said for one in ended] == [["told"] * len(CALLS)] * size
 
 
+LEFT = """
+rs.init()
+rs.barrier()
+left = [rs.allreduce_async(np.ones(3), name=name) for name in NAMES if RANK == 0]
+{end}
+"""
+
+
+@pytest.mark.parametrize("end", ["", "rs.shutdown()", "sys.exit(3)"])
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([], ""),
+        ([None], "1 operation in flight"),
+        (["fc1"], "1 operation in flight, 'fc1' among them"),
+        ([None, "fc1", None], "3 operations in flight, 'fc1' among them"),
+    ],
+)
+def test_a_rank_that_ends_with_operations_in_flight_tells_how_many(jobs, names, told, end):
+    ended = jobs.run(2, f"NAMES = {names}" + LEFT.format(end=end))
+    says = told and f"[shutdown] rank 0 of 2 ends with {told}. Wait for all handles first.\n"
+    assert [one.err for one in ended] == [says, ""]
+    assert {one.code for one in ended} == {3 if "exit" in end else 0}
+
+
+@pytest.mark.parametrize(
+    "end", ["raise ValueError", "try: raise ValueError\nfinally: rs.shutdown()"]
+)
+def test_what_an_exception_leaves_in_flight_is_not_told(jobs, end):
+    ended = jobs.run(2, 'NAMES = ["fc1"]' + LEFT.format(end=end))
+    assert {one.code for one in ended} == {1}
+    assert "in flight" not in ended[0].err
+
+
 def test_daemon_threads_inside_calls_do_not_end_a_good_run_with_an_abort(jobs):
     # Whether a thread comes back before or after the interpreter begins to end is chance.
     for _ in range(10):
