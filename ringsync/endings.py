@@ -11,6 +11,8 @@ import logging
 import sys
 import threading
 import traceback
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -53,12 +55,16 @@ class Endings:
             faulthandler.register(STACKS_SIGNAL, file=fd, all_threads=True)
 
     def remove(self) -> None:
-        """Put back what was there before, unless another one has come on top."""
+        """Put back what was there before, unless another one has come on top.
+
+        A stall that is on its way out keeps its exit code: scripts shut down in a `finally`.
+        """
         if self._engine.stacks_fd() >= 0:
             faulthandler.unregister(STACKS_SIGNAL)
         # Bound methods are equal, not identical; to keep one would keep this object for ever.
         if sys.excepthook == self._on_exception:
-            sys.excepthook = self._before
+            is_stall = _is_stall(sys.exception())
+            sys.excepthook = partial(_show, self._before) if is_stall else self._before
         if threading.excepthook == self._on_exception_in_thread:
             threading.excepthook = self._before_in_thread
 
@@ -96,8 +102,7 @@ class Endings:
         """
         words = _words(error)
         self._say(words)
-        if not _is_stall(error):  # if nobody catches it, the exit code is the hook's
-            self.remove()
+        self.remove()
         _end_unless_uncaught(self._engine, f"{cause}: {words}")
 
     def _on_exception(
@@ -107,11 +112,7 @@ class Endings:
         trace: TracebackType | None,
     ) -> None:
         self._say(_words(error))
-        self._before(kind, error, trace)
-        # At a prompt nobody wants to be thrown out.
-        if _is_stall(error) and not hasattr(sys, "ps1"):
-            # The interpreter exits with the code of a SystemExit that a hook raises.
-            raise SystemExit(STALL_CODE)
+        _show(self._before, kind, error, trace)
 
     def _on_exception_in_thread(self, args: threading.ExceptHookArgs) -> None:
         # The program goes on; if it ends for want of this thread, these were the last words.
@@ -124,10 +125,23 @@ class Endings:
         self._engine.say_last_words(words)
 
 
-def _is_stall(error: BaseException) -> bool:
+def _show(
+    before: Callable[[type[BaseException], BaseException, TracebackType | None], object],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    before(kind, error, trace)
+    # At a prompt nobody wants to be thrown out.
+    if _is_stall(error) and not hasattr(sys, "ps1"):
+        # The interpreter exits with the code of a SystemExit that a hook raises.
+        raise SystemExit(STALL_CODE)
+
+
+def _is_stall(error: BaseException | None) -> bool:
     """Tell whether a job stood still, whoever's patience ended first."""
     chain: list[BaseException] = []
-    cause: BaseException | None = error
+    cause = error
     while cause is not None and cause not in chain:  # `raise e from e` is its own
         chain.append(cause)
         cause = cause.__cause__  # of HorovodInternalError
