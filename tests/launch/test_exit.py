@@ -140,13 +140,14 @@ def test_ranks_that_ignore_sigterm_are_gone_within_five_seconds(launcher):
 
 def test_a_rank_that_fails_because_its_peer_died_does_not_shadow_it(launcher):
     others = [0, 3, 2]  # the last one to hear of rank 1 ends it
-    for rank in others:
-        os.mkfifo(launcher.directory / f"pid.{rank}")
+    for fifo in ("go", *(f"pid.{rank}" for rank in others)):
+        os.mkfifo(launcher.directory / fifo)
     script = launcher.script(
         f"""
         import os, pathlib, select, signal
         rank = int(os.environ["RANK"])
         if rank == 1:
+            pathlib.Path("go").read_text()
             for other in {others}:
                 pathlib.Path(f"pid.{{other}}").write_text(str(os.getpid()))
             signal.pause()
@@ -160,8 +161,10 @@ def test_a_rank_that_fails_because_its_peer_died_does_not_shadow_it(launcher):
         """
     )
     for _ in range(3):
-        done = launcher.run("-np", "4", "--log-dir", "logs", script)
-        assert done.returncode == 137
+        running = launcher.start("-np", "4", "--verbose", "--log-dir", "logs", script)
+        running.expect(" is pid ", 4)  # only whom the launcher knows it can see die
+        (launcher.directory / "go").write_text("")
+        assert running.finish() == 137
         assert (
             json.loads((launcher.directory / "logs/summary.json").read_text())["first_failing_rank"]
             == 1
