@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
+import logging
 import sys
 import threading
 import traceback
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ringsync._native import GAVE_UP, STACKS_SIGNAL
 from ringsync.errors import PeerLostError, TimedOutError
+from ringsync.world import World
 
 if TYPE_CHECKING:
     from ringsync._native import Engine
+
+_LOGGER = logging.getLogger("ringsync")
 
 # EX_TEMPFAIL of sysexits.h: a job that stood still may be tried again.
 STALL_CODE = 75
@@ -29,13 +35,16 @@ _UNCAUGHT_S = 1.0
 class Endings:
     """Hooks of one process, from `init` to `shutdown`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, world: World) -> None:
         """Set the hooks; those that are set already are called as well.
 
         Args:
             engine: Tells the other ranks.
+            world: Place of this process in its job.
         """
         self._engine = engine
+        self._world = world
+        self._has_spoken = False
         self._before = sys.excepthook
         self._before_in_thread = threading.excepthook
         sys.excepthook = self._on_exception
@@ -46,14 +55,40 @@ class Endings:
             faulthandler.register(STACKS_SIGNAL, file=fd, all_threads=True)
 
     def remove(self) -> None:
-        """Put back what was there before, unless another one has come on top."""
+        """Put back what was there before, unless another one has come on top.
+
+        A stall that is on its way out keeps its exit code: scripts shut down in a `finally`.
+        """
         if self._engine.stacks_fd() >= 0:
             faulthandler.unregister(STACKS_SIGNAL)
         # Bound methods are equal, not identical; to keep one would keep this object for ever.
         if sys.excepthook == self._on_exception:
-            sys.excepthook = self._before
+            is_stall = _is_stall(sys.exception())
+            sys.excepthook = partial(_show, self._before) if is_stall else self._before
         if threading.excepthook == self._on_exception_in_thread:
             threading.excepthook = self._before_in_thread
+
+    def say_ended(self, is_process_ending: bool) -> None:
+        """Tell of an end that no exception has brought about, as far as is known.
+
+        Args:
+            is_process_ending: With the engine, so that peers that still need this rank are told.
+        """
+        # Of an exception of which another hook was told, Python itself keeps a note.
+        if self._has_spoken or hasattr(sys, "last_value") or sys.exception() is not None:
+            return
+        count, name = self._engine.in_flight()
+        if count:
+            _LOGGER.warning(
+                "[shutdown] rank %d of %d ends with %d %s in flight%s. Wait for all handles first.",
+                self._world.rank,
+                self._world.size,
+                count,
+                "operation" if count == 1 else "operations",
+                name and f", {name!r} among them",
+            )
+        if is_process_ending:
+            self._say("its script, without taking part")
 
     def give_up(self, error: BaseException, cause: str) -> None:
         """Remove the hooks, and end the engine of a rank that could not start.
@@ -66,9 +101,8 @@ class Endings:
             cause: What peers that still need this rank are told besides.
         """
         words = _words(error)
-        self._engine.say_last_words(words)
-        if not _is_stall(error):  # if nobody catches it, the exit code is the hook's
-            self.remove()
+        self._say(words)
+        self.remove()
         _end_unless_uncaught(self._engine, f"{cause}: {words}")
 
     def _on_exception(
@@ -77,24 +111,37 @@ class Endings:
         error: BaseException,
         trace: TracebackType | None,
     ) -> None:
-        self._engine.say_last_words(_words(error))
-        self._before(kind, error, trace)
-        # At a prompt nobody wants to be thrown out.
-        if _is_stall(error) and not hasattr(sys, "ps1"):
-            # The interpreter exits with the code of a SystemExit that a hook raises.
-            raise SystemExit(STALL_CODE)
+        self._say(_words(error))
+        _show(self._before, kind, error, trace)
 
     def _on_exception_in_thread(self, args: threading.ExceptHookArgs) -> None:
         # The program goes on; if it ends for want of this thread, these were the last words.
         if args.exc_value is not None:
-            self._engine.say_last_words(_words(args.exc_value) + " in a thread")
+            self._say(_words(args.exc_value) + " in a thread")
         self._before_in_thread(args)
 
+    def _say(self, words: str) -> None:
+        self._has_spoken = True
+        self._engine.say_last_words(words)
 
-def _is_stall(error: BaseException) -> bool:
+
+def _show(
+    before: Callable[[type[BaseException], BaseException, TracebackType | None], object],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    before(kind, error, trace)
+    # At a prompt nobody wants to be thrown out.
+    if _is_stall(error) and not hasattr(sys, "ps1"):
+        # The interpreter exits with the code of a SystemExit that a hook raises.
+        raise SystemExit(STALL_CODE)
+
+
+def _is_stall(error: BaseException | None) -> bool:
     """Tell whether a job stood still, whoever's patience ended first."""
     chain: list[BaseException] = []
-    cause: BaseException | None = error
+    cause = error
     while cause is not None and cause not in chain:  # `raise e from e` is its own
         chain.append(cause)
         cause = cause.__cause__  # of HorovodInternalError

@@ -94,7 +94,7 @@ class Runtime:
             nccl_library=nccl.library,
             nccl_candidates=list(nccl.candidates),
         )
-        self._endings = Endings(self.engine)
+        self._endings = Endings(self.engine, world)
         self.recorder = Recorder(self.engine, world)
         self._has_core = world.local_size <= cores
 
@@ -144,6 +144,7 @@ class Runtime:
             self.recorder.stop()
         finally:
             self._endings.remove()
+            self._endings.say_ended(is_process_ending=not cause)
             self.engine.shutdown(cause)
 
 

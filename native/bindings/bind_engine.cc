@@ -89,6 +89,13 @@ void bind_engine(nb::module_& module) {
           "stacks_fd", [](BoundEngine& engine) { return engine.get().stacks_fd(); },
           "Where this process has to write its stacks at STACKS_SIGNAL; -1 if nobody asks.")
       .def(
+          "in_flight",
+          [](BoundEngine& engine) {
+            const InFlight found = engine.get().in_flight();
+            return std::tuple(found.count, found.name);
+          },
+          "How many operations are not done, and the name of one, if any has one.")
+      .def(
           "say_last_words",
           [](BoundEngine& engine, const std::string& words) { engine.get().say_last_words(words); },
           "words"_a, "Say to all peers what ends this rank's program, before it ends.")

@@ -65,6 +65,9 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
     const bool is_one = !members.ranks.empty();
     pairs.push_back(is_one ? std::make_shared<Group>(std::move(members), home_) : nullptr);
   }
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    if (pairs[i]) pairs[i]->set_way_back(*pairs[i ^ 1]);
+  }
   queue_.set_first_groups(world_, std::move(pairs));
   thread_ = std::thread([this] { serve(); });
 }

@@ -80,6 +80,8 @@ class Engine {
 
   /// Where this process has to write its stacks when stacks_signal() comes; -1 if nobody asks.
   int stacks_fd() const { return transport_->testimony().stacks_fd(); }
+  /// What callers have not been given the end of. Any thread.
+  InFlight in_flight() const { return queue_.in_flight(); }
   /// Says to all peers what ends this rank's program, before it ends. Any thread.
   /// In a forked child it does nothing.
   void say_last_words(const std::string& words) noexcept;

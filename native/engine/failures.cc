@@ -26,9 +26,12 @@ std::string late_ones(const Missing& missing, const std::string& verb) {
   return "ranks " + list_of(missing.ranks) + " " + verb;
 }
 
-const char* advice(const Missing& missing) {
-  return missing.ranks.empty() ? "See what the array's stream waits for"
-                               : "See what they are doing";
+/// `limit`: what else could be more.
+std::string advice(const Missing& missing, const std::string& limit) {
+  if (missing.is_crosswise) return ". Let one of the two receive first, or use send_async.";
+  const std::string look = missing.ranks.empty() ? ". See what the array's stream waits for"
+                                                 : ". See what they are doing";
+  return look + ", or raise " + limit + ".";
 }
 
 std::string instead_of(const Missing& missing) {
@@ -36,6 +39,9 @@ std::string instead_of(const Missing& missing) {
   for (size_t i = 0; i < missing.submitted.size(); ++i) {
     text += "; rank " + std::to_string(missing.ranks[i]) + " has submitted " +
             in_quotes(missing.submitted[i]);
+  }
+  if (missing.is_crosswise) {
+    text += ": rank " + std::to_string(missing.ranks[0]) + " sends to this rank, too";
   }
   return text;
 }
@@ -104,17 +110,17 @@ std::exception_ptr late_error(const Operation& operation, const std::string& own
   return std::make_exception_ptr(
       TimedOutError(place_of(operation.request()) + "not complete after " + seconds_text(seconds) +
                         " on " + own + "; " + late_ones(missing, "did not take part in time") +
-                        instead_of(missing) + ". " + advice(missing) + ", or raise timeout_s.",
+                        instead_of(missing) + advice(missing, "timeout_s"),
                     missing.ranks));
 }
 
 std::exception_ptr stall_error(const Operation& operation, const std::string& own,
                                const Missing& missing, double seconds) {
-  return std::make_exception_ptr(StallError(
-      place_of(operation.request()) + "nothing has moved for " + seconds_text(seconds) + " on " +
-          own + "; " + late_ones(missing, "take no part") + instead_of(missing) + ". " +
-          advice(missing) + ", or raise RINGSYNC_STALL_ABORT_S.",
-      missing.ranks));
+  return std::make_exception_ptr(
+      StallError(place_of(operation.request()) + "nothing has moved for " + seconds_text(seconds) +
+                     " on " + own + "; " + late_ones(missing, "take no part") +
+                     instead_of(missing) + advice(missing, "RINGSYNC_STALL_ABORT_S"),
+                 missing.ranks));
 }
 
 std::string stall_text(const Operation& operation, const std::string& own, const Missing& missing,

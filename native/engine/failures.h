@@ -16,6 +16,8 @@ namespace ringsync {
 struct Missing {
   std::vector<int> ranks;
   std::vector<std::string> submitted;
+  /// Of a send: the other end does not receive, but sends as well.
+  bool is_crosswise = false;
 };
 
 /// How the cause begins that a rank leaves when its time is up; then come those it waited for.

@@ -111,7 +111,15 @@ Missing Group::missing_for(const Operation& operation) const {
     missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
     if (is_asking) missing.submitted.push_back(order_.announced_by(rank));
   }
+  missing.is_crosswise = way_back_ != nullptr && !operation.request().is_receiver &&
+                         !missing.ranks.empty() && way_back_->is_unanswered();
   return missing;
+}
+
+/// Of a pair: the other rank has something for this one, which asks for nothing.
+bool Group::is_unanswered() const {
+  const auto other = static_cast<size_t>(view_.others().front());
+  return is_idle() && !members_.ways.connections[other]->peek(sizeof(Summary)).empty();
 }
 
 bool Group::is_setting_up() const {

@@ -73,6 +73,8 @@ class Group {
   std::string name() const;
   /// One more operation is on its way here. One thread at a time.
   void expect_one() { expected_.store(expected_ + 1, std::memory_order_release); }
+  /// Of a pair: `way_back`, which lives as long, carries the other direction. Before any operation.
+  void set_way_back(const Group& way_back) { way_back_ = &way_back; }
   /// Operations on their way here, or here, whose handles are not done. Not beside expect_one().
   size_t in_flight() const { return expected_ - finished_; }
   /// With none in flight, and none to come: tells peers that still need this rank.
@@ -145,12 +147,14 @@ class Group {
   /// The first operation waits for its own device to be set up.
   bool is_setting_up() const;
   Missing missing_for(const Operation& operation) const;
+  bool is_unanswered() const;
   std::string own_name() const;
   /// That rank in this group.
   std::string place() const;
 
   const Members members_;
   const GroupHome& home_;
+  const Group* way_back_ = nullptr;  // of a pair
   Routes routes_;
   Staging staging_;
   std::vector<std::byte> scratch_;

@@ -46,6 +46,15 @@ std::shared_ptr<Group> Groups::remove(size_t number) {
   return removed;
 }
 
+InFlight Groups::in_flight() const {
+  InFlight found;
+  for (const auto& [number, entry] : entries_) {
+    found.count += entry.group->in_flight();
+    if (found.name.empty() && !entry.names.empty()) found.name = *entry.names.begin();
+  }
+  return found;
+}
+
 std::vector<std::shared_ptr<Group>> Groups::some(const Group* only) const {
   std::vector<std::shared_ptr<Group>> groups;
   for (const auto& [number, entry] : entries_) {

@@ -16,6 +16,12 @@
 
 namespace ringsync {
 
+/// What callers have in flight: how many operations, and the name of one, if any has one.
+struct InFlight {
+  size_t count = 0;
+  std::string name;
+};
+
 /// One thread at a time.
 class Groups {
  public:
@@ -38,6 +44,7 @@ class Groups {
   /// Takes out one that was added. Throws ConfigError where there is none of that number, or some
   /// of its operations are in flight.
   std::shared_ptr<Group> remove(size_t number);
+  InFlight in_flight() const;
   /// `only`, or all if that is null.
   std::vector<std::shared_ptr<Group>> some(const Group* only) const;
   /// For those, and if they are all also for those that are added. The first ending is kept.

@@ -228,7 +228,8 @@ std::string label_of(const Header& header) {
 }
 
 std::string place_of(const Header& header) {
-  return "[" + to_string(header.collective) + "] " + in_quotes(label_of(header)) + ": ";
+  return "[" + call_of(header.collective, header.group_count) + "] " + in_quotes(label_of(header)) +
+         ": ";
 }
 
 uint64_t key_of(const Request& request) {

@@ -23,7 +23,8 @@ struct Members {
 /// All ranks of a world. Throws RendezvousError.
 Members connect_world(Transport& transport, int rank, int size, Deadline deadline);
 
-/// Number of the pair that carries what `sender` gives `receiver`, on both of them.
+/// Number of the pair that carries what `sender` gives `receiver`, on both of them; it differs from
+/// that of the other direction in the last bit.
 size_t pair_index(int rank, int sender, int receiver);
 
 /// This rank with each other one, the lower first, once for each direction, so that the two can

@@ -112,7 +112,11 @@ std::string unbuilt_text(const Request& request) {
 }
 
 std::string call_of(const Request& request) {
-  return request.is_receiver ? "recv" : to_string(request.collective);
+  return request.is_receiver ? "recv" : call_of(request.collective, request.group_count);
+}
+
+std::string call_of(Collective collective, uint32_t group_count) {
+  return (group_count == 1 ? "" : "grouped_") + to_string(collective);
 }
 
 std::string label_of(const Request& request) {
@@ -209,8 +213,8 @@ void check_disjoint(const std::vector<Request>& requests) {
     const MutableByteSpan before = sorted[i - 1]->data;
     if (before.data() + before.size() <= sorted[i]->data.data()) continue;
     const auto number = [&](size_t at) { return std::to_string(sorted[at] - requests.data()); };
-    throw ConfigError("[" + to_string(requests[0].collective) + "] arrays " + number(i - 1) +
-                      " and " + number(i) + " of the group share memory. Pass each array once.");
+    throw ConfigError("[" + call_of(requests[0]) + "] arrays " + number(i - 1) + " and " +
+                      number(i) + " of the group share memory. Pass each array once.");
   }
 }
 

@@ -108,6 +108,8 @@ bool is_written(const Request& request);
 
 /// What its caller knows it as: a send is a recv at its other end.
 std::string call_of(const Request& request);
+/// The same of what several ranks have submitted. One array alone is no group.
+std::string call_of(Collective collective, uint32_t group_count);
 /// What messages and the timeline call the request.
 std::string label_of(const Request& request);
 /// How messages about it begin.

@@ -75,6 +75,11 @@ void RequestQueue::take(std::vector<Queued>& taken) {
   has_any_ = false;
 }
 
+InFlight RequestQueue::in_flight() const {
+  const std::scoped_lock lock(mutex_);
+  return groups_.in_flight();
+}
+
 void RequestQueue::forget_name(const Request& request) {
   const bool is_join = request.collective == Collective::kJoin;
   if (!request.name && !is_join) return;

@@ -36,6 +36,7 @@ class RequestQueue {
   size_t count() const;
   /// Takes out what is there, in exchange for the empty `taken`.
   void take(std::vector<Queued>& taken);
+  InFlight in_flight() const;
   /// The request is about to be done.
   void forget_name(const Request& request);
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from ringsync.launch.cli import main
+from ringsyncrun import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,7 +5,6 @@ The running itself is running.py, which `ringsync.run` comes to by another door.
 
 from __future__ import annotations
 
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -43,8 +42,6 @@ def main(words: Sequence[str] | None = None) -> int:
         return _obey(sys.argv[1:] if words is None else words)
     except ConfigError as error:
         return refuse(None, error, CONFIGURATION_ERROR)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     except Exception:  # the border of the program: told in full
         traceback.print_exc()
         return SOFTWARE_ERROR

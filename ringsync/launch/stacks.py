@@ -28,13 +28,7 @@ def ask_for_stacks(pid: int) -> str | None:
     Returns:
         None if it was asked; else why not, to be put after its name.
     """
-    try:
-        # Not through pathlib: to import it takes a guard longer than all that it does.
-        with open(f"/proc/{pid}/status") as file:  # noqa: PTH123
-            status = file.read()
-    except OSError:
-        return "has ended"
-    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    facts = _facts_of(pid)
     state = facts["State"][0]
     if state == "T":
         return "is stopped (SIGSTOP or SIGTSTP), so it shows no stacks; kill -CONT lets it go on"
@@ -47,3 +41,25 @@ def ask_for_stacks(pid: int) -> str | None:
         return "shows no stacks (no Python, or not as far as its start-up code)"
     send_signal([pid], _SIGNAL)
     return None
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process is held by SIGSTOP or SIGTSTP.
+
+    Args:
+        pid: As for `ask_for_stacks`.
+
+    Returns:
+        False of one that has ended.
+    """
+    return _facts_of(pid)["State"][0] == "T"
+
+
+def _facts_of(pid: int) -> dict[str, str]:
+    try:
+        # Not through pathlib: to import it takes a guard longer than all that it does.
+        with open(f"/proc/{pid}/status") as file:  # noqa: PTH123
+            lines = file.read().splitlines()
+    except OSError:
+        return {"State": "X (dead)"}
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)

@@ -35,11 +35,15 @@ from ringsync.launch.ranks import Ranks
 from ringsync.launch.relay import Relay
 from ringsync.launch.signals import ASK_FOR_STACKS, SignalInbox
 from ringsync.launch.spawn import start_guard
+from ringsync.launch.stacks import is_stopped
 from ringsync.seconds import seconds_until
 
 # What a guard may take beyond its own limits before it is killed itself, and output may be lost.
 # With 40 busy ranks on 2 cores the last guard was done 0.13 s after the grace period.
 _GUARD_LATE_S = 0.5
+
+# So long after a rank's end those that are stopped are told: as soon as one that others wait for.
+_STOPPED_TOLD_S = 30.0
 
 
 def supervise(job: Job, inbox: SignalInbox) -> int:
@@ -74,6 +78,8 @@ class Supervisor:
         self._is_flushing = False  # only output is left
         self._is_hurried = False  # nobody waits for that either
         self._stacks_at_s: float | None = None
+        self._look_at_s: float | None = None  # for ranks that are stopped
+        self._told: set[int] = set()  # that they are
         self._guards_late_at_s: float | None = None
         selector.register(inbox, selectors.EVENT_READ, self._on_signals)
 
@@ -128,6 +134,7 @@ class Supervisor:
         if self._ending is not None:
             return
         if end.status == 0:
+            self._look_at_s = time.monotonic() + _STOPPED_TOLD_S
             note_ended(self._job.rendezvous, record.rank, self._job.size)
             return
         alive = sum(other.end is None for other in self._ranks.records)
@@ -165,7 +172,7 @@ class Supervisor:
                 self._relay.attach(Stream(pipe, sink, prefix, is_guarded=True))
 
     def _turn(self) -> None:
-        times = (self._stacks_at_s, self._guards_late_at_s, self._ranks.late_at_s)
+        times = (self._stacks_at_s, self._look_at_s, self._guards_late_at_s, self._ranks.late_at_s)
         next_s = min((at_s for at_s in times if at_s is not None), default=None)
         for key, _ in self._selector.select(seconds_until(next_s)):
             key.data()
@@ -176,9 +183,22 @@ class Supervisor:
         if self._stacks_at_s is not None and time.monotonic() >= self._stacks_at_s:
             self._stacks_at_s = None
             self._ranks.order("stacks")
+        if self._look_at_s is not None and time.monotonic() >= self._look_at_s:
+            self._look_at_s = None
+            self._tell_stopped()
         self._ranks.kill_late()
         if self._guards_late_at_s is not None and time.monotonic() >= self._guards_late_at_s:
             self._on_guards_late()
+
+    def _tell_stopped(self) -> None:
+        """A rank that no other needs would else be waited for without a word."""
+        for one in self._ranks.records:
+            if one.end is None and one.rank not in self._told and is_stopped(one.pid):
+                self._told.add(one.rank)
+                self._relay.tell(
+                    f"rank {one.rank} of {self._job.size} (pid {one.pid}) is stopped (SIGSTOP or "
+                    "SIGTSTP) while others have ended; kill -CONT lets it go on"
+                )
 
     def _on_guards_late(self) -> None:
         self._guards_late_at_s = None

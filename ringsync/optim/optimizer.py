@@ -1,4 +1,4 @@
-"""What all optimizers share: which parameters, which learning rate, which state.
+"""What all optimizers share: which parameters, which settings, which state.
 
 Not an update rule, and nothing of ranks: gradients are complete when `step` is called.
 """
@@ -21,7 +21,9 @@ State: TypeAlias = dict[str, Array | float]
 
 
 class Optimizer(ABC):
-    """Changes parameters in place by their gradients; a subclass defines `_update` and `_slots`.
+    """Changes parameters in place by their gradients; a subclass defines `_update`.
+
+    One with settings or arrays of its own defines `_settings` and `_configure`, or `_slots`, too.
 
     Attributes:
         parameters: What is optimised, in the order given.
@@ -78,10 +80,10 @@ class Optimizer(ABC):
         """Copy everything that later steps depend on, apart from the parameters.
 
         Returns:
-            Numbers under their names, arrays of the host under "slot.position"; the keys depend
+            Settings under their names, arrays of the host under "slot.position"; the keys depend
             only on how the optimizer was made, never on the steps taken.
         """
-        state: State = {"lr": self.lr}
+        state: State = dict(self._settings())
         for slot, arrays in self._slots().items():
             copies = (to_device(array.copy(), "cpu") for array in arrays)
             state |= {f"{slot}.{i}": array for i, array in enumerate(copies)}
@@ -95,11 +97,11 @@ class Optimizer(ABC):
 
         Raises:
             MismatchError: A key is missing or unexpected, or a shape differs.
-            ConfigError: The saved learning rate is no learning rate.
+            ConfigError: A saved setting is none that can be used.
         """
         own = {f"{slot}.{i}": a for slot, some in self._slots().items() for i, a in enumerate(some)}
-        missing = sorted({"lr", *own} - state.keys())
-        unexpected = sorted(state.keys() - {"lr", *own})
+        expected = self._settings().keys() | own.keys()
+        missing, unexpected = sorted(expected - state.keys()), sorted(state.keys() - expected)
         if missing or unexpected:
             raise MismatchError(
                 f"[load_state_dict] missing {missing}, unexpected {unexpected}; expected the keys"
@@ -111,13 +113,21 @@ class Optimizer(ABC):
                     f"[load_state_dict] {key!r}: shape {np.shape(state[key])} was saved,"
                     f" {self._name_of(key)} has {array.shape}. Build the same model."
                 )
-        self.lr = float(state["lr"])
+        self._configure({name: float(state[name]) for name in self._settings()})
         for key, array in own.items():
             np.copyto(array, beside(as_array(state[key]), array))
 
     @abstractmethod
     def _update(self, position: int, data: Array, grad: Array) -> None:
         """Change `data`, of the parameter at `position`, in place; `grad` stays as it is."""
+
+    def _settings(self) -> Mapping[str, float]:
+        """Numbers that a step depends on, by name."""
+        return {"lr": self.lr}
+
+    def _configure(self, settings: Mapping[str, float]) -> None:
+        """Take what `_settings` gives, all of it or, with a ConfigError, nothing."""
+        self.lr = settings["lr"]
 
     def _slots(self) -> Mapping[str, list[Array]]:
         """State arrays by slot, one per parameter, made with the optimizer."""

@@ -53,19 +53,35 @@ class SGD(Optimizer):
             ConfigError: A setting is out of range or not finite, or the parameters are unusable.
         """
         super().__init__(parameters, lr)
-        self._momentum = check_number("momentum", momentum)
-        self._weight_decay = check_number("weight_decay", weight_decay)
-        self._nesterov = nesterov
-        if not 0 <= self._momentum < 1:
+        self._velocity: list[Array] = []
+        self._configure(
+            {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+        )
+
+    def _settings(self) -> Mapping[str, float]:
+        return {
+            **super()._settings(),
+            "momentum": self._momentum,
+            "weight_decay": self._weight_decay,
+            "nesterov": self._nesterov,
+        }
+
+    def _configure(self, settings: Mapping[str, float]) -> None:
+        momentum = check_number("momentum", settings["momentum"])
+        weight_decay = check_number("weight_decay", settings["weight_decay"])
+        nesterov = bool(settings["nesterov"])
+        if not 0 <= momentum < 1:
             raise ConfigError(f"[sgd] momentum={momentum}; expected 0 <= momentum < 1.")
-        if self._weight_decay < 0:
+        if weight_decay < 0:
             raise ConfigError(f"[sgd] weight_decay={weight_decay}; expected 0 or more.")
-        if nesterov and self._momentum == 0:
+        if nesterov and momentum == 0:
             raise ConfigError(
                 "[sgd] nesterov=True with momentum=0; expected some. Set momentum=0.9."
             )
-        has_velocity = self._momentum > 0
-        self._velocity = [np.zeros_like(one.data) for one in self.parameters if has_velocity]
+        super()._configure(settings)
+        self._momentum, self._weight_decay, self._nesterov = momentum, weight_decay, nesterov
+        if momentum and not self._velocity:
+            self._velocity = [np.zeros_like(one.data) for one in self.parameters]
 
     def _slots(self) -> Mapping[str, list[Array]]:
         return {"velocity": self._velocity}

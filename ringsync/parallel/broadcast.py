@@ -10,14 +10,14 @@ from ringsync.autograd import Parameter
 from ringsync.collectives import broadcast_async_
 from ringsync.collectives.call import check_root, told_as
 from ringsync.device_arrays import DeviceArray
-from ringsync.errors import ConfigError
-from ringsync.group import ProcessGroup
+from ringsync.errors import ConfigError, MismatchError
+from ringsync.group import ProcessGroup, ranks_of
 from ringsync.handle import wait_all
 from ringsync.namespaces import device_of
 from ringsync.nn import Module
-from ringsync.objects import broadcast_object
+from ringsync.objects import allgather_object, broadcast_object
 from ringsync.parallel.layout import TensorSpec, check_equal_layout
-from ringsync.words import kind_of
+from ringsync.words import error_in_line, kind_of
 
 
 class Stateful(Protocol):
@@ -69,20 +69,25 @@ def broadcast_parameters(
 def broadcast_optimizer_state(
     optimizer: Stateful, root: int = 0, *, group: ProcessGroup | None = None
 ) -> None:
-    """Give every rank's optimizer the state of `root`'s.
+    """Give every rank's optimizer the state and the settings of `root`'s.
 
     Args:
-        optimizer: Anything with `state_dict` and `load_state_dict`, wrapped or not.
+        optimizer: Anything with `state_dict` and `load_state_dict`, wrapped or not; made alike on
+            every rank, apart from the settings that its state holds (`lr` and `momentum` of SGD,
+            for example).
         root: The rank whose state all get, by its number in the world, of a group as well.
         group: As for `allreduce`.
 
     Raises:
-        ConfigError: `optimizer` has no state, or `root` does not take part.
-        MismatchError: Ranks named different roots, or one has joined.
+        ConfigError: `optimizer` has no state, `root` does not take part, or its state cannot be
+            pickled.
+        MismatchError: A rank's optimizer is of another class than `root`'s, or cannot take its
+            state, and the first such rank is named, on every rank alike; or ranks named different
+            roots, or one has joined.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
-    Cost: (n-1) * the state's pickled size sent by `root`.
+    Cost: (n-1) * the state's pickled size sent by `root`, and a small message of every rank.
     """
     words = ("state_dict", "load_state_dict")
     has_state = all(callable(getattr(optimizer, word, None)) for word in words)
@@ -94,8 +99,29 @@ def broadcast_optimizer_state(
         )
     check_root("broadcast_optimizer_state", root, group)
     with told_as("broadcast_optimizer_state"):
-        state = broadcast_object(optimizer.state_dict(), root, group=group)
-    optimizer.load_state_dict(state)
+        kind, state = broadcast_object(
+            (type(optimizer).__name__, optimizer.state_dict()), root, group=group
+        )
+        unlike = allgather_object(_load(optimizer, kind, state), group=group)
+    ranks = ranks_of("broadcast_optimizer_state", group)
+    for rank, reason in zip(ranks, unlike, strict=True):
+        if reason:
+            raise MismatchError(
+                f"[broadcast_optimizer_state] rank {rank} cannot take the state of rank {root} "
+                f"({reason}). Make the optimizer alike on all ranks."
+            )
+
+
+def _load(optimizer: Stateful, kind: str, state: dict[str, object]) -> str:
+    """Why the state of an optimizer of class `kind` cannot be taken; "" when it has been."""
+    own = type(optimizer).__name__
+    if own != kind:
+        return f"it is that of class {kind}, the optimizer there is of class {own}"
+    try:
+        optimizer.load_state_dict(state)
+    except Exception as error:  # whatever the optimizer raises: the others wait to hear of it
+        return error_in_line(error)
+    return ""
 
 
 def _spec(name: str, array: Array | DeviceArray) -> TensorSpec:

@@ -116,7 +116,7 @@ def test_terms_that_differ_end_a_whole_group(ranks, odd, told):
         finish(rank.submit_all(list(xs), name="g", **(odd if rank.rank == ODD else {})))
 
     story = story_of(ranks, [filled(number, (2, 3)) for number in range(N)], call)
-    assert story.startswith(f"[allreduce] 'g.0': {told}")
+    assert story.startswith(f"[grouped_allreduce] 'g.0': {told}")
 
 
 @pytest.mark.parametrize("count", [3, 40_000], ids=["carried", "alone"])
@@ -125,7 +125,7 @@ def test_an_array_of_a_group_that_differs_is_named_and_the_others_are_reduced(ra
         arrays = [filled(rank.rank, count) for _ in range(3)]
         if rank.rank == ODD:
             arrays[1] = filled(rank.rank, count, np.int32)
-        told = r"^\[allreduce\] 'g\.1': rank 2 sent int32, rank 0 float32\. "
+        told = r"^\[grouped_allreduce\] 'g\.1': rank 2 sent int32, rank 0 float32\. "
         with pytest.raises(MismatchError, match=told):
             finish(rank.submit_all(arrays, name="g"))
         assert [float(array[-1]) for array in arrays] == [6, rank.rank + 1, 6]

@@ -116,6 +116,7 @@ def test_a_group_of_none_is_a_call_like_any_other(name):
 
         first, second = ranks.each(work)
         assert first == second
+        assert first.startswith("[grouped_allreduce] " + ("'g.0': " if name else "'unnamed "))
         assert "rank 1 submitted array 0 of a group of 2, rank 0 a group of no arrays" in first
 
 

@@ -117,6 +117,28 @@ def test_who_listens_with_a_time_of_its_own_ends_no_world_that_goes_on():
         finish(heard)
 
 
+@pytest.mark.parametrize("name", [None, "ball"])
+def test_two_ranks_that_both_send_are_told_so(name, capfd):
+    with world(3, stall_warn_s=0.1, stall_abort_s=0.7) as ranks:
+        first, second, _ = ranks.ranks
+        theirs = second.submit_send(np.ones(4), 0, name=name, timeout_s=DEADLINE_S)
+        told = r"ranks \{1\} take no part: rank 1 sends to this rank, too\. Let one of the two"
+        with pytest.raises(StallError, match=told):
+            first.send(np.ones(4), 1, name=name, timeout_s=float("inf"))
+        del theirs
+    assert ": rank 1 sends to this rank, too.\n" in capfd.readouterr().err
+
+
+def test_a_send_whose_receiver_has_nothing_for_it_is_told_of_no_other():
+    with world(2, stall_warn_s=0.1, stall_abort_s=0.3) as ranks:
+        first, second = ranks.ranks
+        heard = listen(second, 0, name="other", timeout_s=DEADLINE_S)
+        told = r"ranks \{1\} take no part; rank 1 has submitted 'other'\. See what they are doing"
+        with pytest.raises(StallError, match=told):
+            first.send(np.ones(4), 1, name="ball", timeout_s=float("inf"))
+        del heard
+
+
 def test_what_has_no_end_of_its_own_is_ended_after_the_limit():
     told = r"'y': nothing has moved for 0\.\d s on rank 0 of 2"
     with (

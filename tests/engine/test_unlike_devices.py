@@ -172,7 +172,7 @@ def test_of_a_group_of_arrays_the_one_on_a_device_is_told_and_the_others_are_red
     def work(rank, kind, elsewhere):
         arrays = [np.full(length, rank.rank + 1, F32) for _ in range(3)]
         given = [arrays[0], CUDA if elsewhere else arrays[1], arrays[2]]
-        with pytest.raises(kind, match=r"^\[allreduce\] 'g\.1': .*an array on cuda"):
+        with pytest.raises(kind, match=r"^\[grouped_allreduce\] 'g\.1': .*an array on cuda"):
             finish(rank.submit_all(given, name="g"))
         assert [float(array[-1]) for array in arrays] == [6, rank.rank + 1, 6]
 

@@ -29,7 +29,7 @@ def scale(x: Array, *factors: float, name: str | None = None) -> Array:
 
 @pytest.fixture(scope="module")
 def package() -> Sources:
-    found = sources("ringsync", suffixes=(".py", ".pyi"))
+    found = sources("ringsync", "ringsyncrun", suffixes=(".py", ".pyi"))
     # What these modules hand on explains itself where it is defined.
     return {path: found[path] for path in found if not path.startswith(NAMED_BY_OTHERS)}
 

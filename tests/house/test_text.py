@@ -5,7 +5,7 @@ import pytest
 from . import text_rules as rules
 from .tree import CPP_SUFFIXES, PYTHON_SUFFIXES, everything, require_none, sources
 
-SOURCE_PLACES = ("ringsync", "native", "bench", "tests")
+SOURCE_PLACES = ("ringsync", "ringsyncrun", "native", "bench", "tests")
 SOURCE_SUFFIXES = (*CPP_SUFFIXES, *PYTHON_SUFFIXES)
 
 

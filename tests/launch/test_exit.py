@@ -139,30 +139,32 @@ def test_ranks_that_ignore_sigterm_are_gone_within_five_seconds(launcher):
 
 
 def test_a_rank_that_fails_because_its_peer_died_does_not_shadow_it(launcher):
+    others = [0, 3, 2]  # the last one to hear of rank 1 ends it
+    for fifo in ("go", *(f"pid.{rank}" for rank in others)):
+        os.mkfifo(launcher.directory / fifo)
     script = launcher.script(
-        """
-        import os, select, signal, sys
+        f"""
+        import os, pathlib, select, signal
         rank = int(os.environ["RANK"])
-        pid_file = os.path.join(os.environ["RINGSYNC_RENDEZVOUS"], "pid")
         if rank == 1:
-            with open(pid_file + ".new", "w") as file:
-                file.write(str(os.getpid()))
-            os.replace(pid_file + ".new", pid_file)
-            print("published", flush=True)
+            pathlib.Path("go").read_text()
+            for other in {others}:
+                pathlib.Path(f"pid.{{other}}").write_text(str(os.getpid()))
             signal.pause()
-        while not os.path.exists(pid_file):
-            pass
+        pid = int(pathlib.Path(f"pid.{{rank}}").read_text())  # waits until it is written
         poll = select.poll()
-        poll.register(os.pidfd_open(int(open(pid_file).read())), select.POLLIN)
+        poll.register(os.pidfd_open(pid), select.POLLIN)
         if rank == 2:
-            os.kill(int(open(pid_file).read()), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         poll.poll()
         os._exit(3)
         """
     )
     for _ in range(3):
-        done = launcher.run("-np", "4", "--log-dir", "logs", script)
-        assert done.returncode == 137
+        running = launcher.start("-np", "4", "--verbose", "--log-dir", "logs", script)
+        running.expect(" is pid ", 4)  # only whom the launcher knows it can see die
+        (launcher.directory / "go").write_text("")
+        assert running.finish() == 137
         assert (
             json.loads((launcher.directory / "logs/summary.json").read_text())["first_failing_rank"]
             == 1

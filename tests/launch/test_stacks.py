@@ -1,5 +1,6 @@
 """A rank that is stuck says where, whoever holds the interpreter's lock, and goes on."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -25,6 +26,13 @@ STUCK_IN_A_THREAD = """
         threading.Event().wait()
     threading.Thread(target=wait_in_a_thread).start()
 """
+
+# The launcher, of less patience with ranks that are stopped.
+IMPATIENT = (
+    "-c",
+    "import sys; from ringsync.launch import cli, supervise; "
+    "supervise._STOPPED_TOLD_S = 0.2; sys.exit(cli.main())",
+)
 
 
 def end(running):
@@ -130,3 +138,29 @@ def test_the_users_own_start_up_module_still_runs_and_the_path_is_clean(launcher
     )
     done = launcher.run("-np", "1", "-x", f"PYTHONPATH={mine}", script)
     assert (done.returncode, done.stdout) == (0, "ran []\n")
+
+
+def test_a_stopped_rank_that_no_other_needs_is_told(launcher):
+    os.mkfifo(launcher.directory / "pid")
+    script = launcher.script(
+        """
+        import os, signal, time
+        from pathlib import Path
+        if os.environ["RANK"] == "1":
+            Path("pid").write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGSTOP)
+            print("goes on")
+        else:
+            pid = Path("pid").read_text()
+            while "State:\\tT" not in Path(f"/proc/{pid}/status").read_text():
+                time.sleep(0.01)  # leaves the cores to the others
+        """
+    )
+    running = launcher.start("-np", "2", script, by=IMPATIENT)
+    told = "rank 1 of 2 (pid "
+    running.expect("while others have ended; kill -CONT lets it go on\n")
+    assert b") is stopped (SIGSTOP or SIGTSTP)" in running.text
+    os.kill(int(running.text.partition(told.encode())[2].partition(b")")[0]), signal.SIGCONT)
+    assert running.finish() == 0
+    assert running.text.count(told.encode()) == 1
+    assert b"[1] goes on" in running.text

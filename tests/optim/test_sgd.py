@@ -99,15 +99,40 @@ def test_a_loaded_state_continues_as_the_saved_one():
         np.testing.assert_array_equal(a.data, b.data)
 
 
+def test_a_state_holds_all_that_the_next_step_depends_on():
+    one, two = parameters((3,)), parameters((3,))
+    first = optim.SGD(one, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True)
+    second = optim.SGD(two, lr=0.7, momentum=0.5)
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict().keys() == first.state_dict().keys()
+    for step in range(2):
+        for opt, some in ((first, one), (second, two)):
+            give_gradients(some, step)
+            opt.step()
+    np.testing.assert_array_equal(one[0].data, two[0].data)
+
+
+@pytest.mark.parametrize("setting", [{"lr": 0}, {"momentum": 1.0}, {"weight_decay": -1.0}])
+def test_a_saved_setting_that_cannot_be_used_changes_nothing(setting):
+    opt = optim.SGD(parameters((2,)), lr=0.1, momentum=0.9)
+    fresh = opt.state_dict()
+    with pytest.raises(ConfigError, match=next(iter(setting))):
+        opt.load_state_dict({**fresh, "velocity.0": np.ones(2), "nesterov": True, **setting})
+    after = opt.state_dict()
+    assert not after.pop("velocity.0").any()
+    assert after == {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False}
+
+
 def test_a_saved_state_is_a_copy_whose_keys_do_not_depend_on_steps():
     some = parameters((3,), (2,))
     opt = optim.SGD(some, lr=0.1, momentum=0.9)
     fresh = opt.state_dict()
     give_gradients(some[:1], 0)
     opt.step()
-    assert fresh.keys() == opt.state_dict().keys() == {"lr", "velocity.0", "velocity.1"}
+    settings = {"lr", "momentum", "weight_decay", "nesterov"}
+    assert fresh.keys() == opt.state_dict().keys() == settings | {"velocity.0", "velocity.1"}
     assert not fresh["velocity.0"].any()
-    assert optim.SGD(some, lr=0.1).state_dict() == {"lr": 0.1}
+    assert optim.SGD(some, lr=0.1).state_dict().keys() == settings
 
 
 @pytest.mark.parametrize(

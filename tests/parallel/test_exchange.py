@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from .conftest import toy
 
@@ -121,7 +122,13 @@ save(a=mixed[0].grad, b=mixed[2].grad, shape=mixed[3].grad.shape)
 def test_broadcast_parameters_and_optimizer_state_make_equal_starts(on_ranks):
     script = """
 net = models.mlp([64, 16, 10], seed=rs.rank())
-inner = optim.SGD(net.parameters(), lr=0.1 * (rs.rank() + 1), momentum=0.9)
+inner = optim.SGD(
+    net.parameters(),
+    lr=0.1 * (rs.rank() + 1),
+    momentum=0.4 * (rs.rank() + 1),
+    weight_decay=0.1 * rs.rank(),
+    nesterov=rs.rank() == 1,
+)
 for parameter in net.parameters():
     parameter.grad = np.full(parameter.shape, rs.rank() + 1, np.float32)
 inner.step()
@@ -133,9 +140,44 @@ save(**parameters_of(net), **{f"state {k}": np.asarray(v) for k, v in state.item
     ran = on_ranks(2, script)
     assert ran.code == 0, ran.output
     assert ran.ranks[0].keys() == ran.ranks[1].keys()
-    assert float(ran.ranks[0]["state lr"]) == 0.2
+    settings = {n: ran.ranks[0][f"state {n}"] for n in ("lr", "momentum", "weight_decay")}
+    assert settings == {"lr": 0.2, "momentum": 0.8, "weight_decay": 0.1}
+    assert ran.ranks[0]["state nesterov"]
     for name, array in ran.ranks[0].items():
         np.testing.assert_array_equal(array, ran.ranks[1][name])
+
+
+UNLIKE = """
+class Other(optim.SGD):
+    pass
+
+kind, shape, momentum = [(optim.SGD, 3, 0.9), CHANGED, (optim.SGD, 3, 0.9)][rs.rank()]
+optimizer = kind(nn.Linear(shape, 2).parameters(), lr=0.1, momentum=momentum)
+try:
+    rs.broadcast_optimizer_state(optimizer)
+except errors.MismatchError as error:
+    save(said=str(error))
+rs.barrier()
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ("(Other, 3, 0.9)", "class SGD, the optimizer there is of class Other"),
+        ("(optim.SGD, 4, 0.9)", "'velocity.0': shape (2, 3) was saved"),
+        ("(optim.SGD, 3, 0.0)", "unexpected ['velocity.0', 'velocity.1']"),
+    ],
+)
+def test_an_optimizer_that_cannot_take_the_state_is_named_on_every_rank(on_ranks, changed, reason):
+    ran = on_ranks(3, UNLIKE.replace("CHANGED", changed))
+    assert ran.code == 0, ran.output
+    for rank in range(3):
+        said = str(ran.ranks[rank]["said"])
+        place = "[broadcast_optimizer_state] rank 1 cannot take the state of rank 0 ("
+        assert said.startswith(place)
+        assert reason in said
+        assert said.endswith("). Make the optimizer alike on all ranks.")
 
 
 def test_buckets_are_submitted_while_backward_computes(on_ranks, tmp_path):

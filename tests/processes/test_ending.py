@@ -39,6 +39,50 @@ trainer = Trainer()
     assert [one.said for one in ended] == [["told"] * len(CALLS)] * size
 
 
+LEFT = """
+rs.init()
+rs.barrier()
+if RANK == 1:
+    await_word("over")  # its end would end what rank 0 has in flight
+    sys.exit()
+left = [rs.allreduce_async(np.ones(3), name=name) for name in NAMES]
+{end}
+"""
+
+
+def ended_first(jobs, names, end):
+    job = jobs.start(2, f"NAMES = {names}" + LEFT.format(end=end))
+    job.started[0].wait(20)
+    job.tell("over")
+    return job.end()[0]
+
+
+@pytest.mark.parametrize("end", ["", "rs.shutdown()", "sys.exit(3)"])
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([], ""),
+        ([None], "1 operation in flight"),
+        (["fc1"], "1 operation in flight, 'fc1' among them"),
+        ([None, "fc1", None], "3 operations in flight, 'fc1' among them"),
+    ],
+)
+def test_a_rank_that_ends_with_operations_in_flight_tells_how_many(jobs, names, told, end):
+    ended = ended_first(jobs, names, end)
+    says = told and f"[shutdown] rank 0 of 2 ends with {told}. Wait for all handles first.\n"
+    assert ended.err == says
+    assert ended.code == (3 if "exit" in end else 0)
+
+
+@pytest.mark.parametrize(
+    "end", ["raise ValueError", "try: raise ValueError\nfinally: rs.shutdown()"]
+)
+def test_what_an_exception_leaves_in_flight_is_not_told(jobs, end):
+    ended = ended_first(jobs, ["fc1"], end)
+    assert ended.code == 1
+    assert "in flight" not in ended.err
+
+
 def test_daemon_threads_inside_calls_do_not_end_a_good_run_with_an_abort(jobs):
     # Whether a thread comes back before or after the interpreter begins to end is chance.
     for _ in range(10):

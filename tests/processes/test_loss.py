@@ -95,7 +95,8 @@ if RANK == 1 and os.fork() == 0:
 @pytest.mark.parametrize(
     ("end", "code", "cause"),
     [
-        ("sys.exit(3)", 3, "its process has ended"),
+        ("sys.exit(3)", 3, "its process has ended with its script, without taking part"),
+        ("sys.excepthook = print; raise ValueError", 1, "its process has ended"),
         ("os._exit(4)", 4, "its process has ended"),
         (
             "raise ValueError('mine')",

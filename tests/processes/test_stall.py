@@ -48,18 +48,24 @@ def test_a_stopped_rank_is_named_and_ends_the_others_with_code_75(jobs):
 
 
 @pytest.mark.alone
-def test_an_error_that_was_raised_from_a_stall_exits_with_75_as_well(jobs):
+@pytest.mark.parametrize(
+    "then",
+    [
+        "except rs.errors.StallError as error: raise RuntimeError('a library says it') from error",
+        "finally: rs.shutdown()",
+    ],
+    ids=["raised from it", "shut down meanwhile"],
+)
+def test_an_error_that_comes_of_a_stall_exits_with_75_as_well(jobs, then):
     job = jobs.start(
         2,
-        """
+        f"""
         rs.init()
         if RANK == 1:
             await_word("go on")
         else:
-            try:
-                rs.allreduce(np.ones(4), name="w")
-            except rs.errors.StallError as error:
-                raise RuntimeError("as a library may say it") from error
+            try: rs.allreduce(np.ones(4), name="w")
+            {then}
         """,
         RINGSYNC_STALL_WARN_S="0",
         RINGSYNC_STALL_ABORT_S="1",
@@ -225,6 +231,12 @@ assert sys.excepthook is not mine
 sys.excepthook(ValueError, ValueError("x"), None)
 thread = threading.Thread(target=lambda: 1 / 0)
 rs.shutdown()
+assert sys.excepthook is mine
+rs.init()
+try:
+    raise ValueError
+except ValueError:
+    rs.shutdown()
 assert sys.excepthook is mine
 print(calls)
 """,
