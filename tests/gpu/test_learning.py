@@ -59,7 +59,7 @@ def require_alike(states):
     there, here = states
     assert there.keys() == here.keys()
     for name, value in here.items():
-        assert isinstance(there[name], np.ndarray | float)
+        assert isinstance(there[name], np.ndarray | float | bool)
         np.testing.assert_allclose(there[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
