@@ -66,8 +66,8 @@ class Device {
   /// Of a stream, or a null one, of any library that works on this device; one whose time a clock
   /// can tell, or not. Throws Error.
   DeviceEvent record(void* stream, bool is_timed = false);
-  /// For timed events that are recorded from now on. Waits for a stream of its own, which has
-  /// nothing else to do. Throws Error.
+  /// For timed events that are recorded from now on; null where it cannot be read soon. Throws
+  /// Error.
   std::shared_ptr<const DeviceClock> clock();
   /// Pinned, holding anything. Throws Error.
   std::shared_ptr<std::byte> lend(size_t bytes) { return pool_->lend(bytes); }

@@ -54,6 +54,12 @@ std::shared_ptr<const StreamWork> NcclService::post(NcclCall call) {
   return work;
 }
 
+std::exception_ptr NcclService::failure() {
+  if (!has_failed_) return nullptr;
+  const std::scoped_lock lock(mutex_);
+  return closed_;
+}
+
 void NcclService::leave() noexcept {
   is_left_ = true;
   raise();
@@ -174,9 +180,14 @@ void NcclService::perform(Posted& one) {
   device_->watch(one.work, put.stream, std::move(put.passed), std::move(put.measures));
 }
 
-/// What is at work is told first, and over later: its caller's arrays are in use until its stream
-/// is past it.
+/// It is told before anything ends for it: what is at work then comes to its end with any values.
+/// Its caller's arrays are in use until its stream is past it.
 void NcclService::fail(const std::exception_ptr& error) {
+  {
+    const std::scoped_lock lock(mutex_);
+    closed_ = error;
+    has_failed_ = true;
+  }
   const bool is_put = last_->is_put();
   last_->note_failed(error);
   device_->ring();

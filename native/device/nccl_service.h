@@ -73,6 +73,7 @@ class NcclService {
   bool is_ready() const { return state_ == State::kReady; }
   std::optional<std::string> take_failure();
   std::shared_ptr<const StreamWork> post(NcclCall call);
+  std::exception_ptr failure();
   void leave() noexcept;
   /// It will never work.
   void note_failure(std::string why);
@@ -112,7 +113,8 @@ class NcclService {
   // Guarded by mutex_.
   std::optional<nccl::UniqueId> id_;
   std::deque<Posted> posted_;
-  std::exception_ptr closed_;  // why nothing is taken any more
+  std::exception_ptr closed_;            // why nothing is taken any more
+  std::atomic<bool> has_failed_{false};  // for that reason; written under mutex_
 
   // The thread's alone.
   std::optional<NcclLibrary> library_;

@@ -43,6 +43,10 @@ class NcclThread {
     return shared_->service.post(std::move(call));
   }
 
+  /// Why a call, or what is at work, has failed; else null. Whoever sees work done that was posted
+  /// and then no failure may believe in its values.
+  std::exception_ptr failure() const { return shared_->service.failure(); }
+
   /// The others are not to be waited for any more: what has been posted ends, whole or not, as soon
   /// as NCCL and the device let it. Returns at once.
   void leave() noexcept { shared_->service.leave(); }

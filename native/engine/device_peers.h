@@ -57,6 +57,8 @@ class DevicePeers {
   /// Why it will not, once; nothing where nobody has to know.
   std::optional<std::string> take_nccl_failure();
 
+  /// Why NCCL has failed with what it was given, as NcclPeers says.
+  std::exception_ptr nccl_failure() const { return nccl_ ? nccl_->failure() : nullptr; }
   /// What is run by NCCL, once that has joined.
   NcclPeers& nccl() { return *nccl_; }
 

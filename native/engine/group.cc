@@ -212,12 +212,11 @@ void Group::refuse(const std::exception_ptr& error) {
   }
 }
 
-/// True if what was to be run on the device could not be, which ends all.
+/// True if NCCL has failed with what it was given, which ends all.
 bool Group::end_failed() {
-  const auto failed = std::ranges::find_if(
-      delivering_, [](const Operation& one) { return one.failure() != nullptr; });
-  if (failed == delivering_.end()) return false;
-  const std::exception_ptr failure = failed->failure();
+  if (std::ranges::none_of(delivering_, &Operation::is_by_nccl)) return false;
+  const std::exception_ptr failure = device_peers_->nccl_failure();
+  if (!failure) return false;
   try {
     std::rethrow_exception(failure);
   } catch (const std::exception& error) {
@@ -231,7 +230,10 @@ bool Group::end_delivered() {
   bool is_any = false;
   for (auto at = delivering_.begin(); at != delivering_.end();) {
     const auto next = std::next(at);
-    if (at->is_delivered() && !at->failure()) {
+    // What has failed ends, too, and is no result.
+    const bool is_result =
+        at->is_delivered() && !(at->is_by_nccl() && device_peers_->nccl_failure());
+    if (is_result) {
       if (at->runs_on_device()) at->set_done(now_ns());
       end(delivering_, at, error_of_device(*at));
       is_any = true;

@@ -50,6 +50,9 @@ class NcclPeers {
                                         DeviceStart start);
   std::shared_ptr<const StreamWork> run(DeviceBucket bucket, DeviceStart start);
 
+  /// Why any of it has failed; else null. To be asked once some is done, of all that is by then.
+  std::exception_ptr failure() const { return thread_.failure(); }
+
   /// The others are not to be waited for any more.
   void leave() noexcept { thread_.leave(); }
 

@@ -120,8 +120,6 @@ class Operation {
   /// Once that has begun: tells whoever waits for no more than that.
   void tell_put() const;
   bool is_delivered() const;
-  /// Why it could not be run there; null where it could, as far as is known.
-  std::exception_ptr failure() const;
   /// What has failed on the device by then. Once delivered.
   RsStatus device_status() const;
   /// It waits for nobody but this rank's own device.

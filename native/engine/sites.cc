@@ -67,10 +67,6 @@ bool Operation::needs_peers() const {
   return !device_work_->is_put() || !request_.place->device->is_reached(device_work_->passed());
 }
 
-std::exception_ptr Operation::failure() const {
-  return runs_on_device() ? device_work_->failure() : nullptr;
-}
-
 void Operation::note_on_device(std::shared_ptr<const StreamWork> work, Site site) {
   device_work_ = std::move(work);
   site_ = site;
