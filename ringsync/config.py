@@ -50,7 +50,7 @@ _ALGORITHMS = ("direct", "ring", "halving_doubling", "tree")
 # The second is a device on a host, for tests; no wheel has it.
 _DEVICE_PLUGINS = ("cuda", "hostsim")
 
-# The first until the way through it has run on a GPU.
+# NCCL where all ranks have it: who has more than one GPU has it, and it is made for them.
 _NCCL = ("auto", "off")
 
 

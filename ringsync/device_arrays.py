@@ -156,7 +156,8 @@ def from_device(memory: object, like: object) -> object:
         A CuPy array where `like` is one; else `memory`, of which any library makes an array.
     """
     cupy = loaded_cupy()
-    if cupy is None or not isinstance(like, cupy.ndarray):
+    # Another thread may be loading it.
+    if not isinstance(like, getattr(cupy, "ndarray", ())):
         return memory
     return cupy.asarray(memory).view(like.dtype)
 

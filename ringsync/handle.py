@@ -77,7 +77,7 @@ class Handle(Pending):
         """Block until the call is complete and return its result.
 
         Args:
-            stream: As for `wait`: what uses the result is given to it.
+            stream: As for `wait`: what uses the result is given to it, and to no other.
 
         Returns:
             The array that the blocking call of the same name would have returned.

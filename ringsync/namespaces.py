@@ -19,6 +19,9 @@ from ringsync.words import in_line
 
 DEVICES = ("cpu", "cuda")
 
+# A number that NumPy has computed of arrays without dimensions is no array, and lies there too.
+_HOST = (np.ndarray, np.generic)
+
 
 def is_array(value: object) -> TypeGuard[Array]:
     """Tell whether something is an array that lies somewhere already.
@@ -70,7 +73,7 @@ def namespace_of(array: Array) -> ModuleType:
     Returns:
         The module.
     """
-    cupy = None if isinstance(array, np.ndarray) else loaded_cupy()
+    cupy = None if isinstance(array, _HOST) else loaded_cupy()
     return np if cupy is None else cupy
 
 
@@ -83,7 +86,7 @@ def device_of(array: object) -> str:
     Returns:
         One of `DEVICES`.
     """
-    return "cpu" if isinstance(array, np.ndarray) else "cuda"
+    return "cpu" if isinstance(array, _HOST) else "cuda"
 
 
 def check_device(device: str) -> None:

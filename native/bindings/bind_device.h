@@ -22,7 +22,8 @@ class DeviceMemory {
  public:
   explicit DeviceMemory(Result result) : result_(std::move(result)) {}
 
-  /// Version 3 of the protocol. It is complete: there is no stream to wait for.
+  /// Version 3 of the protocol. It names no stream: whoever has it has waited for the call, or has
+  /// ordered his own stream behind it.
   nanobind::dict interface() const;
   int ordinal() const { return result_.device.value_or(0); }
 

@@ -59,13 +59,14 @@ bool BoundHandle::wait_on(uintptr_t stream, std::optional<double> timeout_s) con
                   [this](Deadline until) { handle_->wait_put(until); }, deadline)) {
     return false;
   }
-  if (handle_->is_done()) return raise_if_failed();
   for (const auto& [device, work] : handle_->on_devices()) {
-    if (!wait_until([&] { return work->is_put() || handle_->is_done(); },
+    if (!wait_until([&] { return work->is_settled() || handle_->is_done(); },
                     [&](Deadline until) { work->wait_put(until); }, deadline)) {
       return false;
     }
-    if (work->is_put()) device->order(reinterpret_cast<void*>(stream), *work);
+    if (handle_->is_done()) break;
+    if (!work->is_put()) return wait(timeout_s);  // it has failed, and all end for that
+    device->order(reinterpret_cast<void*>(stream), *work);
   }
   return !handle_->is_done() || raise_if_failed();
 }
@@ -73,7 +74,7 @@ bool BoundHandle::wait_on(uintptr_t stream, std::optional<double> timeout_s) con
 /// True once `until` holds; false at the deadline. Ctrl-C raises.
 template <typename Until, typename Sleep>
 bool BoundHandle::wait_until(const Until& until, const Sleep& sleep, Deadline deadline) const {
-  if (!until() && ::getpid() != pid_) {
+  if (!handle_->is_done() && ::getpid() != pid_) {
     throw NotInitializedError("[wait] " + in_quotes(nb::str(name_).c_str()) +
                               " belongs to the process that forked this one. Wait there.");
   }

@@ -98,7 +98,9 @@ RsStatus query_event(void* event, int32_t* is_reached) {
 
 RsStatus elapsed_ms(void* start, void* end, float* milliseconds) {
   if (milliseconds == nullptr) return kRsBadArgument;
-  return cudaEventElapsedTime(milliseconds, event_of(start), event_of(end));
+  const cudaError_t error = cudaEventElapsedTime(milliseconds, event_of(start), event_of(end));
+  if (error == cudaErrorNotReady) cudaGetLastError();  // as above
+  return error;
 }
 
 RsStatus wait_flag(const uint32_t* flag, uint32_t value, void* stream) {

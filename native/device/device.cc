@@ -57,6 +57,7 @@ Device::Device(const std::filesystem::path& plugin, const void* memory, int rank
       ordinal_(ordinal_of(memory)),
       pid_(::getpid()),
       bell_(std::make_shared<Bell>()),
+      events_(std::make_shared<Events>()),
       pool_(std::make_shared<PinnedPool>(api_, std::move(allocate))) {
   const InUse in_use(*this);
   to_device_ = make_stream();
@@ -80,8 +81,12 @@ Device::~Device() {
   if (!is_here()) return;
   close();
   clock_.reset();  // whose event comes back
-  for (const auto* const kept : {&events_, &timed_events_}) {
-    for (void* const event : *kept) api_.destroy_event(event);
+  {
+    const std::scoped_lock lock(events_->mutex);
+    for (auto* const kept : {&events_->plain, &events_->timed}) {
+      for (void* const event : *kept) api_.destroy_event(event);
+      kept->clear();
+    }
   }
   std::vector<void*> free_streams;
   {

@@ -116,6 +116,13 @@ class Device {
  private:
   struct Bell;
   struct News;
+  /// Those that nobody uses; they outlive the device where something is on its way.
+  struct Events {
+    std::mutex mutex;
+    // Guarded by mutex.
+    std::vector<void*> plain;
+    std::vector<void*> timed;
+  };
 
   static void on_done(void* context, RsStatus status);
   std::shared_ptr<const StreamWork> watch_copy(std::shared_ptr<std::byte> memory, void* stream,
@@ -131,15 +138,15 @@ class Device {
   const int ordinal_;
   const pid_t pid_;  // of the process that has it
   const std::shared_ptr<Bell> bell_;
+  const std::shared_ptr<Events> events_;
   std::shared_ptr<PinnedPool> pool_;
   std::shared_ptr<void> to_device_;  // stream
   std::shared_ptr<void> ticking_;    // likewise, once there is a clock
   std::shared_ptr<const DeviceClock> clock_;
+  int64_t clock_asked_ns_ = 0;  // when it could not be read
   std::mutex mutex_;
   // Guarded by mutex_, all of them.
   size_t fetch_streams_ = 0;                     // so many have been made
-  std::vector<void*> events_;                    // that nobody uses
-  std::vector<void*> timed_events_;              // likewise
   std::multimap<size_t, std::byte*> shareable_;  // likewise, by size
 };
 

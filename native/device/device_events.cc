@@ -1,7 +1,10 @@
 // Marks in a device's streams, and when it came to them.
 
+#include <unistd.h>
+
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "device/device.h"
@@ -20,9 +23,9 @@ constexpr auto kReading = std::chrono::milliseconds(10);
 
 DeviceEvent Device::record(void* stream, bool is_timed) {
   void* event = nullptr;
-  std::vector<void*>& kept = is_timed ? timed_events_ : events_;
+  std::vector<void*>& kept = is_timed ? events_->timed : events_->plain;
   {
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(events_->mutex);
     if (!kept.empty()) {
       event = kept.back();
       kept.pop_back();
@@ -32,9 +35,9 @@ DeviceEvent Device::record(void* stream, bool is_timed) {
   if (event == nullptr) {
     require(api_.create_event(is_timed ? 1 : 0, &event), "an event cannot be made");
   }
-  const DeviceEvent recorded(event, [this, &kept](void* done) {
-    if (!is_here()) return;
-    const std::scoped_lock lock(mutex_);
+  const DeviceEvent recorded(event, [events = events_, &kept, pid = pid_](void* done) {
+    if (::getpid() != pid) return;
+    const std::scoped_lock lock(events->mutex);
     kept.push_back(done);
   });
   require(api_.record_event(event, stream), "an event cannot be recorded in the array's stream");
@@ -42,10 +45,15 @@ DeviceEvent Device::record(void* stream, bool is_timed) {
 }
 
 std::shared_ptr<const DeviceClock> Device::clock() {
+  // What is replaced ends once this is unlocked: it may wait for who waits for the lock.
   std::shared_ptr<void> ticking;
+  std::shared_ptr<const DeviceClock> clock;
   {
     const std::scoped_lock lock(mutex_);
-    if (clock_ && now_ns() - clock_->start_ns() < kTicksNs) return clock_;
+    const int64_t now = now_ns();
+    if (clock_ && now - clock_->start_ns() < kTicksNs) return clock_;
+    if (now - clock_asked_ns_ < kTicksNs) return nullptr;
+    clock_asked_ns_ = now;  // until it is read
     ticking = ticking_;
   }
   if (!ticking) ticking = make_stream();
@@ -53,14 +61,19 @@ std::shared_ptr<const DeviceClock> Device::clock() {
   DeviceEvent start = record(ticking.get(), true);
   const std::shared_ptr<StreamWork> read = expect();
   watch(read, ticking.get(), nullptr);
-  if (!wait(*read, Clock::now() + kReading)) return nullptr;
-  const int64_t start_ns = before_ns + (read->done_ns() - before_ns) / 2;
-  const auto clock = std::make_shared<const DeviceClock>(api_, std::move(start), start_ns);
-  std::shared_ptr<const DeviceClock> before = clock;  // its event comes back once this is unlocked
+  const bool is_read = wait(*read, Clock::now() + kReading);
+  if (is_read) {
+    const int64_t start_ns = before_ns + (read->done_ns() - before_ns) / 2;
+    clock = std::make_shared<const DeviceClock>(api_, std::move(start), start_ns);
+  }
+  std::shared_ptr<const DeviceClock> result = clock;
   const std::scoped_lock lock(mutex_);
-  ticking_ = std::move(ticking);
-  clock_.swap(before);
-  return clock;
+  ticking_.swap(ticking);
+  if (is_read) {
+    clock_.swap(clock);
+    clock_asked_ns_ = 0;
+  }
+  return result;
 }
 
 bool Device::is_reached(const DeviceEvent& event) const {

@@ -17,7 +17,7 @@
 
 namespace ringsync {
 
-/// One thread at a time makes notes, any reads.
+/// One thread notes that it is put or has failed, one that it is done; any reads.
 class StreamWork {
  public:
   /// `memory` of the host is kept until it is done.
@@ -25,6 +25,8 @@ class StreamWork {
 
   /// All of it is on its stream.
   bool is_put() const { return stage_.load(std::memory_order_acquire) == kPut; }
+  /// It is put, or has failed.
+  bool is_settled() const { return stage_.load(std::memory_order_acquire) >= kPut; }
   /// Behind the last thing in it that other ranks take part in; null: nothing such. Once put, as
   /// the next.
   const DeviceEvent& passed() const { return passed_; }

@@ -250,8 +250,8 @@ void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t do
   const bool is_delivering = !error && at->deliver();
   order_.remove(*at);
   at->set_done(done_ns);
+  if (!error) at->tell_put();
   if (is_delivering) {
-    at->tell_put();
     delivering_.splice(delivering_.end(), operations_, at);
   } else {
     end(operations_, at, std::move(error));

@@ -27,11 +27,14 @@ void Handle::wait_put(Deadline deadline) {
   const bool is_marked = state_.compare_exchange_strong(state, kAwaited) || state == kAwaited;
   // Once more, for the engine may not have seen the mark.
   if (is_marked && !is_put()) futex_wait(state_, kAwaited, deadline);
+  if (state == kGated) ::sched_yield();  // as wait() does
 }
 
 void Handle::note_put(OnDevice work) {
-  on_devices_.push_back(std::move(work));
-  if (++put_ == operations_ && state_ == kAwaited) wake();
+  if (work.work) on_devices_.push_back(std::move(work));
+  uint32_t state = kAwaited;
+  // The word is changed, too: whoever is about to sleep on it does not.
+  if (++put_ == operations_ && state_.compare_exchange_strong(state, kPending)) wake();
 }
 
 bool Handle::complete(const Times& times, std::exception_ptr error,

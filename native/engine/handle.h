@@ -95,7 +95,7 @@ class Handle {
   const Times& times() const { return times_; }
 
   void set_result(size_t operation, Result result);
-  /// One of its operations needs no more than this.
+  /// One of its operations needs no more than this, which may be nothing.
   void note_put(OnDevice work);
   /// One of its operations has ended, with an error or without; the first error is kept. Of several
   /// it began with the first that began and passed the other stages with the last. With a gate it

@@ -28,7 +28,8 @@ void record_done(EventLog& events, const Operation& operation) {
   // What a device does lies beside what the engine's thread does meanwhile, and it tells the times.
   if (!operation.runs_on_device()) {
     events.record(kLane, "run", agreed_ns, times.done_ns, label, bytes);
-  } else if (const Measures& measures = operation.measures(); measures.clock) {
+  } else if (operation.is_delivered() && operation.measures().clock) {
+    const Measures& measures = operation.measures();
     for (const auto& [word, begin, end] : measures.stretches) {
       const int64_t begin_ns = measures.clock->ns_of(begin);
       const int64_t end_ns = measures.clock->ns_of(end);

@@ -45,6 +45,7 @@ void Operation::set_next() {
 }
 
 void Operation::tell_put() const {
+  if (!copy_) return;  // it is done as soon as it is delivered, and nobody waits for less
   handle_->note_put({request_.place->device, runs_on_device() ? device_work_ : copy_->delivered()});
 }
 

@@ -64,6 +64,9 @@ _FOREIGN_NAMES = frozenset(
         "SLURM_TASK_PID",
     }
 )
+# Unless the user has chosen. Streams that share a queue of a GPU hold each other up, and one may
+# wait for a rank that waits for this one; CUDA has 8 by itself, a group takes up to seven streams.
+_FOR_DEVICES = {"CUDA_DEVICE_MAX_CONNECTIONS": "32"}
 _THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Below 32768, where Linux starts to hand out ports by itself, and above the registered services
 # that are in common use; 12000 numbers keep jobs of one host apart well enough, and nobody has to
@@ -191,7 +194,7 @@ def rank_environment(job: Job, place: Place) -> dict[str, str]:
     if job.is_horovod:
         search_path.insert(1, str(_HERE.parent / "compat"))
     texts["PYTHONPATH"] = os.pathsep.join(filter(None, search_path))
-    return job.environment | {name: str(value) for name, value in numbers.items()} | texts
+    return _FOR_DEVICES | job.environment | {name: str(value) for name, value in numbers.items()} | texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,8 @@ def broadcast_optimizer_state(
 
     Args:
         optimizer: Anything with `state_dict` and `load_state_dict`, wrapped or not; made alike on
-            every rank, apart from the settings that its state holds (`lr` and `momentum` of SGD,
-            for example).
+            every rank, apart from the settings that its state holds (`lr` of SGD, for
+            example, and `momentum` if all have some).
         root: The rank whose state all get, by its number in the world, of a group as well.
         group: As for `allreduce`.
 

@@ -77,6 +77,14 @@ def test_one_job_has_one_id_one_port_and_one_private_directory(launcher):
     assert not directory.exists()
 
 
+def test_streams_of_a_gpu_have_queues_of_their_own_unless_the_user_has_chosen(launcher):
+    name = "CUDA_DEVICE_MAX_CONNECTIONS"
+    without = {key: value for key, value in os.environ.items() if key != name}
+    for chosen, expected in (({}, "32"), ({name: "1"}, "1")):
+        (facts,) = facts_of(launcher, 1, env=without | chosen)
+        assert facts["environ"][name] == expected
+
+
 def test_numbers_of_other_launchers_are_removed_and_tuning_is_kept(launcher):
     (facts,) = facts_of(launcher, 1, env=FOREIGN | TUNING)
     found = facts["environ"]

@@ -199,3 +199,11 @@ def test_sgd_finds_the_minimum_of_a_bowl():
         ((w - 3.0) ** 2).sum().backward()
         opt.step()
     np.testing.assert_allclose(w.data, 3, atol=1e-4)
+
+
+def test_a_gradient_of_no_dimensions_may_be_a_number_that_numpy_has_made_of_it():
+    scale = Parameter(np.array(2.0, np.float32), "scale")
+    scale.grad = np.array(3.0, np.float32) * np.float32(0.5)
+    assert not isinstance(scale.grad, np.ndarray)
+    optim.SGD([scale], lr=1.0).step()
+    assert float(scale.data) == 0.5
