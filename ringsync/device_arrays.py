@@ -156,8 +156,8 @@ def from_device(memory: object, like: object) -> object:
         A CuPy array where `like` is one; else `memory`, of which any library makes an array.
     """
     cupy = loaded_cupy()
-    # Another thread may be loading it.
-    if not isinstance(like, getattr(cupy, "ndarray", ())):
+    kind = getattr(cupy, "ndarray", None)  # another thread may be loading it
+    if cupy is None or kind is None or not isinstance(like, kind):
         return memory
     return cupy.asarray(memory).view(like.dtype)
 
@@ -179,8 +179,10 @@ def stream_of(stream: object) -> int:
             address: object = stream.__cuda_stream__()[1]
         else:  # CuPy's word, PyTorch's, or the number itself
             address = getattr(stream, "ptr", getattr(stream, "cuda_stream", stream))
-        if 0 <= (number := operator.index(address)) < _MOST:  # type: ignore[arg-type]  # is asked
-            return number
+        if not isinstance(address, bool):
+            number = operator.index(address)  # type: ignore[arg-type]  # is asked
+            if 0 <= number < _MOST:
+                return 0 if number == _DEFAULT_STREAM else number
     except (TypeError, IndexError):
         pass
     raise ConfigError(

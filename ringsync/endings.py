@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("ringsync")
 
+# For what devices have been given and somebody has ordered a stream behind: moments, unless one
+# stands still.
+_SETTLE_S = 1.0
+
 # EX_TEMPFAIL of sysexits.h: a job that stood still may be tried again.
 STALL_CODE = 75
 
@@ -77,6 +81,7 @@ class Endings:
         # Of an exception of which another hook was told, Python itself keeps a note.
         if self._has_spoken or hasattr(sys, "last_value") or sys.exception() is not None:
             return
+        self._engine.settle(_SETTLE_S)
         count, name = self._engine.in_flight()
         if count:
             _LOGGER.warning(

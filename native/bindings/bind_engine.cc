@@ -96,6 +96,12 @@ void bind_engine(nb::module_& module) {
           },
           "How many operations are not done, and the name of one, if any has one.")
       .def(
+          "settle",
+          [](BoundEngine& engine, double timeout_s) {
+            engine.keeper()->settle(deadline_after(timeout_s));
+          },
+          "timeout_s"_a, "Wait for what devices do by themselves.")
+      .def(
           "say_last_words",
           [](BoundEngine& engine, const std::string& words) { engine.get().say_last_words(words); },
           "words"_a, "Say to all peers what ends this rank's program, before it ends.")

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/forget.h"
+#include "bindings/bindings.h"
 
 namespace ringsync {
 
@@ -37,6 +39,17 @@ void Keeper::sweep() {
     look_at_ = std::max(kFewKept, 2 * kept_.size());
   }
   let_go(std::move(done));
+}
+
+void Keeper::settle(Deadline deadline) const {
+  std::vector<std::shared_ptr<Handle>> put;
+  for (const Kept& kept : kept_) {
+    if (kept.handle->is_put()) put.push_back(kept.handle);
+  }
+  const GilRelease release;
+  for (const auto& handle : put) {
+    while (!handle->is_done() && Clock::now() < deadline) handle->wait(deadline);
+  }
 }
 
 /// Last of all: to let go of an owner may run Python, which may come back here.

@@ -34,6 +34,8 @@ class Keeper {
   void keep(std::list<Kept> kept);
   /// Lets go of what is done.
   void sweep();
+  /// Waits, without the interpreter, for what devices do by themselves.
+  void settle(Deadline deadline) const;
 
  private:
   void let_go(std::list<Kept> done);

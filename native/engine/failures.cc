@@ -28,7 +28,8 @@ std::string late_ones(const Missing& missing, const std::string& verb) {
 
 /// `limit`: what else could be more.
 std::string advice(const Missing& missing, const std::string& limit) {
-  if (missing.is_crosswise) return ". Let one of the two receive first, or use send_async.";
+  if (missing.is_crosswise)
+    return ". Let one of the two receive before it waits, as send_async lets it.";
   const std::string look = missing.ranks.empty() ? ". See what the array's stream waits for"
                                                  : ". See what they are doing";
   return look + ", or raise " + limit + ".";

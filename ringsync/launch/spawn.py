@@ -194,7 +194,8 @@ def rank_environment(job: Job, place: Place) -> dict[str, str]:
     if job.is_horovod:
         search_path.insert(1, str(_HERE.parent / "compat"))
     texts["PYTHONPATH"] = os.pathsep.join(filter(None, search_path))
-    return _FOR_DEVICES | job.environment | {name: str(value) for name, value in numbers.items()} | texts
+    texts |= {name: str(value) for name, value in numbers.items()}
+    return _FOR_DEVICES | job.environment | texts
 
 
 @dataclass(frozen=True, slots=True)

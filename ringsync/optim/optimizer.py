@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 
@@ -113,7 +113,9 @@ class Optimizer(ABC):
                     f"[load_state_dict] {key!r}: shape {np.shape(state[key])} was saved,"
                     f" {self._name_of(key)} has {array.shape}. Build the same model."
                 )
-        self._configure({name: float(state[name]) for name in self._settings()})
+        self._configure(
+            {name: check_number(name, cast(float, state[name])) for name in self._settings()}
+        )
         for key, array in own.items():
             np.copyto(array, beside(as_array(state[key]), array))
 

@@ -149,7 +149,7 @@ def test_what_fails_after_a_stream_was_ordered_is_raised_by_the_next_call(device
             handle.wait()
 
 
-@pytest.mark.parametrize("stream", ["none", 1.5, -1, 2**64, object()])
+@pytest.mark.parametrize("stream", ["none", 1.5, -1, 2**64, True, object()])
 def test_what_is_no_stream_is_refused(made, stream):
     handles = made.each(lambda rank: rank.submit(Collective.BARRIER))
     for handle in handles:
@@ -171,6 +171,6 @@ def test_streams_of_libraries_are_known_by_their_words(device, made):
 
     x = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
     handles = made.each(lambda rank: rank.submit(Collective.ALLREDUCE, seen(x[rank.rank])))
-    for stream in (Protocol(), CuPys(), Torchs(), 0):
+    for stream in (Protocol(), CuPys(), Torchs(), 0, 1):
         for handle in handles:
             handle.wait(stream=stream)
