@@ -27,6 +27,11 @@ namespace ringsync {
 /// Whether kernels do it: sums of most types, copies of all, of not too many ranks.
 bool suits_devices(const Request& request, int size);
 
+/// Flags of a run's begin, of the end of its first phase and of every second one after it, and of
+/// the other phases' ends: no two exchanges in a row have the same kind, whatever runs they are of.
+inline constexpr size_t kFlagKinds = 3;
+inline constexpr size_t kEntryFlag = 0;
+
 /// One thread at a time.
 class DevicePeers {
  public:
@@ -85,10 +90,11 @@ class DevicePeers {
   void forget_all();
   bool open_one(const Share& share, Peer& peer);
   void go_through(const Route& route, const DevicePiece& piece, MutableByteSpan half);
-  void exchange(const std::vector<int>& neighbours);
+  void exchange(const std::vector<int>& neighbours, size_t kind);
   void apply(const Step& step, const DevicePiece& piece);
   std::byte* place_of(int rank, const Range& range, const DevicePiece& piece) const;
-  uint32_t* flag(std::byte* flags, int of) const;
+  void write(std::span<uint32_t* const> words, uint32_t value, const char* what);
+  static uint32_t* flag(std::byte* flags, int of, size_t kind);
   uint32_t* silence() const;
 
   const std::shared_ptr<Device> device_;
@@ -110,7 +116,6 @@ class DevicePeers {
   std::vector<const NcclWord*> words_;  // likewise
   const NcclChoice& nccl_choice_;
   std::unique_ptr<NcclPeers> nccl_;
-  uint32_t value_ = 0;  // of the flags at the end of what has been run, in a circle
   std::shared_ptr<const StreamWork> last_;
   DeviceEvent passed_;  // behind the last flag of what has been run
   bool is_begun_ = false;
