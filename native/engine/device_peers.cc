@@ -111,6 +111,7 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
   device_->require(api_.export_memory(flags_.get(), &share->flags_handle),
                    "its memory cannot be shared");
   stream_ = device_->make_stream();
+  graphs_ = std::make_unique<DeviceGraphs>(*device_, stream_.get());
   room_ = std::make_unique<FusionRoom>(*device_, MutableByteSpan(fusion_.get(), fusion_bytes),
                                        stream_.get());
   rescue_ = device_->make_stream();
@@ -162,6 +163,7 @@ DevicePeers::~DevicePeers() {
 /// To give any of it back would wait for the device.
 void DevicePeers::forget_all() {
   room_->forget_streams();
+  graphs_->forget_all();
   forget(std::move(stream_));
   forget(std::move(rescue_));
   forget(std::move(fusion_));

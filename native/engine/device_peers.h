@@ -17,6 +17,7 @@
 #include "device/fusion_room.h"
 #include "device/reduction.h"
 #include "engine/device_call.h"
+#include "engine/device_graphs.h"
 #include "engine/nccl_peers.h"
 #include "engine/operation.h"
 #include "engine/request.h"
@@ -68,8 +69,8 @@ class DevicePeers {
   /// What is run from now on starts so. Throws Error.
   void begin(DeviceStart start);
   /// Throws Error.
-  void run(const Route& route, const DevicePiece& piece);
-  void run(const Route& route, const DeviceBucket& bucket);
+  void run(const std::shared_ptr<const Route>& route, const DevicePiece& piece);
+  void run(const std::shared_ptr<const Route>& route, const DeviceBucket& bucket);
   /// Of all that has been run so far. Throws Error.
   std::shared_ptr<const StreamWork> end();
   /// Something has been run since, or has failed half-way.
@@ -89,7 +90,9 @@ class DevicePeers {
 
   void forget_all();
   bool open_one(const Share& share, Peer& peer);
-  void go_through(const Route& route, const DevicePiece& piece, MutableByteSpan half);
+  void go_through(const std::shared_ptr<const Route>& route, const DevicePiece& piece,
+                  MutableByteSpan half);
+  void put(const Route& route, const DevicePiece& piece);
   void exchange(const std::vector<int>& neighbours, size_t kind);
   void apply(const Step& step, const DevicePiece& piece);
   std::byte* place_of(int rank, const Range& range, const DevicePiece& piece) const;
@@ -107,6 +110,7 @@ class DevicePeers {
   std::shared_ptr<std::byte> fusion_;
   std::shared_ptr<std::byte> flags_;
   std::shared_ptr<void> stream_;
+  std::unique_ptr<DeviceGraphs> graphs_;  // of that stream
   std::unique_ptr<FusionRoom> room_;
   size_t offset_ = 0;  // of the half that is summed
   DeviceStart start_;

@@ -25,7 +25,7 @@ void DevicePeers::begin(DeviceStart start) {
   measures_ = {start_.is_measured ? device_->clock() : nullptr, {}};
 }
 
-void DevicePeers::run(const Route& route, const DevicePiece& piece) {
+void DevicePeers::run(const std::shared_ptr<const Route>& route, const DevicePiece& piece) {
   const Device::InUse in_use(*device_);
   passed_ = room_->run(
       start_.after,
@@ -45,7 +45,7 @@ void DevicePeers::run(const Route& route, const DevicePiece& piece) {
       measures_);
 }
 
-void DevicePeers::run(const Route& route, const DeviceBucket& bucket) {
+void DevicePeers::run(const std::shared_ptr<const Route>& route, const DeviceBucket& bucket) {
   const Device::InUse in_use(*device_);
   passed_ = room_->run(
       start_.after,
@@ -62,8 +62,16 @@ void DevicePeers::run(const Route& route, const DeviceBucket& bucket) {
 }
 
 /// All ranks have come to the same half.
-void DevicePeers::go_through(const Route& route, const DevicePiece& piece, MutableByteSpan half) {
+void DevicePeers::go_through(const std::shared_ptr<const Route>& route, const DevicePiece& piece,
+                             MutableByteSpan half) {
   offset_ = static_cast<size_t>(half.data() - fusion_.get());
+  const std::byte* const output = piece.is_output_apart ? piece.output.data() : nullptr;
+  graphs_->run({route, offset_, output, piece.dtype, scale_of(piece.reduction)},
+               [&] { put(*route, piece); });
+}
+
+/// All of it is told by the key above.
+void DevicePeers::put(const Route& route, const DevicePiece& piece) {
   exchange(route.neighbours, kEntryFlag);
   size_t kind = kEntryFlag;
   for (const Phase& phase : route.phases) {

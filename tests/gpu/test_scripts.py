@@ -157,6 +157,30 @@ except errors.PeerLostError as error:
     assert said == [["1"], ["gone"], ["1"]]
 
 
+def test_a_rank_that_dies_amid_repeated_runs_is_told_by_name(run):
+    # From the third time on a run is one launch, which ends as its calls would.
+    said = run(
+        3,
+        """
+x = there(np.ones(200_000))
+for _ in range(9):
+    rs.allreduce_(x)
+handles = [rs.allreduce_async_(there(np.ones(200_000)), name=str(k)) for k in range(6)]
+if RANK == 1:
+    print("gone", flush=True)
+    os._exit(0)
+try:
+    for handle in handles:
+        handle.wait()
+    for _ in range(1000):
+        rs.allreduce_(x)
+except errors.PeerLostError as error:
+    print(error.rank)
+""",
+    )
+    assert said == [["1"], ["gone"], ["1"]]
+
+
 def timeline_of(run, folder, script):
     """What is recorded of each array by name: lanes and events."""
     run(
