@@ -200,7 +200,8 @@ struct RsDeviceApi {
   /// else may be asked of it, and the same thread ends that; others may allocate meanwhile. Not of
   /// a null stream.
   RsStatus (*begin_graph)(void* stream);
-  /// What the stream was given since, to be done again and again. May wait for the device.
+  /// What the stream was given since, to be done again and again. Waits for no stream: one may
+  /// stand still until the caller goes on.
   RsStatus (*end_graph)(void* stream, void** graph);
   /// Gives all of it to the stream that it comes from, in one call and in the same order.
   RsStatus (*launch_graph)(void* graph, void* stream);

@@ -14,10 +14,10 @@
 namespace ringsync {
 namespace {
 
-/// Each rank's flags: a word for each other rank, no two in one line that a device writes at once,
-/// and one that silences its own signals.
+/// Each rank's flags: a word of each kind for each other rank, no two in one line that a device
+/// writes at once, and one that silences its own signals.
 constexpr size_t kFlagStride = 128;
-constexpr size_t kSilenceOffset = kRsMostPeers * kFlagStride;
+constexpr size_t kSilenceOffset = kFlagKinds * kRsMostPeers * kFlagStride;
 constexpr size_t kFlagsBytes = kSilenceOffset + kFlagStride;
 
 /// Of a fusion buffer: 64 MiB on a device of 64 GB or more, so that a hundred groups take a tenth
@@ -111,13 +111,14 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
   device_->require(api_.export_memory(flags_.get(), &share->flags_handle),
                    "its memory cannot be shared");
   stream_ = device_->make_stream();
+  graphs_ = std::make_unique<DeviceGraphs>(*device_, stream_.get());
   room_ = std::make_unique<FusionRoom>(*device_, MutableByteSpan(fusion_.get(), fusion_bytes),
                                        stream_.get());
   rescue_ = device_->make_stream();
   device_->require(api_.fill(flags_.get(), 0, kFlagsBytes, stream_.get()),
                    "flags cannot be written");
   // Not every driver can wait for one.
-  device_->require(api_.wait_flag(flag(flags_.get(), 0), 0, stream_.get()),
+  device_->require(api_.wait_flag(flag(flags_.get(), 0, kEntryFlag), 0, stream_.get()),
                    "flags cannot be waited for");
   const std::shared_ptr<StreamWork> words = device_->expect();
   first_words_ = words;
@@ -162,6 +163,7 @@ DevicePeers::~DevicePeers() {
 /// To give any of it back would wait for the device.
 void DevicePeers::forget_all() {
   room_->forget_streams();
+  graphs_->forget_all();
   forget(std::move(stream_));
   forget(std::move(rescue_));
   forget(std::move(fusion_));
@@ -223,8 +225,9 @@ bool DevicePeers::open_one(const Share& share, Peer& peer) {
   return true;
 }
 
-uint32_t* DevicePeers::flag(std::byte* flags, int of) const {
-  return reinterpret_cast<uint32_t*>(flags + static_cast<size_t>(of) * kFlagStride);
+uint32_t* DevicePeers::flag(std::byte* flags, int of, size_t kind) {
+  const size_t index = kind * kRsMostPeers + static_cast<size_t>(of);
+  return reinterpret_cast<uint32_t*>(flags + index * kFlagStride);
 }
 
 uint32_t* DevicePeers::silence() const {

@@ -17,6 +17,7 @@
 #include "device/fusion_room.h"
 #include "device/reduction.h"
 #include "engine/device_call.h"
+#include "engine/device_graphs.h"
 #include "engine/nccl_peers.h"
 #include "engine/operation.h"
 #include "engine/request.h"
@@ -26,6 +27,11 @@ namespace ringsync {
 
 /// Whether kernels do it: sums of most types, copies of all, of not too many ranks.
 bool suits_devices(const Request& request, int size);
+
+/// Flags of a run's begin, of the end of its first phase and of every second one after it, and of
+/// the other phases' ends: no two exchanges in a row have the same kind, whatever runs they are of.
+inline constexpr size_t kFlagKinds = 3;
+inline constexpr size_t kEntryFlag = 0;
 
 /// One thread at a time.
 class DevicePeers {
@@ -65,8 +71,8 @@ class DevicePeers {
   /// What is run from now on starts so. Throws Error.
   void begin(DeviceStart start);
   /// Throws Error.
-  void run(const Route& route, const DevicePiece& piece);
-  void run(const Route& route, const DeviceBucket& bucket);
+  void run(const std::shared_ptr<const Route>& route, const DevicePiece& piece);
+  void run(const std::shared_ptr<const Route>& route, const DeviceBucket& bucket);
   /// Of all that has been run so far. Throws Error.
   std::shared_ptr<const StreamWork> end();
   /// Something has been run since, or has failed half-way.
@@ -86,11 +92,14 @@ class DevicePeers {
 
   void forget_all();
   bool open_one(const Share& share, Peer& peer);
-  void go_through(const Route& route, const DevicePiece& piece, MutableByteSpan half);
-  void exchange(const std::vector<int>& neighbours);
+  void go_through(const std::shared_ptr<const Route>& route, const DevicePiece& piece,
+                  MutableByteSpan half);
+  void put(const Route& route, const DevicePiece& piece);
+  void exchange(const std::vector<int>& neighbours, size_t kind);
   void apply(const Step& step, const DevicePiece& piece);
   std::byte* place_of(int rank, const Range& range, const DevicePiece& piece) const;
-  uint32_t* flag(std::byte* flags, int of) const;
+  void write(std::span<uint32_t* const> words, uint32_t value, const char* what);
+  static uint32_t* flag(std::byte* flags, int of, size_t kind);
   uint32_t* silence() const;
 
   const std::shared_ptr<Device> device_;
@@ -103,6 +112,7 @@ class DevicePeers {
   std::shared_ptr<std::byte> fusion_;
   std::shared_ptr<std::byte> flags_;
   std::shared_ptr<void> stream_;
+  std::unique_ptr<DeviceGraphs> graphs_;  // of that stream
   std::unique_ptr<FusionRoom> room_;
   size_t offset_ = 0;  // of the half that is summed
   DeviceStart start_;
@@ -112,7 +122,6 @@ class DevicePeers {
   std::vector<const NcclWord*> words_;  // likewise
   const NcclChoice& nccl_choice_;
   std::unique_ptr<NcclPeers> nccl_;
-  uint32_t value_ = 0;  // of the flags at the end of what has been run, in a circle
   std::shared_ptr<const StreamWork> last_;
   DeviceEvent passed_;  // behind the last flag of what has been run
   bool is_begun_ = false;

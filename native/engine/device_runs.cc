@@ -10,8 +10,8 @@
 namespace ringsync {
 namespace {
 
-/// How long a rank that gives up waits before it writes its flags again: a peer that is behind may
-/// have written its lower count over them.
+/// How long a rank that gives up waits before it writes its flags again: its own stream may have
+/// been about to reset one.
 constexpr auto kBetween = std::chrono::milliseconds(20);
 
 /// The timeline's.
@@ -25,7 +25,7 @@ void DevicePeers::begin(DeviceStart start) {
   measures_ = {start_.is_measured ? device_->clock() : nullptr, {}};
 }
 
-void DevicePeers::run(const Route& route, const DevicePiece& piece) {
+void DevicePeers::run(const std::shared_ptr<const Route>& route, const DevicePiece& piece) {
   const Device::InUse in_use(*device_);
   passed_ = room_->run(
       start_.after,
@@ -45,7 +45,7 @@ void DevicePeers::run(const Route& route, const DevicePiece& piece) {
       measures_);
 }
 
-void DevicePeers::run(const Route& route, const DeviceBucket& bucket) {
+void DevicePeers::run(const std::shared_ptr<const Route>& route, const DeviceBucket& bucket) {
   const Device::InUse in_use(*device_);
   passed_ = room_->run(
       start_.after,
@@ -62,12 +62,22 @@ void DevicePeers::run(const Route& route, const DeviceBucket& bucket) {
 }
 
 /// All ranks have come to the same half.
-void DevicePeers::go_through(const Route& route, const DevicePiece& piece, MutableByteSpan half) {
+void DevicePeers::go_through(const std::shared_ptr<const Route>& route, const DevicePiece& piece,
+                             MutableByteSpan half) {
   offset_ = static_cast<size_t>(half.data() - fusion_.get());
-  exchange(route.neighbours);
+  const std::byte* const output = piece.is_output_apart ? piece.output.data() : nullptr;
+  graphs_->run({route, offset_, output, piece.dtype, scale_of(piece.reduction)},
+               [&] { put(*route, piece); });
+}
+
+/// All of it is told by the key above.
+void DevicePeers::put(const Route& route, const DevicePiece& piece) {
+  exchange(route.neighbours, kEntryFlag);
+  size_t kind = kEntryFlag;
   for (const Phase& phase : route.phases) {
     for (const RoutedStep& step : phase.steps) apply(step, piece);
-    exchange(route.neighbours);
+    kind = kind == 1 ? 2 : 1;
+    exchange(route.neighbours, kind);
   }
 }
 
@@ -79,22 +89,32 @@ std::shared_ptr<const StreamWork> DevicePeers::end() {
   return work;
 }
 
-/// Tells the others that this rank has come here, and waits for them.
-void DevicePeers::exchange(const std::vector<int>& neighbours) {
-  ++value_;
-  std::vector<uint32_t*> words;
-  words.reserve(neighbours.size());
+/// Tells the others that this rank has come here, and waits for them. All values are constants, so
+/// that a graph can hold them: who has waited for a flag resets it. Nobody writes a flag before
+/// that: a neighbour writes the next one of this kind, two exchanges on at least, once it has seen
+/// what this rank signals in the exchange between, which comes behind the reset.
+void DevicePeers::exchange(const std::vector<int>& neighbours, size_t kind) {
+  std::vector<uint32_t*> theirs;
+  std::vector<uint32_t*> own;
   for (const int rank : neighbours) {
-    words.push_back(flag(peers_[static_cast<size_t>(rank)].flags, group_.rank));
+    theirs.push_back(flag(peers_[static_cast<size_t>(rank)].flags, group_.rank, kind));
+    own.push_back(flag(flags_.get(), rank, kind));
   }
-  for (size_t first = 0; first < words.size(); first += kRsMostFlags) {
-    const auto count = static_cast<uint32_t>(std::min<size_t>(kRsMostFlags, words.size() - first));
-    device_->require(api_.signal(words.data() + first, count, value_, silence(), stream_.get()),
-                     "peers cannot be told");
+  write(theirs, 1, "peers cannot be told");
+  for (const uint32_t* const word : own) {
+    device_->require(api_.wait_flag(word, 1, stream_.get()), "peers cannot be waited for");
   }
-  for (const int rank : neighbours) {
-    device_->require(api_.wait_flag(flag(flags_.get(), rank), value_, stream_.get()),
-                     "peers cannot be waited for");
+  write(own, 0, "flags cannot be reset");
+}
+
+/// Nothing, once this rank has given up.
+void DevicePeers::write(std::span<uint32_t* const> words, uint32_t value, const char* what) {
+  while (!words.empty()) {
+    const auto some = words.first(std::min<size_t>(kRsMostFlags, words.size()));
+    device_->require(api_.signal(some.data(), static_cast<uint32_t>(some.size()), value, silence(),
+                                 stream_.get()),
+                     what);
+    words = words.subspan(some.size());
   }
 }
 
@@ -141,8 +161,10 @@ void DevicePeers::give_up(Deadline deadline) noexcept {
   api_.signal(&silenced, 1, 1, nullptr, rescue_.get());
   for (;;) {
     for (int rank = 0; rank < group_.size; ++rank) {
-      uint32_t* const word = flag(flags_.get(), rank);
-      api_.signal(&word, 1, value_, nullptr, rescue_.get());
+      std::array<uint32_t*, kFlagKinds> words{};
+      for (size_t kind = 0; kind < kFlagKinds; ++kind) words[kind] = flag(flags_.get(), rank, kind);
+      static_assert(kFlagKinds <= kRsMostFlags);
+      api_.signal(words.data(), kFlagKinds, 1, nullptr, rescue_.get());
     }
     // Of what was begun and not ended nobody is told when it is over.
     const bool is_past = !is_begun_ && device_->wait(*last_, Clock::now() + kBetween);

@@ -97,7 +97,7 @@ void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
   }
   peers.begin(std::move(start));
   if (!is_cut()) {
-    peers.run(*group.route_of(problem), piece);
+    peers.run(group.route_of(problem), piece);
   } else {
     const ByteSpan input = piece.input;
     const MutableByteSpan output = piece.output;
@@ -109,7 +109,7 @@ void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
       problem.counts.assign(problem.counts.size(), count);
       if (!input.empty()) piece.input = input.subspan(first * width, count * width);
       if (!output.empty()) piece.output = output.subspan(first * width, count * width);
-      peers.run(*group.route_of(problem), piece);
+      peers.run(group.route_of(problem), piece);
     }
   }
   device_work_ = peers.end();
@@ -249,7 +249,7 @@ std::shared_ptr<const StreamWork> Group::run_bucket(const DeviceBucket& bucket, 
                         {},
                         is_narrow(bucket.dtype)};
   device_peers_->begin(std::move(start));
-  device_peers_->run(*routes_.of(problem), bucket);
+  device_peers_->run(routes_.of(problem), bucket);
   return device_peers_->end();
 }
 

@@ -1,11 +1,13 @@
-// A device plug-in that is the one whose file STAND_IN_FOR names, but for two things that tests ask
-// for: it has no memory for allocations of STAND_IN_BYTES or more, and it writes the names of
-// ranges, and a line without one where a range ends, to the file STAND_IN_RANGES.
+// A device plug-in that is the one whose file STAND_IN_FOR names, but for what tests ask for: it
+// has no memory for allocations of STAND_IN_BYTES or more; it writes the names of ranges, and a
+// line without one where a range ends, to the file STAND_IN_RANGES, and what becomes of graphs to
+// STAND_IN_GRAPHS; of graphs it refuses the call that STAND_IN_REFUSES names.
 
 #include <dlfcn.h>
 
 #include <cstdlib>
 #include <fstream>
+#include <string_view>
 
 #include "device/plugin_abi.h"
 
@@ -36,9 +38,54 @@ RsStatus range_end() {
   return whole().range_end();
 }
 
+bool refuses(std::string_view call) {
+  const char* const refused = std::getenv("STAND_IN_REFUSES");
+  return refused != nullptr && call == refused;
+}
+
+RsStatus note_graph(RsStatus status, const char* what) {
+  const char* const file = std::getenv("STAND_IN_GRAPHS");
+  if (file != nullptr && status == kRsOk) std::ofstream(file, std::ios::app) << what << std::endl;
+  return status;
+}
+
+/// What this thread gives to streams is kept.
+thread_local bool is_keeping = false;
+
+RsStatus begin_graph(void* stream) {
+  if (refuses("begin_graph")) return kRsUnexpected;
+  is_keeping = true;
+  return whole().begin_graph(stream);
+}
+
+RsStatus wait_flag(const uint32_t* flag, uint32_t value, void* stream) {
+  if (is_keeping && refuses("wait_flag")) return kRsUnexpected;
+  return whole().wait_flag(flag, value, stream);
+}
+
+RsStatus end_graph(void* stream, void** graph) {
+  is_keeping = false;
+  const RsStatus status = whole().end_graph(stream, graph);
+  if (status != kRsOk || !refuses("end_graph")) return note_graph(status, "made");
+  whole().destroy_graph(*graph);
+  return kRsUnexpected;
+}
+
+RsStatus launch_graph(void* graph, void* stream) {
+  if (refuses("launch_graph")) return kRsUnexpected;
+  return note_graph(whole().launch_graph(graph, stream), "launched");
+}
+
+RsStatus destroy_graph(void* graph) { return note_graph(whole().destroy_graph(graph), "gone"); }
+
 RsDeviceApi stand_in() {
   RsDeviceApi api = whole();
   api.allocate = allocate;
+  api.wait_flag = wait_flag;
+  api.begin_graph = begin_graph;
+  api.end_graph = end_graph;
+  api.launch_graph = launch_graph;
+  api.destroy_graph = destroy_graph;
   api.range_begin = range_begin;
   api.range_end = range_end;
   return api;

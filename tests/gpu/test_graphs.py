@@ -6,6 +6,8 @@ import pytest
 from bench.device.abi import Dtype
 from bench.device.plugin import PluginError, make_move, make_sum, make_table
 
+from ..ranks import until
+
 COUNT = 5000
 F32 = np.float32
 SAME = (Dtype.FLOAT32, Dtype.FLOAT32)
@@ -74,6 +76,38 @@ def test_two_streams_pass_a_buffer_to_and_fro_by_flags_that_graphs_reset(device,
     for stream in streams:
         plugin.call("synchronize_stream", stream)
     assert (device.read(buffer, COUNT, F32) == 2.0**10).all()
+
+
+def test_a_wait_sees_what_its_own_stream_has_reset_before_it(device):
+    # Or who resets a flag and waits for it again would find the value that it has reset.
+    plugin, stream, other = device.plugin, device.stream(), device.stream()
+    flag, large = device.filled(256, 0), device.filled(2**26, 0)
+    events = [plugin.create_event() for _ in range(2)]
+    plugin.signal([flag], 1, stream)
+    plugin.wait_flag(flag, 1, stream)
+    for byte in range(8):  # keeps the stream from the reset for a while
+        plugin.call("fill", large, byte, 2**26, stream)
+    plugin.signal([flag], 0, stream)
+    plugin.call("record_event", events[0], stream)
+    plugin.wait_flag(flag, 1, stream)
+    plugin.call("record_event", events[1], stream)
+    until(lambda: plugin.is_reached(events[0]))
+    assert not plugin.is_reached(events[1])
+    plugin.signal([flag], 1, other)
+    plugin.call("synchronize_stream", stream)
+    for event in events:
+        plugin.call("destroy_event", event)
+
+
+def test_a_graph_is_made_and_launched_while_another_stream_stands_still(device, gate, record):
+    # One that stands still may wait for the very rank that makes the graph.
+    stream, memory = device.stream(), device.filled(COUNT, 0)
+    gate.close()
+    graph = record(stream, lambda: device.plugin.call("fill", memory, 3, COUNT, stream))
+    device.plugin.call("launch_graph", graph, stream)
+    device.plugin.call("synchronize_stream", stream)
+    gate.open()
+    assert (device.read(memory, COUNT, np.uint8) == 3).all()
 
 
 def test_a_signal_in_a_graph_is_silenced_as_any(device, record):

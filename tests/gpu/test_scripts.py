@@ -157,6 +157,30 @@ except errors.PeerLostError as error:
     assert said == [["1"], ["gone"], ["1"]]
 
 
+def test_a_rank_that_dies_amid_repeated_runs_is_told_by_name(run):
+    # From the third time on a run is one launch, which ends as its calls would.
+    said = run(
+        3,
+        """
+x = there(np.ones(200_000))
+for _ in range(9):
+    rs.allreduce_(x)
+handles = [rs.allreduce_async_(there(np.ones(200_000)), name=str(k)) for k in range(6)]
+if RANK == 1:
+    print("gone", flush=True)
+    os._exit(0)
+try:
+    for handle in handles:
+        handle.wait()
+    for _ in range(1000):
+        rs.allreduce_(x)
+except errors.PeerLostError as error:
+    print(error.rank)
+""",
+    )
+    assert said == [["1"], ["gone"], ["1"]]
+
+
 def timeline_of(run, folder, script):
     """What is recorded of each array by name: lanes and events."""
     run(
@@ -199,14 +223,15 @@ def test_small_arrays_of_one_call_stay_together(run, tmp_path):
         run,
         tmp_path,
         """
-for step in range(2):
+for step in range(6):
     xs = [there(np.full(n, RANK + n)) for n in (3, 5_000, 0, 1, 70_000, 20)]
-    rs.grouped_allreduce_(xs, op=rs.Sum, name="g")
+    rs.grouped_allreduce_(xs, op=rs.Sum, name=f"g{step}")
     assert [set(here(x)) for x in xs] == [{7.0}, {10_001.0}, set(), {3.0}, {140_001.0}, {41.0}]
 """,
     )
-    for i in (0, 1, 3, 4, 5):
-        assert told[f"g.{i}"] - {("train", "wait")} == THERE | BACK, i
+    for step in (0, 5):  # by single calls, and as a graph
+        for i in (0, 1, 3, 4, 5):
+            assert told[f"g{step}.{i}"] - {("train", "wait")} == THERE | BACK, i
 
 
 def test_a_large_array_that_is_late_holds_up_nothing_behind_it(run):
