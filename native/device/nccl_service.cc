@@ -20,6 +20,9 @@ constexpr auto kBetweenVisits = std::chrono::milliseconds(1);
 /// looked at only where it may have.
 constexpr auto kBetweenChecks = std::chrono::milliseconds(100);
 
+/// For a group that is just being closed to give back its room on the device.
+constexpr auto kGivenBack = std::chrono::seconds(1);
+
 /// For a stream to come past what was aborted: moments, unless its device stands still.
 constexpr auto kRunsOut = std::chrono::seconds(1);
 
@@ -81,11 +84,22 @@ void NcclService::look(const std::function<void(const NcclFound&)>& tell) {
     library_.emplace(choice_.chosen, choice_.candidates);
     if (place_.rank == 0) found.id = NcclCommunicator::make_id(*library_);
     found.version = library_->version();
+    found.is_full = choice_.max_ctas > 0 && !find_room();
   } catch (const std::exception& error) {
     // Who has named none may have none.
     note_failure(choice_.chosen.empty() && !library_ ? "" : error.what());
   }
   tell(found);
+}
+
+/// On the device, for its kernels.
+bool NcclService::find_room() {
+  const Deadline deadline = Clock::now() + kGivenBack;
+  while (!(kernel_room_ = device_->kernel_room().take())) {
+    if (is_left_ || Clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(kBetweenVisits);
+  }
+  return true;
 }
 
 /// None where nobody wants it any more.
@@ -218,9 +232,13 @@ void NcclService::clear() noexcept {
   if (communicator_ && !is_well) communicator_->abort();
   communicator_.reset();
   if (!is_well) forget(std::move(memory_));  // which an aborted one may still know of
-  if (!last_ || device_->wait(*last_, Clock::now() + kRunsOut)) return;
+  if (!last_ || device_->wait(*last_, Clock::now() + kRunsOut)) {
+    kernel_room_.reset();
+    return;
+  }
   if (room_) room_->forget_streams();
   forget(std::move(stream_));
+  forget(std::move(kernel_room_));
 }
 
 void NcclService::note_failure(std::string why) {

@@ -43,8 +43,8 @@ class NcclThread {
     return shared_->service.post(std::move(call));
   }
 
-  /// The others are not to be waited for any more: what has been posted ends, whole or not, as soon
-  /// as NCCL and the device let it. Returns at once.
+  /// Nobody joins, or the others are not to be waited for any more: what has been posted ends,
+  /// whole or not, as soon as NCCL and the device let it. Returns at once.
   void leave() noexcept { shared_->service.leave(); }
 
  private:

@@ -132,6 +132,7 @@ class Group {
   bool bring(Operation& front);
   void bring_more();
   bool choose_site(Operation& operation);
+  NcclChoice nccl_choice() const;
   Site best_way();
   bool agree_on_site();
   void stay_on_host(const std::string& why);

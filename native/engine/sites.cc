@@ -126,7 +126,7 @@ bool Group::choose_site(Operation& operation) {
     try {
       if (!device_peers_) {
         device_peers_ = std::make_unique<DevicePeers>(operation.request().place->device, view_,
-                                                      home_.transport, home_.nccl);
+                                                      home_.transport, nccl_choice());
       }
       if (!device_peers_->is_set_up()) return false;
     } catch (const Error& error) {
@@ -138,6 +138,13 @@ bool Group::choose_site(Operation& operation) {
   operation.set_site(can_stay ? best_way() : Site::kHost,
                      can_stay ? device_peers_->share_at() : Registration());
   return true;
+}
+
+/// The world's calls take as many blocks of a device as NCCL likes.
+NcclChoice Group::nccl_choice() const {
+  NcclChoice choice = home_.nccl;
+  if (members_.is_ordered) choice.max_ctas = kMostBlocks;
+  return choice;
 }
 
 /// There, as far as this rank knows.

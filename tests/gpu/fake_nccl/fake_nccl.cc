@@ -143,6 +143,9 @@ Result ncclCommInitRankConfig(Comm** comm, int size, UniqueId id, int rank, Conf
     return refuse(kInvalidArgument, "the configuration is none");
   }
   if (config->maxCTAs > kMostCtas) return refuse(kInvalidArgument, "maxCTAs is above 64");
+  if (std::max(config->maxCTAs, 0) != number_of("ctas", std::max(config->maxCTAs, 0))) {
+    return refuse(kInvalidArgument, "maxCTAs is another one");
+  }
   if (rank < 0 || rank >= size || size > kMostRanks) {
     return refuse(kInvalidArgument, "there is no such rank");
   }
