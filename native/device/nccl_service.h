@@ -28,6 +28,8 @@ struct NcclChoice {
   std::vector<std::filesystem::path> candidates;
   /// As NcclCommunicator::Place says. Whoever names a number takes room of the device's for it.
   int max_ctas = 0;
+  /// Somebody else's communicator, made with that NCCL; null: one of its own is joined.
+  nccl::Comm* adopted = nullptr;
 };
 
 /// What a rank has found.
@@ -36,6 +38,8 @@ struct NcclFound {
   int version = 0;
   /// Its device has no room for one more communicator.
   bool is_full = false;
+  /// It brings a communicator along.
+  bool has_adopted = false;
   /// That it would have others join, if it is the first.
   nccl::UniqueId id{};
 };
@@ -94,6 +98,8 @@ class NcclService {
   void look(const std::function<void(const NcclFound&)>& tell);
   bool find_room();
   std::optional<nccl::UniqueId> await_id();
+  void make_room(const NcclCommunicator::Turn& turn);
+  void connect(const NcclCommunicator::Turn& turn);
   void come_together(const nccl::UniqueId& id);
   void settle(Deadline deadline, const std::function<bool()>& is_done) const;
   void serve();

@@ -31,6 +31,14 @@ std::optional<std::string> lack_of(std::span<const NcclWord* const> words) {
            name(version) + ". Install one version for all.";
   }
   if (version == 0) return "";
+  const auto has_adopted = [&](size_t i) { return words[i]->found.has_adopted; };
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (has_adopted(i) == has_adopted(0)) continue;
+    return "rank " + std::to_string(i) + (has_adopted(i) ? " has" : " has not") +
+           " adopted a communicator, rank 0 has" + (has_adopted(0) ? "" : " not") +
+           ". Adopt one on all ranks or on none.";
+  }
+  if (has_adopted(0)) return std::nullopt;
   // It would refuse, and ranks that share a device know that they do.
   if (version < kSharesDevices && share_devices(words)) return "";
   for (size_t i = 0; i < words.size(); ++i) {

@@ -126,7 +126,7 @@ bool Group::choose_site(Operation& operation) {
     try {
       if (!device_peers_) {
         device_peers_ = std::make_unique<DevicePeers>(operation.request().place->device, view_,
-                                                      home_.transport, nccl_choice());
+                                                      home_.transport, take_nccl_choice());
       }
       if (!device_peers_->is_set_up()) return false;
     } catch (const Error& error) {
@@ -140,10 +140,12 @@ bool Group::choose_site(Operation& operation) {
   return true;
 }
 
-/// The world's calls take as many blocks of a device as NCCL likes.
-NcclChoice Group::nccl_choice() const {
+/// The world's calls take as many blocks of a device as NCCL likes, those of an adopted
+/// communicator as many as its owner has said.
+NcclChoice Group::take_nccl_choice() {
   NcclChoice choice = home_.nccl;
-  if (members_.is_ordered) choice.max_ctas = kMostBlocks;
+  choice.adopted = nccl_adoption_.close();
+  if (members_.is_ordered && choice.adopted == nullptr) choice.max_ctas = kMostBlocks;
   return choice;
 }
 
