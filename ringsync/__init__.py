@@ -41,7 +41,7 @@ from ringsync.collectives import (
     send,
     send_async,
 )
-from ringsync.group import ProcessGroup, new_group
+from ringsync.group import ProcessGroup, adopt_nccl, new_group
 from ringsync.handle import GroupedHandle, Handle
 from ringsync.jobs import run
 from ringsync.memory import empty
@@ -72,6 +72,7 @@ __all__ = [
     "Ring",
     "Sum",
     "__version__",
+    "adopt_nccl",
     "allgather",
     "allgather_async",
     "allgather_object",

@@ -192,6 +192,34 @@ def stream_of(stream: object) -> int:
     )
 
 
+def communicator_of(communicator: object) -> tuple[int, str]:
+    """Find what the native core adopts of a communicator of CuPy's.
+
+    Args:
+        communicator: CuPy's `NcclCommunicator`.
+
+    Returns:
+        Its address, and the file of the extension that has made it.
+
+    Raises:
+        ConfigError: It is none, or has been destroyed.
+    """
+    kinds = (kind for kind in type(communicator).__mro__ if "comm" in vars(kind))
+    module = sys.modules.get(kind.__module__) if (kind := next(kinds, None)) else None
+    file = getattr(module, "__file__", None)
+    address = getattr(communicator, "comm", None)
+    if not isinstance(address, int) or not isinstance(file, str):
+        raise ConfigError(
+            f"[adopt_nccl] {type(communicator).__name__!r} is no communicator that can be adopted; "
+            "CuPy's is expected. Pass a cupy.cuda.nccl.NcclCommunicator."
+        )
+    if not address:
+        raise ConfigError(
+            "[adopt_nccl] the communicator has been destroyed or aborted. Pass one that works."
+        )
+    return address, file
+
+
 def loaded_cupy() -> ModuleType | None:
     """Give CuPy, where the process has loaded it; who holds an array of CuPy's has.
 

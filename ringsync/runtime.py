@@ -65,6 +65,7 @@ class Runtime:
         self.world = world
         self.settings = settings
         self.inherited = inherited
+        self.adopted: list[object] = []  # kept, as the engine knows no more than their addresses
         self._numbers: Counter[str] = Counter()
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s

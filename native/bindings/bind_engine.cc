@@ -102,6 +102,14 @@ void bind_engine(nb::module_& module) {
           },
           "timeout_s"_a, "Wait for what devices do by themselves.")
       .def(
+          "adopt_nccl",
+          [](BoundEngine& engine, size_t group, uintptr_t communicator, const std::string& maker) {
+            const GilRelease release;
+            engine.get().adopt_nccl(group, reinterpret_cast<nccl::Comm*>(communicator), maker);
+          },
+          "group"_a, "communicator"_a, "maker"_a,
+          "Have a group use a communicator that the library of that file has made.")
+      .def(
           "say_last_words",
           [](BoundEngine& engine, const std::string& words) { engine.get().say_last_words(words); },
           "words"_a, "Say to all peers what ends this rank's program, before it ends.")

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/span.h"
+#include "device/kernel_room.h"
 #include "device/pinned_pool.h"
 #include "device/plugin.h"
 #include "device/stream_work.h"
@@ -61,6 +62,8 @@ class Device {
   /// Where some memory lies; kRsNowhere if on no device.
   int place_of(const void* memory) const;
 
+  /// For kernels that wait for those of other ranks.
+  KernelRoom& kernel_room() { return kernel_room_; }
   /// A stream of its own, before others; ends with the last pointer. Throws Error.
   std::shared_ptr<void> make_stream() const;
   /// Of a stream, or a null one, of any library that works on this device; one whose time a clock
@@ -139,6 +142,7 @@ class Device {
   const pid_t pid_;  // of the process that has it
   const std::shared_ptr<Bell> bell_;
   const std::shared_ptr<Events> events_;
+  KernelRoom kernel_room_;
   std::shared_ptr<PinnedPool> pool_;
   std::shared_ptr<void> to_device_;  // stream
   std::shared_ptr<void> ticking_;    // likewise, once there is a clock

@@ -75,6 +75,20 @@ nccl::RedOp nccl_op(ReduceOp op) {
 
 bool has_nccl_type(Dtype dtype) { return dtype != Dtype::kInt16 && dtype != Dtype::kBool; }
 
+NcclStanding standing_of(const NcclLibrary& library, nccl::Comm* communicator) {
+  NcclStanding found;
+  const NcclLibrary::Api& api = library.api();
+  for (const auto& [call, value] :
+       {std::pair{api.user_rank, &found.rank}, std::pair{api.count, &found.size},
+        std::pair{api.cu_device, &found.device}}) {
+    const nccl::Result result = call(communicator, value);
+    if (result == nccl::kSuccess) continue;
+    throw Error("[nccl] a communicator does not say where it stands: " + library.describe(result) +
+                kSeeMore);
+  }
+  return found;
+}
+
 nccl::UniqueId NcclCommunicator::make_id(const NcclLibrary& library) {
   nccl::UniqueId id{};
   const nccl::Result result = library.api().get_unique_id(&id);
@@ -86,7 +100,11 @@ nccl::UniqueId NcclCommunicator::make_id(const NcclLibrary& library) {
 
 NcclCommunicator::NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id,
                                    const Place& place)
-    : library_(std::move(library)), api_(library_.api()), place_(place), pid_(::getpid()) {
+    : library_(std::move(library)),
+      api_(library_.api()),
+      place_(place),
+      pid_(::getpid()),
+      is_adopted_(false) {
   nccl::Config config;
   config.blocking = 0;
   if (place.max_ctas > 0) config.maxCTAs = place.max_ctas;
@@ -97,8 +115,16 @@ NcclCommunicator::NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id
   }
 }
 
+NcclCommunicator::NcclCommunicator(NcclLibrary library, nccl::Comm* adopted, const Place& place)
+    : library_(std::move(library)),
+      api_(library_.api()),
+      place_(place),
+      pid_(::getpid()),
+      is_adopted_(true),
+      comm_(adopted) {}
+
 NcclCommunicator::~NcclCommunicator() {
-  if (comm_ == nullptr || ::getpid() != pid_) return;
+  if (comm_ == nullptr || is_adopted_ || ::getpid() != pid_) return;
   if (window_ != nullptr && state() == nccl::kSuccess) api_.window_deregister(comm_, window_);
   if (state() != nccl::kSuccess ||
       settle(api_.finalize(comm_), {.deadline = Clock::now() + kFarewell}) != nccl::kSuccess) {
@@ -123,7 +149,8 @@ bool NcclCommunicator::is_ready() {
 
 void NcclCommunicator::abort() noexcept {
   const std::scoped_lock lock(mutex_);
-  if (nccl::Comm* const comm = std::exchange(comm_, nullptr)) api_.abort(comm);
+  nccl::Comm* const comm = std::exchange(comm_, nullptr);
+  if (comm != nullptr && !is_adopted_) api_.abort(comm);
 }
 
 void NcclCommunicator::allreduce(ByteSpan from, MutableByteSpan to, Dtype dtype, ReduceOp op,

@@ -22,6 +22,16 @@ namespace ringsync {
 /// Whether NCCL adds up such values: neither int16 nor bool.
 bool has_nccl_type(Dtype dtype);
 
+/// Where a communicator stands, as NCCL says.
+struct NcclStanding {
+  int rank = 0;
+  int size = 1;
+  int device = 0;
+};
+
+/// Throws Error.
+NcclStanding standing_of(const NcclLibrary& library, nccl::Comm* communicator);
+
 /// Ranks give one communicator their calls in one order. One thread at a time; any other may call
 /// abort() and is_ready() meanwhile.
 class NcclCommunicator {
@@ -48,10 +58,13 @@ class NcclCommunicator {
 
   /// Begins to join on the calling thread's device, and waits for nobody. Throws Error.
   NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id, const Place& place);
+  /// Adopts one that somebody else has made with this library, keeps, and ends once this is gone.
+  /// If its calls are such as wait for other ranks, so do all of those here, whatever the deadline.
+  NcclCommunicator(NcclLibrary library, nccl::Comm* adopted, const Place& place);
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
   /// Waits a little for what is on its streams if all is well; else aborts. In a forked child,
-  /// which has no device, nothing is given back.
+  /// which has no device, nothing is given back, and of an adopted one never.
   ~NcclCommunicator();
 
   /// False while it joins. Throws Error where it, or what it has been given, has failed.
@@ -60,7 +73,8 @@ class NcclCommunicator {
   /// and of one length as one window, until the end. Throws Error, and TimedOutError.
   void share(MutableByteSpan memory, const Turn& turn);
   /// Waits for no other rank: what is on its streams ends soon, leaving its results in any state,
-  /// and all further calls throw Error. Idempotent.
+  /// and all further calls throw Error. An adopted one is only called no more: to end it twice
+  /// would be a crash, so what is on its streams may never end. Idempotent.
   void abort() noexcept;
 
   // Once it is ready. Each is put on the stream and returns; memory stays valid until the stream
@@ -91,6 +105,7 @@ class NcclCommunicator {
   const NcclLibrary::Api& api_;
   const Place place_;
   const pid_t pid_;  // of the process that has it
+  const bool is_adopted_;
   std::mutex mutex_;
   nccl::Comm* comm_ = nullptr;  // guarded by mutex_; null once aborted
   nccl::Window* window_ = nullptr;

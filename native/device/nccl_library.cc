@@ -74,6 +74,9 @@ NcclLibrary::NcclLibrary(const std::filesystem::path& chosen,
   find("ncclGetLastError", api_.get_last_error);
   find("ncclCommInitRankConfig", api_.init_rank);
   find("ncclCommGetAsyncError", api_.get_async_error);
+  find("ncclCommCount", api_.count);
+  find("ncclCommUserRank", api_.user_rank);
+  find("ncclCommCuDevice", api_.cu_device);
   find("ncclCommFinalize", api_.finalize);
   find("ncclCommDestroy", api_.destroy);
   find("ncclCommAbort", api_.abort);
@@ -92,6 +95,13 @@ NcclLibrary::NcclLibrary(const std::filesystem::path& chosen,
   for (const Feature& feature : kFeatures) {
     if (::dlsym(handle_, feature.symbol) != nullptr) features_.emplace_back(feature.name);
   }
+}
+
+bool NcclLibrary::serves(const std::filesystem::path& caller) const {
+  // A name is looked for in what it needs too, of which it has its own copy or shares ours.
+  void* const loaded = ::dlopen(caller.c_str(), kHow | RTLD_NOLOAD);
+  return loaded != nullptr &&
+         ::dlsym(loaded, "ncclAllReduce") == reinterpret_cast<void*>(api_.allreduce);
 }
 
 std::string NcclLibrary::describe(nccl::Result result) const {

@@ -24,6 +24,9 @@ class NcclLibrary {
     nccl::GetLastError* get_last_error = nullptr;
     nccl::CommInitRankConfig* init_rank = nullptr;
     nccl::CommGetAsyncError* get_async_error = nullptr;
+    nccl::CommCount* count = nullptr;
+    nccl::CommUserRank* user_rank = nullptr;
+    nccl::CommCuDevice* cu_device = nullptr;
     nccl::CommFinalize* finalize = nullptr;
     nccl::CommDestroy* destroy = nullptr;
     nccl::CommAbort* abort = nullptr;
@@ -53,6 +56,8 @@ class NcclLibrary {
   const Api& api() const { return api_; }
   /// The file that it was loaded from.
   const std::filesystem::path& path() const { return path_; }
+  /// Whether it is this one that `caller` calls, a library that the process has loaded.
+  bool serves(const std::filesystem::path& caller) const;
   /// As NCCL counts: 22703 is 2.27.3.
   int version() const { return version_; }
   /// What this version has beyond those functions, by name.

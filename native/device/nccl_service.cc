@@ -20,6 +20,9 @@ constexpr auto kBetweenVisits = std::chrono::milliseconds(1);
 /// looked at only where it may have.
 constexpr auto kBetweenChecks = std::chrono::milliseconds(100);
 
+/// For a group that is just being closed to give back its room on the device.
+constexpr auto kGivenBack = std::chrono::seconds(1);
+
 /// For a stream to come past what was aborted: moments, unless its device stands still.
 constexpr auto kRunsOut = std::chrono::seconds(1);
 
@@ -82,16 +85,30 @@ void NcclService::work(const std::function<void(const NcclFound&)>& tell) {
 
 void NcclService::look(const std::function<void(const NcclFound&)>& tell) {
   NcclFound found;
+  found.has_adopted = choice_.adopted != nullptr;
   try {
     device_->adopt_thread();
     library_.emplace(choice_.chosen, choice_.candidates);
-    if (place_.rank == 0) found.id = NcclCommunicator::make_id(*library_);
+    if (place_.rank == 0 && !found.has_adopted) {
+      found.id = NcclCommunicator::make_id(*library_);
+    }
     found.version = library_->version();
+    found.is_full = choice_.max_ctas > 0 && !find_room();
   } catch (const std::exception& error) {
     // Who has named none may have none.
     note_failure(choice_.chosen.empty() && !library_ ? "" : error.what());
   }
   tell(found);
+}
+
+/// On the device, for its kernels.
+bool NcclService::find_room() {
+  const Deadline deadline = Clock::now() + kGivenBack;
+  while (!(kernel_room_ = device_->kernel_room().take())) {
+    if (is_left_ || Clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(kBetweenVisits);
+  }
+  return true;
 }
 
 /// None where nobody wants it any more.
@@ -110,28 +127,40 @@ std::optional<nccl::UniqueId> NcclService::await_id() {
 void NcclService::come_together(const nccl::UniqueId& unique_id) {
   try {
     stream_ = device_->make_stream();
-    communicator_ = std::make_unique<NcclCommunicator>(*library_, unique_id, place_);
+    communicator_ = choice_.adopted != nullptr
+                        ? std::make_unique<NcclCommunicator>(*library_, choice_.adopted, place_)
+                        : std::make_unique<NcclCommunicator>(*library_, unique_id, place_);
     const Deadline deadline = Clock::now() + kComeTogether;
     settle(deadline, [this] { return communicator_->is_ready(); });
     const NcclCommunicator::Turn turn{stream_.get(), deadline, &is_left_};
-    memory_ = library_->has_windows() ? library_->allocate(room_bytes_)
-                                      : device_->lend_shareable(room_bytes_);
-    const MutableByteSpan bytes{memory_.get(), room_bytes_};
-    if (library_->has_windows()) communicator_->share(bytes, turn);
-    room_ = std::make_unique<FusionRoom>(*device_, bytes, stream_.get());
-    // NCCL connects its ranks at their first call.
-    const MutableByteSpan one = bytes.first(size_bytes(Dtype::kFloat32));
-    communicator_->allreduce(one, one, Dtype::kFloat32, ReduceOp::kMax, turn);
-    const std::shared_ptr<StreamWork> first = device_->expect();
-    last_ = first;
-    device_->watch(first, stream_.get(), nullptr);
-    settle(deadline, [&] { return first->is_done(); });
+    make_room(turn);
+    // Of somebody else's nothing is asked that all ranks' callers have not asked for.
+    if (choice_.adopted == nullptr) connect(turn);
     communicator_->is_ready();
     state_ = State::kReady;
   } catch (const std::exception& error) {
     if (communicator_) communicator_->abort();
     note_failure(error.what());
   }
+}
+
+/// NCCL connects its ranks at their first call.
+void NcclService::connect(const NcclCommunicator::Turn& turn) {
+  const MutableByteSpan one{memory_.get(), size_bytes(Dtype::kFloat32)};
+  communicator_->allreduce(one, one, Dtype::kFloat32, ReduceOp::kMax, turn);
+  const std::shared_ptr<StreamWork> first = device_->expect();
+  last_ = first;
+  device_->watch(first, stream_.get(), nullptr);
+  settle(turn.deadline, [&] { return first->is_done(); });
+}
+
+/// In a window, unless that would stay in somebody else's communicator.
+void NcclService::make_room(const NcclCommunicator::Turn& turn) {
+  const bool has_window = library_->has_windows() && choice_.adopted == nullptr;
+  memory_ = has_window ? library_->allocate(room_bytes_) : device_->lend_shareable(room_bytes_);
+  const MutableByteSpan bytes{memory_.get(), room_bytes_};
+  if (has_window) communicator_->share(bytes, turn);
+  room_ = std::make_unique<FusionRoom>(*device_, bytes, stream_.get());
 }
 
 /// Throws Error where others do not come in time, or nobody wants it any more.
@@ -159,7 +188,7 @@ void NcclService::serve() {
         continue;
       }
       futex_wait(news_, seen, is_at_work() ? Clock::now() + kBetweenChecks : kNever);
-      if (is_at_work()) communicator_->is_ready();
+      if (!is_left_ && is_at_work()) communicator_->is_ready();
     }
   } catch (const std::exception&) {
     fail(std::current_exception());
@@ -225,13 +254,17 @@ void NcclService::drop(StreamWork& work, const std::exception_ptr& error) const 
 /// To give back what a stream that stands still may yet use would wait for it.
 void NcclService::clear() noexcept {
   close_for(std::make_exception_ptr(Error("[nccl] the group was closed.")));
-  const bool is_well = state_ == State::kReady && !is_at_work() && !last_->failure();
+  const bool is_well = state_ == State::kReady && !is_at_work() && !(last_ && last_->failure());
   if (communicator_ && !is_well) communicator_->abort();
   communicator_.reset();
   if (!is_well) forget(std::move(memory_));  // which an aborted one may still know of
-  if (!last_ || device_->wait(*last_, Clock::now() + kRunsOut)) return;
+  if (!last_ || device_->wait(*last_, Clock::now() + kRunsOut)) {
+    kernel_room_.reset();
+    return;
+  }
   if (room_) room_->forget_streams();
   forget(std::move(stream_));
+  forget(std::move(kernel_room_));
 }
 
 void NcclService::note_failure(std::string why) {

@@ -26,12 +26,21 @@ struct NcclChoice {
   bool is_wanted = false;
   std::filesystem::path chosen;
   std::vector<std::filesystem::path> candidates;
+  /// As NcclCommunicator::Place says. Whoever names a number takes room of the device's for it.
+  int max_ctas = 0;
+  /// Somebody else's communicator, made with that NCCL; null: one of its own is joined.
+  nccl::Comm* adopted = nullptr;
 };
 
-/// What a rank has found: the version of its NCCL, 0 where it has none, and the id that it would
-/// have others join, if it is the first.
+/// What a rank has found.
 struct NcclFound {
+  /// Of its NCCL; 0 where it has none.
   int version = 0;
+  /// Its device has no room for one more communicator.
+  bool is_full = false;
+  /// It brings a communicator along.
+  bool has_adopted = false;
+  /// That it would have others join, if it is the first.
   nccl::UniqueId id{};
 };
 
@@ -88,7 +97,10 @@ class NcclService {
 
   void raise() noexcept;
   void look(const std::function<void(const NcclFound&)>& tell);
+  bool find_room();
   std::optional<nccl::UniqueId> await_id();
+  void make_room(const NcclCommunicator::Turn& turn);
+  void connect(const NcclCommunicator::Turn& turn);
   void come_together(const nccl::UniqueId& id);
   void settle(Deadline deadline, const std::function<bool()>& is_done) const;
   void serve();
@@ -118,6 +130,7 @@ class NcclService {
 
   // The thread's alone.
   std::optional<NcclLibrary> library_;
+  std::shared_ptr<const void> kernel_room_;
   std::unique_ptr<NcclCommunicator> communicator_;
   std::shared_ptr<void> stream_;
   std::shared_ptr<std::byte> memory_;

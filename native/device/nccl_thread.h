@@ -47,8 +47,8 @@ class NcclThread {
   /// and then no failure may believe in its values.
   std::exception_ptr failure() const { return shared_->service.failure(); }
 
-  /// The others are not to be waited for any more: what has been posted ends, whole or not, as soon
-  /// as NCCL and the device let it. Returns at once.
+  /// Nobody joins, or the others are not to be waited for any more: what has been posted ends,
+  /// whole or not, as soon as NCCL and the device let it. Returns at once.
   void leave() noexcept { shared_->service.leave(); }
 
  private:

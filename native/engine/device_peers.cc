@@ -77,7 +77,7 @@ struct DevicePeers::Share {
 };
 
 DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
-                         Transport& transport, const NcclChoice& nccl)
+                         Transport& transport, NcclChoice nccl)
     : device_(std::move(device)),
       group_(group),
       api_(device_->api()),
@@ -85,7 +85,7 @@ DevicePeers::DevicePeers(std::shared_ptr<Device> device, const GroupView& group,
       registration_(transport.locate({share_.get(), sizeof(Share)})),
       peers_(static_cast<size_t>(group.size)),
       words_(peers_.size()),
-      nccl_choice_(nccl) {
+      nccl_choice_(std::move(nccl)) {
   const Device::InUse in_use(*device_);
   RsDeviceFacts facts{};
   device_->require(api_.look_at_device(device_->ordinal(), &facts), "it cannot be looked at");

@@ -39,7 +39,7 @@ class DevicePeers {
   /// Makes this rank's share. Throws Error where there is no memory for it, or other processes
   /// could not open it. `nccl` is looked for once all ranks see each other's.
   DevicePeers(std::shared_ptr<Device> device, const GroupView& group, Transport& transport,
-              const NcclChoice& nccl);
+              NcclChoice nccl);
   DevicePeers(const DevicePeers&) = delete;
   DevicePeers& operator=(const DevicePeers&) = delete;
   ~DevicePeers();
@@ -120,7 +120,7 @@ class DevicePeers {
   std::shared_ptr<void> rescue_;        // for when that one waits
   std::vector<Peer> peers_;             // by rank; its own as well
   std::vector<const NcclWord*> words_;  // likewise
-  const NcclChoice& nccl_choice_;
+  const NcclChoice nccl_choice_;
   std::unique_ptr<NcclPeers> nccl_;
   std::shared_ptr<const StreamWork> last_;
   DeviceEvent passed_;  // behind the last flag of what has been run

@@ -101,6 +101,12 @@ class Engine {
   /// NotInitializedError after shutdown.
   void close_group(size_t number);
 
+  /// A group will use that communicator of NCCL's in place of one of its own, if all of its ranks
+  /// have adopted one. It is kept by its owner until the group is closed, or this is shut down.
+  /// `maker` is as device_of() says. Any thread. Throws ConfigError, and NotInitializedError after
+  /// shutdown.
+  void adopt_nccl(size_t number, nccl::Comm* communicator, const std::filesystem::path& maker);
+
   /// Tells the peers `cause`, ends the thread and fails what is still in flight. Without a cause
   /// the peers are told nothing: they will see the process end. In a forked child it does nothing.
   /// Idempotent; any thread but the engine's own.

@@ -20,6 +20,7 @@
 #include "engine/footprint.h"
 #include "engine/join.h"
 #include "engine/members.h"
+#include "engine/nccl_adoption.h"
 #include "engine/order.h"
 #include "engine/routes.h"
 #include "engine/watch.h"
@@ -69,8 +70,12 @@ class Group {
 
   /// By their numbers in the world, in ascending order.
   const std::vector<int>& ranks() const { return members_.ranks; }
+  /// Which of them this one is.
+  int rank() const { return members_.rank; }
   /// What messages call it.
   std::string name() const;
+  /// The communicator of NCCL's that it uses, if one is adopted.
+  NcclAdoption& nccl_adoption() { return nccl_adoption_; }
   /// One more operation is on its way here. One thread at a time.
   void expect_one() { expected_.store(expected_ + 1, std::memory_order_release); }
   /// Of a pair: `way_back`, which lives as long, carries the other direction. Before any operation.
@@ -132,6 +137,7 @@ class Group {
   bool bring(Operation& front);
   void bring_more();
   bool choose_site(Operation& operation);
+  NcclChoice take_nccl_choice();
   Site best_way();
   bool agree_on_site();
   void stay_on_host(const std::string& why);
@@ -172,6 +178,7 @@ class Group {
   /// would otherwise take the core after each.
   std::vector<std::shared_ptr<Handle>> sleepers_;
   Watch watch_;
+  NcclAdoption nccl_adoption_;
   std::unique_ptr<DevicePeers> device_peers_;  // once an array wants the way over them
   int overruled_ = 0;                          // by ranks on the host, one time after another
   Site best_site_ = Site::kOffered;            // for those; less once it has been tried

@@ -46,6 +46,13 @@ std::shared_ptr<Group> Groups::remove(size_t number) {
   return removed;
 }
 
+Groups::Entry& Groups::at(const std::string& call, size_t number) {
+  const auto found = entries_.find(number);
+  if (found != entries_.end()) return found->second;
+  throw ConfigError("[" + call + "] group number " + std::to_string(number) +
+                    " is closed, or none, on rank " + std::to_string(rank_) + ". Make a new one.");
+}
+
 InFlight Groups::in_flight() const {
   InFlight found;
   for (const auto& [number, entry] : entries_) {
@@ -77,14 +84,9 @@ Groups::Entry& Groups::admit(Request& request) {
     const int receiver = request.root == rank_ ? request.peer : rank_;
     request.group = kFirstPair + pair_index(rank_, request.root, receiver);
   }
-  const auto found = entries_.find(request.group);
-  if (found == entries_.end()) {
-    throw ConfigError("[" + call_of(request) + "] group number " + std::to_string(request.group) +
-                      " is closed, or none, on rank " + std::to_string(rank_) +
-                      ". Make a new one.");
-  }
-  check_request(request, found->second.group->ranks());
-  return found->second;
+  Entry& entry = at(call_of(request), request.group);
+  check_request(request, entry.group->ranks());
+  return entry;
 }
 
 void Groups::claim(Entry& entry, const Request& request) const {

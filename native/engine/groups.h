@@ -44,6 +44,8 @@ class Groups {
   /// Takes out one that was added. Throws ConfigError where there is none of that number, or some
   /// of its operations are in flight.
   std::shared_ptr<Group> remove(size_t number);
+  /// For `call`, as messages name it. Throws ConfigError where there is none of that number.
+  Entry& at(const std::string& call, size_t number);
   InFlight in_flight() const;
   /// `only`, or all if that is null.
   std::vector<std::shared_ptr<Group>> some(const Group* only) const;

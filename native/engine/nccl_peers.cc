@@ -18,11 +18,44 @@ bool share_devices(std::span<const NcclWord* const> words) {
   return false;
 }
 
+/// Why ranks that have found these do not join; empty: nobody has to know. None: they do.
+std::optional<std::string> lack_of(std::span<const NcclWord* const> words) {
+  const int version = words[0]->found.version;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const int other = words[i]->found.version;
+    if (other == version) continue;
+    const auto name = [](int one) {
+      return one == 0 ? "no NCCL" : "NCCL " + nccl_version_text(one);
+    };
+    return "rank " + std::to_string(i) + " of the group has " + name(other) + ", rank 0 has " +
+           name(version) + ". Install one version for all.";
+  }
+  if (version == 0) return "";
+  const auto has_adopted = [&](size_t i) { return words[i]->found.has_adopted; };
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (has_adopted(i) == has_adopted(0)) continue;
+    return "rank " + std::to_string(i) + (has_adopted(i) ? " has" : " has not") +
+           " adopted a communicator, rank 0 has" + (has_adopted(0) ? "" : " not") +
+           ". Adopt one on all ranks or on none.";
+  }
+  if (has_adopted(0)) return std::nullopt;
+  // It would refuse, and ranks that share a device know that they do.
+  if (version < kSharesDevices && share_devices(words)) return "";
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (!words[i]->found.is_full) continue;
+    return "rank " + std::to_string(i) + " of the group is in " +
+           std::to_string(kMostCommunicators) +
+           " other groups that have NCCL, and its device has no room for one more. Close a group "
+           "before another one is made.";
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 NcclPeers::NcclPeers(const std::shared_ptr<Device>& device, const NcclChoice& choice,
                      const GroupView& group, size_t room_bytes, std::shared_ptr<NcclWord> own)
-    : place_{.rank = group.rank, .size = group.size},
+    : place_{.rank = group.rank, .size = group.size, .max_ctas = choice.max_ctas},
       runs_(std::make_shared<NcclRuns>(device, place_)),
       thread_(device, choice, place_, room_bytes, [own = std::move(own)](const NcclFound& found) {
         own->found = found;
@@ -36,23 +69,13 @@ void NcclPeers::look_at(std::span<const NcclWord* const> words) {
   };
   if (!std::ranges::all_of(words, has_told)) return;
   is_decided_ = true;
-  const int version = words[0]->found.version;
-  for (size_t i = 0; i < words.size(); ++i) {
-    const int other = words[i]->found.version;
-    if (other == version) continue;
-    const auto name = [](int one) {
-      return one == 0 ? "no NCCL" : "NCCL " + nccl_version_text(one);
-    };
-    if (place_.rank == 0) {
-      failure_ = "rank " + std::to_string(i) + " of the group has " + name(other) +
-                 ", rank 0 has " + name(version) + ". Install one version for all.";
-    }
+  std::optional<std::string> lack = lack_of(words);
+  if (!lack) {
+    thread_.join(words[0]->found.id);
     return;
   }
-  if (version == 0) return;
-  // It would refuse, and ranks that share a device know that they do.
-  if (version < kSharesDevices && share_devices(words)) return;
-  thread_.join(words[0]->found.id);
+  thread_.leave();
+  if (place_.rank == 0 && !lack->empty()) failure_ = std::move(lack);
 }
 
 std::optional<std::string> NcclPeers::take_failure() {

@@ -100,6 +100,12 @@ size_t RequestQueue::add_group(std::shared_ptr<Group> group) {
   return groups_.add(std::move(group));
 }
 
+std::shared_ptr<Group> RequestQueue::group(size_t number) {
+  const std::scoped_lock lock(mutex_);
+  if (is_stopping_) refuse("adopt_nccl", "adopt_nccl");
+  return groups_.at("adopt_nccl", number).group;
+}
+
 std::shared_ptr<Group> RequestQueue::remove_group(size_t number) {
   const std::scoped_lock lock(mutex_);
   if (is_stopping_) refuse("close", "close");

@@ -43,6 +43,8 @@ class RequestQueue {
   void set_first_groups(std::shared_ptr<Group> world, std::vector<std::shared_ptr<Group>> pairs);
   /// Returns the number that requests name the group by. Throws NotInitializedError once stopped.
   size_t add_group(std::shared_ptr<Group> group);
+  /// Throws NotInitializedError once stopped, ConfigError where there is none of that number.
+  std::shared_ptr<Group> group(size_t number);
   /// As Groups::remove(). Throws NotInitializedError once stopped.
   std::shared_ptr<Group> remove_group(size_t number);
   /// `only`, or all if that is null.

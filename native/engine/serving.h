@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "device/device.h"
@@ -24,13 +25,17 @@ class Serving {
   /// nothing is known of it from here on. Others are left alone. Throws ConfigError for an array
   /// that does not lie on this rank's device, and Error.
   void serve(Request& request);
+  /// This rank works on that device and on no other. Throws ConfigError where it works on another
+  /// one.
+  void stay_on(int ordinal);
   /// The calling thread works on this rank's device from now on; false where there is none yet.
   bool adopt_thread();
   /// Nothing is on its way any more, or shall wake the engine when it is done.
   void close() noexcept;
 
  private:
-  std::shared_ptr<Device> device_of(const void* memory, std::string& lack);
+  std::shared_ptr<Device> device_of(const Request& request, std::string& lack);
+  [[noreturn]] void refuse(const Request& request, int ordinal, int own) const;
 
   const std::filesystem::path plugin_;
   Transport& transport_;
@@ -39,6 +44,7 @@ class Serving {
   std::shared_ptr<Device> device_;  // guarded by mutex_
   // Likewise.
   bool has_looked_ = false;
+  std::optional<int> ordinal_;                       // of the device, before or once there is one
   std::string lack_ = "its plug-in was not built.";  // unless there is one
 };
 

@@ -123,7 +123,7 @@ bool Group::choose_site(Operation& operation) {
     try {
       if (!device_peers_) {
         device_peers_ = std::make_unique<DevicePeers>(operation.request().place->device, view_,
-                                                      home_.transport, home_.nccl);
+                                                      home_.transport, take_nccl_choice());
       }
       if (!device_peers_->is_set_up()) return false;
     } catch (const Error& error) {
@@ -135,6 +135,15 @@ bool Group::choose_site(Operation& operation) {
   operation.set_site(can_stay ? best_way() : Site::kHost,
                      can_stay ? device_peers_->share_at() : Registration());
   return true;
+}
+
+/// The world's calls take as many blocks of a device as NCCL likes, those of an adopted
+/// communicator as many as its owner has said.
+NcclChoice Group::take_nccl_choice() {
+  NcclChoice choice = home_.nccl;
+  choice.adopted = nccl_adoption_.close();
+  if (members_.is_ordered && choice.adopted == nullptr) choice.max_ctas = kMostBlocks;
+  return choice;
 }
 
 /// There, as far as this rank knows.

@@ -28,6 +28,22 @@ def watched(made, call):
     return results, set().union(*found)
 
 
+def ways_of(device, made, group, count=LARGE):
+    """By what a sum is made in a group, whose ranks alone make it."""
+
+    def work(rank):
+        if rank.rank not in group.members:
+            return set()
+        x = OnDevice(device, np.full(count, 1, F32))
+        rank.engine.start_events()
+        rank.allreduce(seen(x), group=group.number[rank.rank])
+        rank.engine.stop_events()
+        assert (x.get() == len(group.members)).all()
+        return ways_in(rank.engine.take_events())
+
+    return set().union(*made.each(work))
+
+
 def ways(device, made, count=LARGE):
     """By what one sum is made on all ranks."""
     arrays = [OnDevice(device, np.full(count, rank + 1, F32)) for rank in range(N)]

@@ -8,6 +8,7 @@ import pytest
 from bench.device.plugin import find_plugin
 
 from ..processes.job import Jobs, require_ended
+from .conftest import ROOT
 from .test_nccl_library import without
 from .test_scripts import LIBRARY
 
@@ -132,6 +133,90 @@ def test_a_file_that_is_none_is_told_once_and_work_goes_on(jobs, tmp_path):
 
 def test_a_killed_rank_is_named_by_the_others_whose_sums_end(jobs):
     script = f"""{LIBRARY}{WAYS}
+seek("nccl")
+tell(f"ready{{RANK}}")
+if RANK == 1:
+    time.sleep(60)  # until it is killed
+x = there(np.ones(100_000))
+began_s = time.monotonic()
+try:
+    rs.allreduce_(x)
+except errors.PeerLostError as error:
+    print(error.rank, time.monotonic() - began_s < 10)
+"""
+    job = jobs.start(2, script, **FAKE)
+    for rank in range(2):
+        job.word(f"ready{rank}")
+    job.kill(1)
+    ended = job.end()
+    assert ended[0].said == ["1 True"], ended[0].err
+    assert jobs.remains() == []
+
+
+ADOPT = f"""
+sys.path.insert(0, {str(ROOT)!r})
+from tests.gpu.nccl_owner import Owner
+owner = Owner()
+unique_id = rs.broadcast_object(owner.make_id() if RANK == 0 else None)
+communicator = owner.join(SIZE, unique_id, RANK)
+"""
+
+
+def test_a_script_s_own_communicator_is_adopted_and_left_to_it(jobs):
+    script = f"""{LIBRARY}{WAYS}{ADOPT}
+pair = rs.new_group([0, 1])
+rs.adopt_nccl(communicator, group=pair)
+try:
+    rs.adopt_nccl(communicator)
+except errors.ConfigError as error:
+    print(error)
+
+def way():
+    engine = current().engine
+    engine.start_events()
+    rs.allreduce_(there(np.full(100_000, RANK + 1)), group=pair)
+    engine.stop_events()
+    (name,) = {{name for _, name, *_ in engine.take_events()}} & {{"run", "nccl"}}
+    return name
+
+print(seek("nccl"), way())
+rs.shutdown()
+print(set(communicator.sum(np.ones(1000, np.float32)).tolist()))
+communicator.destroy()
+"""
+    ended = jobs.run(2, script, **FAKE)
+    require_ended(ended)
+    told = "[adopt_nccl] group {0, 1} has adopted the communicator. Make one for each group."
+    assert [one.said for one in ended] == [[told, "nccl nccl", "{2.0}"]] * 2
+    assert [one.err for one in ended] == ["", ""]
+    assert jobs.remains() == []
+
+
+def test_what_is_no_communicator_cannot_be_adopted(jobs):
+    script = f"""{LIBRARY}{ADOPT}
+communicator.destroy()
+for one in (communicator, None, 17):
+    try:
+        rs.adopt_nccl(one)
+    except errors.ConfigError as error:
+        print(error)
+"""
+    ended = jobs.run(1, script, **FAKE)
+    require_ended(ended)
+    words = (
+        "is no communicator that can be adopted; CuPy's is expected. Pass a "
+        "cupy.cuda.nccl.NcclCommunicator."
+    )
+    assert ended[0].said == [
+        "[adopt_nccl] the communicator has been destroyed or aborted. Pass one that works.",
+        f"[adopt_nccl] 'NoneType' {words}",
+        f"[adopt_nccl] 'int' {words}",
+    ]
+
+
+def test_a_killed_rank_of_an_adopted_communicator_is_named_by_the_others(jobs):
+    script = f"""{LIBRARY}{WAYS}{ADOPT}
+rs.adopt_nccl(communicator)
 seek("nccl")
 tell(f"ready{{RANK}}")
 if RANK == 1:

@@ -12,7 +12,7 @@ from ringsync.errors import NotInitializedError, PeerLostError, RingsyncError, T
 
 from ..ranks import DEADLINE_S, Collective, finish, until
 from .arrays import OnDevice, seen, values_in
-from .nccl_ways import F32, LARGE, N, ways, ways_in
+from .nccl_ways import F32, LARGE, N, ways, ways_of
 
 
 @pytest.mark.parametrize(
@@ -100,21 +100,8 @@ def test_a_rank_that_shuts_down_is_named_by_the_others(simulated, joined):
 def grouped(simulated, made):
     """Two groups of the same two ranks, of which all ranks know that NCCL has joined them."""
     groups = [made.group(0, 1), made.group(0, 1)]
-
-    def ways_of(group):
-        def work(rank):
-            if rank.rank not in group.members:
-                return set()
-            x = OnDevice(simulated, np.full(LARGE, 1, F32))
-            rank.engine.start_events()
-            rank.allreduce(seen(x), group=group.number[rank.rank])
-            rank.engine.stop_events()
-            return ways_in(rank.engine.take_events())
-
-        return set().union(*made.each(work))
-
     for group in groups:
-        until(lambda group=group: ways_of(group) == {"nccl"})
+        until(lambda group=group: ways_of(simulated, made, group) == {"nccl"})
     return groups
 
 

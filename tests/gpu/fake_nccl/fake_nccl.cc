@@ -1,6 +1,5 @@
 // NCCL's symbols on memory and streams of the simulated device, for tests: values, order, and the
-// ways in which NCCL fails. Calls are never blocking ones, and messages are
-// sent in groups, of one communicator each.
+// ways in which NCCL fails. Messages are sent in groups, of one communicator each.
 
 #include <algorithm>
 #include <atomic>
@@ -95,6 +94,20 @@ Result add_message(Message message, Comm* comm, Stream stream) {
   return kSuccess;
 }
 
+Result begin(Comm** comm, int size, const UniqueId& id, int rank, bool is_blocking) {
+  if (rank < 0 || rank >= size || size > kMostRanks) {
+    return refuse(kInvalidArgument, "there is no such rank");
+  }
+  auto joining = std::make_shared<Rank>();
+  joining->meeting = Meeting::join(id, rank);
+  if (joining->meeting == nullptr) return refuse(kSystemError, "the id's maker has gone");
+  joining->rank = rank;
+  joining->size = size;
+  joining->is_blocking = is_blocking;
+  *comm = new Comm{joining, std::thread([joining] { join(*joining); })};
+  return result_of(*joining);
+}
+
 }  // namespace
 }  // namespace fake_nccl
 
@@ -143,16 +156,30 @@ Result ncclCommInitRankConfig(Comm** comm, int size, UniqueId id, int rank, Conf
     return refuse(kInvalidArgument, "the configuration is none");
   }
   if (config->maxCTAs > kMostCtas) return refuse(kInvalidArgument, "maxCTAs is above 64");
-  if (rank < 0 || rank >= size || size > kMostRanks) {
-    return refuse(kInvalidArgument, "there is no such rank");
+  if (std::max(config->maxCTAs, 0) != number_of("ctas", std::max(config->maxCTAs, 0))) {
+    return refuse(kInvalidArgument, "maxCTAs is another one");
   }
-  auto joining = std::make_shared<Rank>();
-  joining->meeting = Meeting::join(id, rank);
-  if (joining->meeting == nullptr) return refuse(kSystemError, "the id's maker has gone");
-  joining->rank = rank;
-  joining->size = size;
-  *comm = new Comm{joining, std::thread([joining] { join(*joining); })};
-  return kInProgress;
+  return begin(comm, size, id, rank, false);
+}
+
+/// So do those make communicators whose calls wait, CuPy for one.
+Result ncclCommInitRank(Comm** comm, int size, UniqueId id, int rank) {
+  return begin(comm, size, id, rank, true);
+}
+
+Result ncclCommCount(Comm* comm, int* size) {
+  *size = comm->rank->size;
+  return kSuccess;
+}
+
+Result ncclCommUserRank(Comm* comm, int* rank) {
+  *rank = comm->rank->rank;
+  return kSuccess;
+}
+
+Result ncclCommCuDevice(Comm*, int* device) {
+  *device = number_of("device", 0);
+  return kSuccess;
 }
 
 Result ncclCommGetAsyncError(Comm* comm, Result* error) {

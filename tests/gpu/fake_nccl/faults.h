@@ -3,7 +3,9 @@
 // What FAKE_NCCL asks for, a comma between two: version=21700, id=fail, init=fail,
 // init=hang, async=6 (the error after the first collective), hang (collectives wait until aborted),
 // memory=fail, window=fail, stuck (what is put on a stream is never taken in), connect (the first
-// call of a kind is taken in once all ranks have made it). Read anew each time.
+// call of a kind is taken in once all ranks have made it), ctas=16 (who names another number of
+// blocks cannot join; 0: who names any), device=1 (on
+// which communicators say that they are). Read anew each time.
 
 #include <algorithm>
 #include <cstdlib>

@@ -78,6 +78,13 @@ void join(Rank& rank) {
   rank.state = has_come && fault("init") != "fail" ? kSuccess : kSystemError;
 }
 
+Result result_of(Rank& rank) {
+  if (!rank.is_blocking) return kInProgress;
+  Result result = kInProgress;
+  wait_until(rank.is_aborted, [&] { return (result = look_at(rank)) != kInProgress; });
+  return result == kInProgress ? kSystemError : result;
+}
+
 Result submit(std::shared_ptr<Rank> rank, Kind kind, std::function<bool(Rank&)> work,
               Stream stream) {
   rank->looks = fault("stuck") ? INT_MAX : kLooks;
@@ -91,8 +98,9 @@ Result submit(std::shared_ptr<Rank> rank, Kind kind, std::function<bool(Rank&)> 
   rank->is_taken_in = false;
   ++rank->in_flight;
   auto task = std::make_unique<Task>(Task{std::move(rank), std::move(work)});
+  Rank& called = *task->rank;
   device_api().notify(run, task.release(), stream);
-  return kInProgress;
+  return result_of(called);
 }
 
 }  // namespace fake_nccl

@@ -18,6 +18,8 @@ struct Rank {
   std::unique_ptr<Meeting> meeting;
   int rank = 0;
   int size = 1;
+  /// Its calls return once NCCL has taken them in, and not before.
+  bool is_blocking = false;
   std::atomic<bool> is_aborted = false;
   std::atomic<bool> is_ending = false;
   std::atomic<int> state = kInProgress;
@@ -43,6 +45,9 @@ void connect(Rank& rank, Kind kind);
 
 /// Waits until all ranks have come.
 void join(Rank& rank);
+
+/// What a call that has begun returns.
+Result result_of(Rank& rank);
 
 /// Does the work, which returns false if it has been given up, once the stream comes to it.
 Result submit(std::shared_ptr<Rank> rank, Kind kind, std::function<bool(Rank&)> work,
