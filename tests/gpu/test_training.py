@@ -172,7 +172,7 @@ rs.broadcast_optimizer_state(optimizer, root=1)
 require_bit_equal_on_ranks(net)
 assert optimizer.lr == 0.2
 for name, value in optimizer.state_dict().items():
-    if name != "lr":
+    if isinstance(value, np.ndarray):
         every = rs.allgather(value[None])
         assert (every == every[1]).all() and np.abs(value).sum() > 0, name
 optimizer = rs.DistributedOptimizer(optimizer)
@@ -201,7 +201,7 @@ for (first, second), device in zip(zip(*pairs), ("cuda", "cpu")):
         optimizer.step()
     for bucket in optimizer._reducer._arena.buckets:
         kinds = {parameters[index].device for index in bucket.members}
-        assert len(kinds) == 1, (bucket.name, kinds)
+        assert len(kinds) <= 1, (bucket.name, kinds)
 for net, other in pairs:
     require_equal(net, other, near=1e-9)
     require_bit_equal_on_ranks(net)

@@ -1,0 +1,63 @@
+"""The buckets of one step that have been submitted: waited for, and asked what they cost.
+
+Which they are, and when they are submitted, is the reducer's matter.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ringsync.collectives import ReduceOp, allreduce_async_
+from ringsync.group import ProcessGroup
+from ringsync.handle import Handle, wait_all
+from ringsync.parallel.arena import Bucket
+from ringsync.timeline import mark
+
+
+class InFlight:
+    """Buckets in the order of their submission, which is one on all ranks."""
+
+    def __init__(self, op: ReduceOp, group: ProcessGroup | None) -> None:
+        """Begin with none.
+
+        Args:
+            op: How values of several ranks become one.
+            group: Whose ranks exchange them; None: all.
+        """
+        self._op = op
+        self._group = group
+        self._buckets: list[Bucket] = []
+        self.handles: list[Handle] = []
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.handles)
+
+    def submit(self, bucket: Bucket) -> None:
+        """Start a bucket's allreduce.
+
+        Args:
+            bucket: All that goes into it is there, or has been given to the device.
+
+        Raises:
+            RingsyncError: It cannot be started.
+        """
+        start_ns = time.monotonic_ns()
+        memory = bucket.space.argument(bucket.memory)
+        self.handles.append(
+            allreduce_async_(memory, op=self._op, name=bucket.name, group=self._group)
+        )
+        self._buckets.append(bucket)
+        mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
+
+    def wait(self) -> None:
+        """Wait for all; of what lies on a device, no longer than for the other ranks' calls.
+
+        What its space is given from then on comes behind the exchange.
+
+        Raises:
+            RingsyncError: The first failure so far.
+        """
+        start_ns = time.monotonic_ns()
+        wait_all(self.handles, (bucket.space.stream() for bucket in self._buckets))
+        mark("wait", start_ns)
