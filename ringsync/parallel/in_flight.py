@@ -15,7 +15,11 @@ from ringsync.timeline import mark
 
 
 class InFlight:
-    """Buckets in the order of their submission, which is one on all ranks."""
+    """Buckets in the order of their submission, which is one on all ranks.
+
+    Attributes:
+        handles: Of their calls.
+    """
 
     def __init__(self, op: ReduceOp, group: ProcessGroup | None) -> None:
         """Begin with none.
@@ -28,10 +32,6 @@ class InFlight:
         self._group = group
         self._buckets: list[Bucket] = []
         self.handles: list[Handle] = []
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.handles)
 
     def submit(self, bucket: Bucket) -> None:
         """Start a bucket's allreduce.
@@ -59,5 +59,5 @@ class InFlight:
             RingsyncError: The first failure so far.
         """
         start_ns = time.monotonic_ns()
-        wait_all(self.handles, (bucket.space.stream() for bucket in self._buckets))
+        wait_all(self.handles, [bucket.space.stream() for bucket in self._buckets])
         mark("wait", start_ns)

@@ -126,10 +126,9 @@ class GradientReducer:
         self._begin()
         self._bring(index)  # while it is in the caches
         self._missing[self._bucket_of[index]].discard(index)
-        for bucket in self._rest():
-            if self._missing[len(self._in_flight)]:
-                return
-            self._submit(bucket)
+        submitted = self._in_flight.handles
+        while len(submitted) < len(self._missing) and not self._missing[len(submitted)]:
+            self._submit(self._arena.buckets[len(submitted)])
 
     def ended(self) -> None:
         """Note the end of a pass; the last one of a step returns with all gradients exchanged.
@@ -233,7 +232,7 @@ class GradientReducer:
 
     def _rest(self) -> list[Bucket]:
         """What has not been submitted yet."""
-        return self._arena.buckets[len(self._in_flight) :]
+        return self._arena.buckets[len(self._in_flight.handles) :]
 
     def _submit(self, bucket: Bucket, is_interrupted: bool = False) -> None:
         self._gather(bucket, is_interrupted)

@@ -70,9 +70,6 @@ class ExchangeAccount:
         Args:
             handles: One of each bucket.
             compute_end_ns: When backward had computed its last gradient.
-
-        Raises:
-            RingsyncError: An exchange has failed on its device since its step.
         """
         self._open.append((handles, compute_end_ns))
         while self._open and all(handle.done() for handle in self._open[0][0]):
@@ -87,6 +84,8 @@ class ExchangeAccount:
         Raises:
             RingsyncError: An exchange has failed on its device since its step.
         """
+        for handles, _ in self._open:
+            wait_all(handles)
         while self._open:
             self._close_first()
         stats, self._stats = self._stats, ExchangeStats()
@@ -94,5 +93,4 @@ class ExchangeAccount:
 
     def _close_first(self) -> None:
         handles, compute_end_ns = self._open.popleft()
-        wait_all(handles)
         self._stats.add_step([handle.times() for handle in handles], compute_end_ns)
