@@ -66,6 +66,7 @@ class Runtime:
         self.settings = settings
         self.inherited = inherited
         self._numbers: Counter[str] = Counter()
+        self.common_start = object()  # another one whenever all ranks have been made alike
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s
         nccl = choose_nccl(settings)

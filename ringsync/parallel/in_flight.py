@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import time
 
-from ringsync.collectives import ReduceOp, allreduce_async_
+from ringsync.collectives import ReduceOp
+from ringsync.collectives.call import Terms, start
 from ringsync.group import ProcessGroup
 from ringsync.handle import Handle, wait_all
+from ringsync.kinds import Collective
 from ringsync.parallel.arena import Bucket
+from ringsync.parallel.updates import UpdateCount
 from ringsync.timeline import mark
 
 
@@ -21,14 +24,16 @@ class InFlight:
         handles: Of their calls.
     """
 
-    def __init__(self, op: ReduceOp, group: ProcessGroup | None) -> None:
+    def __init__(self, op: ReduceOp, updates: UpdateCount, group: ProcessGroup | None) -> None:
         """Begin with none.
 
         Args:
             op: How values of several ranks become one.
+            updates: That ranks have made before, and compare.
             group: Whose ranks exchange them; None: all.
         """
         self._op = op
+        self._updates = updates
         self._group = group
         self._buckets: list[Bucket] = []
         self.handles: list[Handle] = []
@@ -43,10 +48,11 @@ class InFlight:
             RingsyncError: It cannot be started.
         """
         start_ns = time.monotonic_ns()
+        if not self.handles:  # no earlier: ranks may be made alike between two steps
+            self._terms = Terms(op=self._op, step=self._updates.number())
         memory = bucket.space.argument(bucket.memory)
-        self.handles.append(
-            allreduce_async_(memory, op=self._op, name=bucket.name, group=self._group)
-        )
+        call = ("allreduce_async_", Collective.ALLREDUCE, memory, bucket.name, None)
+        self.handles.append(start(*call, self._terms, self._group))
         self._buckets.append(bucket)
         mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
 

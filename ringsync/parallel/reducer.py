@@ -22,6 +22,7 @@ from ringsync.parallel.presence import Told, number_of, read_presence
 from ringsync.parallel.source import GradientSource
 from ringsync.parallel.space import Place
 from ringsync.parallel.stats import ExchangeAccount, ExchangeStats
+from ringsync.parallel.updates import UpdateCount
 from ringsync.parallel.weights import exchange_share
 from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.timeline import mark
@@ -41,6 +42,7 @@ class GradientReducer:
         group: ProcessGroup | None = None,
         is_weighted: bool = False,
         is_checked: bool = False,
+        updates: UpdateCount | None = None,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -54,6 +56,9 @@ class GradientReducer:
             is_weighted: Nothing is exchanged before `finish`, which weighs the gradients; `op` is
                 Average.
             is_checked: The parameters are compared elsewhere.
+            updates: That the optimizer makes by these gradients, counted by whoever makes them; at
+                ranks that have made unlike ones every exchange is a MismatchError. None: not
+                counted.
 
         Raises:
             RingsyncError: There is no room.
@@ -74,6 +79,8 @@ class GradientReducer:
         }
         self._is_checked = is_checked
         self._account = ExchangeAccount()
+        self._updates = UpdateCount() if updates is None else updates
+        self._refused_passes = 0
         self._idle_since_ns = 0
         self._began_ns = 0
         self._passes = 0
@@ -106,6 +113,7 @@ class GradientReducer:
                 weigh gradients.
         """
         if self._passes == self._accumulate_steps:
+            self._refused_passes += 1
             raise ConfigError(
                 f"[{self._name}] backward ran {self._passes + 1} times before step(); "
                 f"accumulate_steps={self._accumulate_steps} passes are exchanged at once. Call "
@@ -161,7 +169,9 @@ class GradientReducer:
             return
         self._check_start()
         if self._is_weighted and not self._is_begun():
-            self._share = exchange_share(weight, f"{self._name}.weight", group=self._group)
+            self._share = exchange_share(
+                weight, f"{self._name}.weight", self._group, self._refused_passes
+            )
         self._passes = self._accumulate_steps
         self._exchange_rest(time.monotonic_ns())
 
@@ -196,8 +206,8 @@ class GradientReducer:
 
     def forget(self) -> None:
         """Begin a new step, whatever has become of the last."""
-        self._passes = 0
-        self._in_flight = InFlight(self._op, self._group)
+        self._passes = self._refused_passes = 0
+        self._in_flight = InFlight(self._op, self._updates, self._group)
         self._begun_in = None
         self._is_exchanged = False
         self._missing = [set(bucket.members) for bucket in self._arena.buckets]
