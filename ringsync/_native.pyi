@@ -48,6 +48,7 @@ class Terms:
         postscale: float = 1.0,
         codec: str = "",
         scaled_by: float = 1.0,
+        step: int = 0,
     ) -> None: ...
 
 class DeviceMemory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import repeat
 from numbers import Real
 from typing import NamedTuple, cast
 
@@ -136,19 +137,20 @@ class GroupedHandle(Pending):
         return cast(list[Array], self._result())
 
 
-def wait_all(handles: Iterable[Handle]) -> None:
+def wait_all(handles: Iterable[Handle], streams: Iterable[object] = repeat(None)) -> None:
     """Block until every operation is complete, whatever becomes of single ones.
 
     Args:
         handles: Operations in flight.
+        streams: For each of them, as for `Handle.wait`.
 
     Raises:
-        RingsyncError: The first failure, once none is in flight any more.
+        RingsyncError: The first failure, once all have been waited for.
     """
     first: RingsyncError | None = None
-    for handle in handles:
+    for handle, stream in zip(handles, streams, strict=False):  # None for ever
         try:
-            handle.wait()
+            handle.wait(stream=stream)
         except RingsyncError as error:
             first = first or error
     if first is not None:

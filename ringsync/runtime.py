@@ -67,6 +67,7 @@ class Runtime:
         self.inherited = inherited
         self.adopted: list[object] = []  # kept, as the engine knows no more than their addresses
         self._numbers: Counter[str] = Counter()
+        self.common_start = object()  # another one whenever all ranks have been made alike
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s
         nccl = choose_nccl(settings)

@@ -164,8 +164,9 @@ class Rank:
         codec="",
         peer=-1,
         group=0,
+        step=0,
     ):
-        terms = _native.Terms(int(op), root, peer, splits, prescale, postscale, codec)
+        terms = _native.Terms(int(op), root, peer, splits, prescale, postscale, codec, step=step)
         view = None if array is None else as_native(array)
         return (int(collective), view, "test", name, timeout_s, terms, group)
 

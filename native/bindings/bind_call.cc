@@ -55,12 +55,14 @@ void bind_calls(nb::module_& module, nb::class_<BoundEngine>& engine) {
       .def(
           "__init__",
           [](Terms* terms, int op, int root, int peer, std::vector<uint64_t> splits,
-             double prescale, double postscale, const std::string& codec, double scaled_by) {
+             double prescale, double postscale, const std::string& codec, double scaled_by,
+             uint64_t step) {
             std::construct_at(terms, static_cast<ReduceOp>(op), root, peer, std::move(splits),
-                              prescale, postscale, codec_named(codec), scaled_by);
+                              prescale, postscale, codec_named(codec), scaled_by, step);
           },
           "op"_a = 1, "root"_a = 0, "peer"_a = kAllRanks, "splits"_a = std::vector<uint64_t>{},
-          "prescale"_a = 1.0, "postscale"_a = 1.0, "codec"_a = "", "scaled_by"_a = 1.0);
+          "prescale"_a = 1.0, "postscale"_a = 1.0, "codec"_a = "", "scaled_by"_a = 1.0,
+          "step"_a = 0);
   engine
       .def("run", &run_as<Form::kSingle>, "collective"_a, "array"_a.none(), "place"_a,
            "name"_a.none(), "timeout_s"_a.none(), "terms"_a, "group"_a = kWorld,

@@ -56,6 +56,7 @@ Request make_request(const BoundEngine& engine, const Call& call) {
   request.prescale = call.terms.prescale;
   request.postscale = call.terms.postscale;
   request.scaled_by = call.terms.scaled_by;
+  request.step = call.terms.step;
   request.codec = call.terms.codec;
   request.submitted_ns = now_ns();
   request.deadline = deadline_of(call.timeout_s, engine.call_timeout_s(), request.submitted_ns);

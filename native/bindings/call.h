@@ -24,6 +24,7 @@ struct Terms {
   double postscale = 1;
   CodecName codec{};
   double scaled_by = 1;
+  uint64_t step = 0;
 };
 
 /// One call as it comes from Python.

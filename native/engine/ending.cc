@@ -58,6 +58,7 @@ void Group::fail_all(const Ending& ending) {
     // Of one on its way back nobody may have been told that it began.
     if (!operations_.front().settle(Clock::now())) home_.is_exposed = true;
     operations_.front().set_done(now_ns());
+    home_.on_met(operations_.front().request());
     end(operations_, operations_.begin(), ending.error, ending.gate);
   }
   watch_.rest();

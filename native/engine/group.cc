@@ -245,10 +245,11 @@ bool Group::end_delivered() {
   return is_any;
 }
 
-/// Its ranks need it no more.
+/// Its ranks need it no more, and what they met under may be used again.
 void Group::finish(Operations::iterator at, std::exception_ptr error, int64_t done_ns) {
   const bool is_delivering = !error && at->deliver();
   order_.remove(*at);
+  home_.on_met(at->request());
   at->set_done(done_ns);
   if (!error) at->tell_put();
   if (is_delivering) {
@@ -262,7 +263,6 @@ void Group::end(Operations& operations, Operations::iterator at, std::exception_
                 const std::shared_ptr<const Gate>& gate) {
   Operation& operation = *at;
   if (operation.lies_on_device()) device_footprint_.remove(operation.request().data);
-  home_.on_done(operation.request());
   count_finished();
   record_done(home_.events, operation);  // first: whoever sees it complete may ask for the events
   if (auto handle = operation.complete(std::move(error), gate)) {

@@ -41,8 +41,8 @@ struct GroupHome {
   const NcclChoice& nccl;
   /// Tells the person who runs the job.
   std::function<void(const std::string&)> tell;
-  /// Called for every operation that is over, right before its handle is done.
-  std::function<void(const Request&)> on_done;
+  /// Called for every operation for which ranks need not meet any more, before its handle tells so.
+  std::function<void(const Request&)> on_met;
   /// Fails that group, or all if it is null: a rank that gives up leaves its peers in every
   /// respect.
   std::function<void(const Group*, const std::exception_ptr&)> fail;

@@ -137,6 +137,12 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"submitted " + group_text(mine), group_text(reference),
                       "Pass groups of equally many arrays on all ranks."};
   }
+  if (mine.step != reference.step) {
+    return Difference{"is at step " + std::to_string(mine.step),
+                      "at step " + std::to_string(reference.step),
+                      "Let all ranks make the same steps, also after an error that one has caught; "
+                      "broadcast_parameters makes them equal again."};
+  }
   if (mine.root != reference.root) {
     return Difference{"named root " + rank_text(mine.root, ranks), rank_text(reference.root, ranks),
                       "Use one root on all ranks."};
@@ -207,6 +213,7 @@ Header make_header(const Request& request, ByteSpan values, uint64_t signature, 
   header.prescale = request.prescale;
   header.postscale = request.postscale;
   header.scaled_by = request.scaled_by;
+  header.step = request.step;
   header.root = request.root;
   header.collective = request.collective;
   header.dtype = request.dtype;
@@ -253,6 +260,7 @@ uint64_t signature_of(const Request& request) {
   add(std::bit_cast<uint64_t>(request.prescale));
   add(std::bit_cast<uint64_t>(request.postscale));
   add(std::bit_cast<uint64_t>(request.scaled_by));
+  add(request.step);
   if (request.codec.front() != '\0') add(hash_of(request.codec.data()));
   return hash;
 }

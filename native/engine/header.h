@@ -80,6 +80,8 @@ struct Header : Summary {
   double prescale = 1;
   double postscale = 1;
   double scaled_by = 1;
+  /// Of the training.
+  uint64_t step = 0;
   int32_t root = 0;
   uint32_t group_index = 0;
   uint32_t group_count = 1;
@@ -92,7 +94,7 @@ struct Header : Summary {
   /// The rank can work on the array, wherever it lies.
   bool is_served = true;
   /// For messages, cut to fit and zero-terminated.
-  std::array<char, 85> name{};
+  std::array<char, 77> name{};
   CodecName codec{};
   /// Algorithm that the rank prefers: the choice must fall alike on all.
   std::array<char, 24> algorithm{};

@@ -75,6 +75,8 @@ struct Request {
   double postscale = 1;
   /// What the caller has multiplied them by itself: ranks compare it with the rest of prescale.
   double scaled_by = 1;
+  /// Of the training that it is part of, as its caller counts: ranks compare it.
+  uint64_t step = 0;
   /// Form on the wire; without a name: as it lies in memory.
   CodecName codec{};
   Shape shape;

@@ -37,7 +37,7 @@ class RequestQueue {
   /// Takes out what is there, in exchange for the empty `taken`.
   void take(std::vector<Queued>& taken);
   InFlight in_flight() const;
-  /// The request is about to be done.
+  /// Ranks need not meet under the name of the request any more.
   void forget_name(const Request& request);
 
   void set_first_groups(std::shared_ptr<Group> world, std::vector<std::shared_ptr<Group>> pairs);

@@ -6,6 +6,7 @@ import numpy as np
 
 from ringsync.collectives.call import run
 from ringsync.kinds import Collective
+from ringsync.runtime import current
 
 
 def join(*, timeout_s: float | None = None) -> int:
@@ -47,4 +48,5 @@ def join(*, timeout_s: float | None = None) -> int:
     """
     last = np.zeros(1, np.int64)
     run("join", Collective.JOIN, last, None, timeout_s)
+    current().common_start = object()  # until here ranks have not made the same steps
     return int(last[0])

@@ -7,6 +7,7 @@ from ringsync.parallel.reducer import GradientReducer
 from ringsync.parallel.source import GradientSource
 from ringsync.parallel.space import HOST, Space
 from ringsync.parallel.stats import ExchangeStats
+from ringsync.parallel.updates import UpdateCount
 
 __all__ = [
     "HOST",
@@ -16,6 +17,7 @@ __all__ = [
     "GradientSource",
     "Ring",
     "Space",
+    "UpdateCount",
     "broadcast_optimizer_state",
     "broadcast_parameters",
     "reduce_metric",

@@ -17,6 +17,7 @@ from ringsync.namespaces import device_of
 from ringsync.nn import Module
 from ringsync.objects import allgather_object, broadcast_object
 from ringsync.parallel.layout import TensorSpec, check_equal_layout
+from ringsync.runtime import current
 from ringsync.words import error_in_line, kind_of
 
 
@@ -64,6 +65,8 @@ def broadcast_parameters(
                 for name, array in named
             ]
         )
+    if group is None:
+        current().common_start = object()
 
 
 def broadcast_optimizer_state(

@@ -1,16 +1,11 @@
 """Gradients in CuPy's memory: the space of parameters that lie on a GPU.
 
-Everything is given to CuPy's current stream, which its arrays name to the engine; nothing waits but
-`read`, when the exchange is over.
+Everything is given to CuPy's current stream, which its arrays name to the engine, and which comes
+behind an exchange; nothing waits for the GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from ringsync.arrays import Array
 from ringsync.device_arrays import load_cupy
 from ringsync.parallel.space import Place
 
@@ -25,9 +20,6 @@ class DeviceSpace:
             ConfigError: It cannot be loaded, or finds no GPU.
         """
         self._cupy = load_cupy("DistributedOptimizer")
-        # Of each view what it was last told, on host and device: most steps tell the same, which
-        # then goes to its place without the host.
-        self._told: dict[int, tuple[Sequence[float], Place]] = {}
 
     def zeros(self, count: int, dtype: str) -> Place:
         """Make a flat array of zeros.
@@ -78,27 +70,10 @@ class DeviceSpace:
         """
         view.fill(0)
 
-    def write(self, view: Place, numbers: Sequence[float]) -> None:
-        """Write numbers.
-
-        Args:
-            view: Overwritten.
-            numbers: As many as it has elements.
-        """
-        told, there = self._told.get(id(view), (None, None))
-        if told != numbers:
-            there = self._cupy.asarray(np.array(numbers, view.dtype))
-            self._told[id(view)] = numbers, there
-        self._cupy.copyto(view, there)
-
-    def read(self, view: Place) -> Array:
-        """Show numbers.
-
-        Args:
-            view: Where they lie.
+    def stream(self) -> object:
+        """Tell where work is queued.
 
         Returns:
-            A copy on the host.
+            CuPy's current stream.
         """
-        numbers: Array = self._cupy.asnumpy(view)
-        return numbers
+        return self._cupy.cuda.get_current_stream()

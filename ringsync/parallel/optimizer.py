@@ -14,6 +14,7 @@ from ringsync.group import ProcessGroup, ranks_of
 from ringsync.optim import Optimizer
 from ringsync.parallel.reducer import GradientReducer
 from ringsync.parallel.stats import ExchangeStats
+from ringsync.parallel.updates import UpdateCount
 from ringsync.parallel.watching import Observer, Parameters, check_unwatched
 from ringsync.parallel.weights import exchange_share
 from ringsync.runtime import current
@@ -83,6 +84,7 @@ class DistributedOptimizer:
         self._is_weighted = weighted
         self._group = group
         self._reducer: GradientReducer | None = None
+        self._updates = UpdateCount()
         ranks = ranks_of("DistributedOptimizer", group)
         if len(ranks) > 1:
             check_unwatched(optimizer.parameters)
@@ -97,6 +99,7 @@ class DistributedOptimizer:
                 name=f"gradients.{runtime.next_number(f'gradients of {group}')}",
                 group=group,
                 is_weighted=weighted,
+                updates=self._updates,
             )
             observer = Observer(self._reducer, optimizer.parameters, runtime)
             for parameter, view in zip(optimizer.parameters, self._reducer.views, strict=True):
@@ -132,8 +135,9 @@ class DistributedOptimizer:
                 been exchanged or updated.
             PeerLostError: A rank died.
             TimedOutError: A rank did not take part in time.
-            MismatchError: At the first step: ranks hold different parameters, or only some were
-                made with `weighted=True`.
+            MismatchError: Ranks have not made the same updates, or, with weights, only some have
+                had a backward pass refused; or at the first step: ranks hold different parameters,
+                or only some were made with `weighted=True`.
 
         Cost: With a weight the whole exchange, because no part of it overlaps backward, one small
             allreduce before it, and a pass over the gradients.
@@ -156,6 +160,7 @@ class DistributedOptimizer:
         self._reducer.finish(weight)
         start_ns = time.monotonic_ns()
         self._optimizer.step()
+        self._updates.add()
         mark("step", start_ns)
         self._reducer.reset()
 

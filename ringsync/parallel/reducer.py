@@ -12,17 +12,17 @@ from __future__ import annotations
 import time
 import weakref
 
-import numpy as np
-
-from ringsync.collectives import ReduceOp, allreduce_async_
+from ringsync.collectives import ReduceOp
 from ringsync.errors import ConfigError, RingsyncError
 from ringsync.group import ProcessGroup
-from ringsync.handle import Handle, wait_all
-from ringsync.parallel.arena import CONVERTED, ELSEWHERE, Arena, Bucket, make_arena
+from ringsync.parallel.arena import Arena, Bucket, make_arena
+from ringsync.parallel.in_flight import InFlight
 from ringsync.parallel.layout import check_equal_start
+from ringsync.parallel.presence import Told, number_of, read_presence
 from ringsync.parallel.source import GradientSource
 from ringsync.parallel.space import Place
-from ringsync.parallel.stats import ExchangeStats
+from ringsync.parallel.stats import ExchangeAccount, ExchangeStats
+from ringsync.parallel.updates import UpdateCount
 from ringsync.parallel.weights import exchange_share
 from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.timeline import mark
@@ -42,6 +42,7 @@ class GradientReducer:
         group: ProcessGroup | None = None,
         is_weighted: bool = False,
         is_checked: bool = False,
+        updates: UpdateCount | None = None,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -55,6 +56,9 @@ class GradientReducer:
             is_weighted: Nothing is exchanged before `finish`, which weighs the gradients; `op` is
                 Average.
             is_checked: The parameters are compared elsewhere.
+            updates: That the optimizer makes by these gradients, counted by whoever makes them; at
+                ranks that have made unlike ones every exchange is a MismatchError. None: not
+                counted.
 
         Raises:
             RingsyncError: There is no room.
@@ -63,8 +67,7 @@ class GradientReducer:
         # An average of gradients that bring their share along is their sum.
         self._op = ReduceOp.Sum if is_weighted else op
         self._is_weighted = is_weighted
-        self._elsewhere: list[int] = []
-        self._converted: list[int] = []
+        self._told = Told()
         self._share = 1.0
         self._accumulate_steps = accumulate_steps
         self._name = name
@@ -75,11 +78,12 @@ class GradientReducer:
             index: k for k, bucket in enumerate(self._arena.buckets) for index in bucket.members
         }
         self._is_checked = is_checked
-        self._stats = ExchangeStats()
+        self._account = ExchangeAccount()
+        self._updates = UpdateCount() if updates is None else updates
+        self._refused_passes = 0
         self._idle_since_ns = 0
         self._began_ns = 0
         self._passes = 0
-        self._handles: list[Handle] = []
         self._begun_in: weakref.ref[Runtime] | None = None
         self._is_exchanged = False
         self._missing: list[set[int]] = []
@@ -93,12 +97,12 @@ class GradientReducer:
     @property
     def elsewhere(self) -> list[int]:
         """Parameters whose gradients travel elsewhere on any rank, as of the last exchange."""
-        return self._elsewhere
+        return self._told.elsewhere
 
     @property
     def converted(self) -> list[int]:
         """Parameters whose gradients had another form on any rank, as of the last exchange."""
-        return self._converted
+        return self._told.converted
 
     def began(self) -> None:
         """Note the start of a backward pass.
@@ -109,6 +113,7 @@ class GradientReducer:
                 weigh gradients.
         """
         if self._passes == self._accumulate_steps:
+            self._refused_passes += 1
             raise ConfigError(
                 f"[{self._name}] backward ran {self._passes + 1} times before step(); "
                 f"accumulate_steps={self._accumulate_steps} passes are exchanged at once. Call "
@@ -129,8 +134,9 @@ class GradientReducer:
         self._begin()
         self._bring(index)  # while it is in the caches
         self._missing[self._bucket_of[index]].discard(index)
-        while len(self._handles) < len(self._missing) and not self._missing[len(self._handles)]:
-            self._submit(self._arena.buckets[len(self._handles)])
+        submitted = self._in_flight.handles
+        while len(submitted) < len(self._missing) and not self._missing[len(submitted)]:
+            self._submit(self._arena.buckets[len(submitted)])
 
     def ended(self) -> None:
         """Note the end of a pass; the last one of a step returns with all gradients exchanged.
@@ -163,7 +169,9 @@ class GradientReducer:
             return
         self._check_start()
         if self._is_weighted and not self._is_begun():
-            self._share = exchange_share(weight, f"{self._name}.weight", group=self._group)
+            self._share = exchange_share(
+                weight, f"{self._name}.weight", self._group, self._refused_passes
+            )
         self._passes = self._accumulate_steps
         self._exchange_rest(time.monotonic_ns())
 
@@ -192,27 +200,29 @@ class GradientReducer:
             RingsyncError: It cannot be ended.
         """
         if not self._is_exchanged:
-            for bucket in self._arena.buckets[len(self._handles) :]:
+            for bucket in self._rest():
                 self._submit(bucket, is_interrupted=True)
             self._wait()
 
     def forget(self) -> None:
         """Begin a new step, whatever has become of the last."""
-        self._passes = 0
-        self._handles = []
+        self._passes = self._refused_passes = 0
+        self._in_flight = InFlight(self._op, self._updates, self._group)
         self._begun_in = None
         self._is_exchanged = False
         self._missing = [set(bucket.members) for bucket in self._arena.buckets]
         self._idle_since_ns = time.monotonic_ns()
 
     def take_stats(self) -> ExchangeStats:
-        """Return what the exchanges since the last call cost.
+        """Return what the exchanges since the last call cost, once devices are done with them.
 
         Returns:
             Sums over the steps.
+
+        Raises:
+            RingsyncError: One has failed on its device since its step.
         """
-        stats, self._stats = self._stats, ExchangeStats()
-        return stats
+        return self._account.take()
 
     def _is_begun(self) -> bool:
         """Whether others may wait for gradients of this step; those of another world do not."""
@@ -230,14 +240,13 @@ class GradientReducer:
             )
             self._is_checked = True
 
+    def _rest(self) -> list[Bucket]:
+        """What has not been submitted yet."""
+        return self._arena.buckets[len(self._in_flight.handles) :]
+
     def _submit(self, bucket: Bucket, is_interrupted: bool = False) -> None:
         self._gather(bucket, is_interrupted)
-        start_ns = time.monotonic_ns()
-        memory = bucket.space.argument(bucket.memory)
-        self._handles.append(
-            allreduce_async_(memory, op=self._op, name=bucket.name, group=self._group)
-        )
-        mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
+        self._in_flight.submit(bucket)
 
     def _gather(self, bucket: Bucket, is_interrupted: bool) -> None:
         """Have all gradients of a bucket in the arena, zero what is not there at all.
@@ -252,17 +261,16 @@ class GradientReducer:
                 if not is_interrupted:
                     raise
                 is_there = False
+            presence.append(number_of(self._source, index, is_there))
             if is_there:
-                presence.append(CONVERTED if self._source.is_converted(index) else 1)
                 continue
-            presence.append(ELSEWHERE if self._source.is_elsewhere(index) else 0)
             view = self._arena.views[index]
             bucket.space.clear(view)
             if not is_interrupted:
                 self._source.adopt(index, view)
         if self._share != 1:  # once all have come, for what fails may be gathered once more
             bucket.space.scale(bucket.gradients, self._share)
-        bucket.space.write(bucket.presence, presence)
+        bucket.presence[:] = presence
 
     def _bring(self, index: int) -> bool:
         """Copy a gradient that lies elsewhere to the arena; tell whether there is one at all."""
@@ -283,35 +291,18 @@ class GradientReducer:
 
     def _exchange_rest(self, compute_end_ns: int) -> None:
         self._begin()
-        for bucket in self._arena.buckets[len(self._handles) :]:
+        for bucket in self._rest():
             self._submit(bucket)
         self._wait()
-        self._stats.add_step([h.times() for h in self._handles], compute_end_ns)
+        self._account.add(self._in_flight.handles, compute_end_ns)
 
     def _wait(self) -> None:
-        start_ns = time.monotonic_ns()
         try:
-            wait_all(self._handles)
+            self._in_flight.wait()
         except RingsyncError:
-            self._is_exchanged = True  # none is in flight; after Ctrl-C some may be
+            self._is_exchanged = True  # nobody waits for any more; after Ctrl-C others may
             raise
         self._is_exchanged = True
-        self._take_presence()
-        mark("wait", start_ns)
-
-    def _take_presence(self) -> None:
-        """Learn what any rank has told of its gradients; drop what no rank has here."""
-        self._elsewhere, self._converted = [], []
-        for bucket in self._arena.buckets:
-            presence = bucket.space.read(bucket.presence)
-            is_plain = (presence > 0) & (presence < CONVERTED)
-            for position in np.flatnonzero(~is_plain):
-                index, told = bucket.members[position], presence[position]
-                if told == CONVERTED:
-                    self._converted.append(index)
-                    continue
-                if np.isnan(told):
-                    self._elsewhere.append(index)
-                self._source.adopt(index, None)
-        self._elsewhere.sort()
-        self._converted.sort()
+        self._told = read_presence(self._arena.buckets)
+        for index in self._told.absent:
+            self._source.adopt(index, None)

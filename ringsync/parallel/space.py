@@ -6,12 +6,10 @@ spaces its parameters lie in; memory of the host is here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ringsync.arrays import Array
 from ringsync.memory import copy_past_caches, empty
 
 Place: TypeAlias = Any
@@ -39,11 +37,8 @@ class Space(Protocol):
     def clear(self, view: Place) -> None:
         """Overwrite a gradient with zeros."""
 
-    def write(self, view: Place, numbers: Sequence[float]) -> None:
-        """Write numbers of the host, all at once."""
-
-    def read(self, view: Place) -> Array:
-        """Show what `view` holds as numbers on the host; of a bucket whose exchange is over."""
+    def stream(self) -> object:
+        """Where what uses gradients after their exchange is queued; None: it is done at once."""
 
 
 class HostSpace:
@@ -105,26 +100,13 @@ class HostSpace:
         """
         view.fill(0)
 
-    def write(self, view: Place, numbers: Sequence[float]) -> None:
-        """Write numbers.
-
-        Args:
-            view: Overwritten.
-            numbers: As many as it has elements.
-        """
-        view[:] = numbers
-
-    def read(self, view: Place) -> Array:
-        """Show numbers.
-
-        Args:
-            view: Where they lie.
+    def stream(self) -> object:
+        """Tell where work is queued.
 
         Returns:
-            `view`.
+            None: nothing is.
         """
-        array: Array = view
-        return array
+        return None
 
 
 HOST = HostSpace()

@@ -5,10 +5,11 @@ Figures come from interval unions, never from sums of durations.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ringsync.handle import Times
+from ringsync.handle import Handle, Times, wait_all
 
 _NS_PER_MS = 1e6
 
@@ -19,7 +20,8 @@ class ExchangeStats:
 
     Attributes:
         steps: Exchanges completed.
-        communication_ms: Time in which this rank's engine moved or summed gradients.
+        communication_ms: Time in which this rank's engine moved or summed gradients; on a device
+            from all ranks' calls on until it was done there, what it had to do first included.
         hidden_ms: The part of it during which backward was still computing.
         waiting_ms: Time in which the engine waited for other ranks to submit.
     """
@@ -52,3 +54,43 @@ class ExchangeStats:
             self.waiting_ms += (bucket.agreed_ns - bucket.started_ns) / _NS_PER_MS
             hidden_ns = min(bucket.done_ns, compute_end_ns) - min(bucket.agreed_ns, compute_end_ns)
             self.hidden_ms += hidden_ns / _NS_PER_MS
+
+
+class ExchangeAccount:
+    """Sums up exchanges, each once it is done: on a device that may be after its step."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._stats = ExchangeStats()
+        self._open: deque[tuple[list[Handle], int]] = deque()
+
+    def add(self, handles: list[Handle], compute_end_ns: int) -> None:
+        """Take note of an exchange; waits for nothing.
+
+        Args:
+            handles: One of each bucket.
+            compute_end_ns: When backward had computed its last gradient.
+        """
+        self._open.append((handles, compute_end_ns))
+        while self._open and all(handle.done() for handle in self._open[0][0]):
+            self._close_first()
+
+    def take(self) -> ExchangeStats:
+        """Begin anew, once all exchanges so far are done.
+
+        Returns:
+            The sums.
+
+        Raises:
+            RingsyncError: An exchange has failed on its device since its step.
+        """
+        for handles, _ in self._open:
+            wait_all(handles)
+        while self._open:
+            self._close_first()
+        stats, self._stats = self._stats, ExchangeStats()
+        return stats
+
+    def _close_first(self) -> None:
+        handles, compute_end_ns = self._open.popleft()
+        self._stats.add_step([handle.times() for handle in handles], compute_end_ns)

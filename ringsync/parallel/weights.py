@@ -11,7 +11,7 @@ import numpy as np
 
 from ringsync.arrays import Array
 from ringsync.collectives import ReduceOp, allreduce_
-from ringsync.errors import ConfigError
+from ringsync.errors import ConfigError, MismatchError
 from ringsync.group import ProcessGroup, ranks_of
 from ringsync.runtime import current
 
@@ -27,7 +27,9 @@ class _Fault(IntEnum):
 _WORDS = {_Fault.NOT_GIVEN: "no weight", _Fault.NO_NUMBER: "something that is no number"}
 
 
-def exchange_share(weight: object, name: str, group: ProcessGroup | None) -> float:
+def exchange_share(
+    weight: object, name: str, group: ProcessGroup | None, refused_passes: int = 0
+) -> float:
     """Tell all ranks this one's weight, and return its share of the sum.
 
     What a rank gives is judged when all know it, so that all raise what one has done wrong.
@@ -36,24 +38,28 @@ def exchange_share(weight: object, name: str, group: ProcessGroup | None) -> flo
         weight: As the caller of `step` gave it on this rank.
         name: Key under which ranks meet. Those that have joined weigh nothing.
         group: Whose ranks have weights; None: all.
+        refused_passes: Backward passes of this step that were too many.
 
     Returns:
         From 0 to 1; 1 in all.
 
     Raises:
         ConfigError: A rank's weight cannot be used, or all are 0; on every rank alike.
+        MismatchError: Ranks have had unlike numbers of passes refused, so one may weigh a batch
+            that the others are done with.
         PeerLostError: A rank died.
         TimedOutError: A rank did not take part in time.
 
-    Cost: 16 bytes per rank and rank, in one message.
+    Cost: 24 bytes per rank and rank, in one message.
     """
     ranks = ranks_of("step", group)
     place = ranks.index(current().world.rank)
-    told = np.zeros((2, len(ranks)))
-    told[:, place] = _coded(weight)
+    told = np.zeros((3, len(ranks)))
+    told[:, place] = *_coded(weight), refused_passes
     if len(ranks) > 1:
         allreduce_(told, op=ReduceOp.Sum, name=name, group=group)
-    weights, faults = told
+    weights, faults, refused = told
+    _check_equal_passes(refused, ranks)
     return float(weights[place] / _checked_sum(weights, faults, ranks))
 
 
@@ -68,6 +74,16 @@ def _coded(weight: object) -> tuple[float, _Fault]:
         return float(weight), _Fault.NONE
     except OverflowError:  # an int beyond every float
         return math.inf, _Fault.NONE
+
+
+def _check_equal_passes(refused: Array, ranks: Sequence[int]) -> None:
+    for rank, count in zip(ranks, refused, strict=True):
+        if count != refused[0]:
+            raise MismatchError(
+                f"[step] rank {rank} had {count:.0f} backward passes refused before this step, "
+                f"rank {ranks[0]} {refused[0]:.0f}: one may hold the gradients of another batch. "
+                "Call zero_grad() on all ranks and compute this step anew."
+            )
 
 
 def _checked_sum(weights: Array, faults: Array, ranks: Sequence[int]) -> float:

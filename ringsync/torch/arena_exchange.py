@@ -11,6 +11,7 @@ from ringsync.collectives import ReduceOp
 from ringsync.group import ProcessGroup
 from ringsync.parallel.layout import TensorSpec
 from ringsync.parallel.reducer import GradientReducer
+from ringsync.parallel.updates import UpdateCount
 from ringsync.torch.errors import told_to_horovod
 from ringsync.torch.gradients import Gradients
 
@@ -27,6 +28,7 @@ class ArenaExchange:
         bucket_bytes: int,
         name: str,
         group: ProcessGroup | None,
+        updates: UpdateCount,
     ) -> None:
         """Lay out the memory.
 
@@ -37,6 +39,7 @@ class ArenaExchange:
             bucket_bytes: Most bytes in a bucket of more than one gradient.
             name: Of this set of parameters, equal on all ranks.
             group: Whose ranks exchange; None: all.
+            updates: That ranks have made before, and compare.
         """
         self._gradients = Gradients(parameters, names)
         self._reducer = GradientReducer(
@@ -47,6 +50,7 @@ class ArenaExchange:
             name=name,
             group=group,
             is_checked=True,  # by the exchange, all parameters together
+            updates=updates,
         )
         self._gradients.place(self._reducer.views)
 

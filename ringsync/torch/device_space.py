@@ -1,16 +1,14 @@
 """Memory of a GPU for gradients: one flat tensor per dtype, whose slices are buckets.
 
-Nothing here waits for the GPU but `read`. What is exchanged, and when, is the reducer's matter.
+Nothing here waits for the GPU. What is exchanged, and when, is the reducer's matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from ringsync.arrays import Array
 from ringsync.parallel.space import Place
 from ringsync.torch import devices
 from ringsync.torch.tensors import as_array
@@ -88,27 +86,11 @@ class DeviceSpace:
         """
         view.zero_()
 
-    def write(self, view: Place, numbers: Sequence[float]) -> None:
-        """Write numbers.
-
-        Args:
-            view: Overwritten.
-            numbers: As many as it has elements.
-        """
-        first = numbers[0]
-        if all(number == first for number in numbers):  # as in most steps
-            view.fill_(first)
-        else:  # what CUDA takes of a few numbers it has copied when it returns
-            view.copy_(torch.tensor(numbers, dtype=view.dtype), non_blocking=True)
-
-    def read(self, view: Place) -> Array:
-        """Fetch numbers.
-
-        Args:
-            view: Where they lie.
+    def stream(self) -> object:
+        """Tell where what follows an exchange is queued.
 
         Returns:
-            Them, on the host.
+            The current stream. The next gradient, if it is made in another one, waits for it.
         """
-        array: Array = view.float().cpu().numpy()
-        return array
+        self.follow()
+        return self._stream

@@ -35,6 +35,12 @@ def current_stream(tensor: torch.Tensor) -> Any:
     return torch.cuda.current_stream(tensor.device)
 
 
+def wait_for_all() -> None:
+    """Wait until the GPU in use, if any is, has done all that it was given."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch has no types there
+        torch.cuda.synchronize()
+
+
 def keep_for_stream(tensor: torch.Tensor) -> torch.Tensor:
     """Keep memory that is freed from being used anew before the current stream is done with it.
 

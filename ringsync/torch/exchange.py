@@ -14,6 +14,7 @@ from ringsync.collectives import Average, Sum
 from ringsync.errors import ConfigError, RingsyncError
 from ringsync.heap import keep_freed_memory
 from ringsync.parallel.layout import warn_once
+from ringsync.parallel.updates import UpdateCount
 from ringsync.runtime import Runtime, current, is_initialized
 from ringsync.torch.arena_exchange import ArenaExchange
 from ringsync.torch.compression import Compression
@@ -36,6 +37,7 @@ class Exchange:
         names: Sequence[str],
         terms: ExchangeTerms,
         name: str,
+        updates: UpdateCount,
     ) -> None:
         """Lay out the gradients' memory.
 
@@ -44,7 +46,9 @@ class Exchange:
             names: Theirs.
             terms: How they are exchanged.
             name: Of this set of parameters, equal on all ranks.
+            updates: That ranks have made before, and compare.
         """
+        self._updates = updates
         self._runtime = current()
         self._begun_in: Runtime | None = None
         self._name = name
@@ -64,6 +68,7 @@ class Exchange:
             scales=(1 / factor, factor),
             name=name,
             process_set=terms.process_set,
+            updates=updates,
         )
         self._single_place: dict[int, int] = {}
         self._singles: list[int] = []
@@ -224,6 +229,7 @@ class Exchange:
                 bucket_bytes=max(1, int(self._runtime.settings.bucket_mib * 2**20)),
                 name=f"{self._name}{left_out}",
                 group=group_of("DistributedOptimizer", self._terms.process_set),
+                updates=self._updates,
             )
 
     def _held(self) -> Held:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ringsync.errors import RingsyncError
+from ringsync.parallel.updates import UpdateCount
 from ringsync.torch.asking import refuse_pass
 from ringsync.torch.basics import size
 from ringsync.torch.errors import without_frames
@@ -42,6 +43,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._failure: BaseException | None = None
         self._hooks: list[Any] = []
         self._marks = StepMarks()
+        self._updates = UpdateCount()
         self._set_frozen([])
 
     def _watch(self) -> None:
@@ -69,7 +71,7 @@ class ExchangingOptimizer(WrappedOptimizer):
 
     def _exchange_of(self, parameters: list[torch.Tensor], what: str = "unfrozen") -> Exchange:
         names = [self._parameter_names[p] for p in parameters]
-        return Exchange(parameters, names, self._terms, self._next_name(what))
+        return Exchange(parameters, names, self._terms, self._next_name(what), self._updates)
 
     def _set_frozen(self, parameters: list[torch.Tensor]) -> None:
         # Weakly, for an optimizer that is dropped is to be over at once, on all ranks alike: when
@@ -275,6 +277,8 @@ class ExchangingOptimizer(WrappedOptimizer):
     def _update(self, closure: Callable[[], Any] | None, **how: Any) -> Any:
         self._marks.update_began()
         loss = super().step(**how) if closure is None else super().step(closure, **how)
+        if self._synchronized:  # else by gradients of its own, on purpose
+            self._updates.add()
         if self._is_marked():
             self._marks.update_ended()
         return loss

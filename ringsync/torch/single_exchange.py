@@ -7,14 +7,19 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from ringsync.collectives import Average, ReduceOp, Sum
+from ringsync.collectives.call import Terms, start
+from ringsync.handle import Handle
+from ringsync.kinds import Collective
+from ringsync.parallel.updates import UpdateCount
 from ringsync.torch.compression import Compressor
-from ringsync.torch.errors import HorovodInternalError
+from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.gathering import sparse_allreduce_async
 from ringsync.torch.handles import synchronize
-from ringsync.torch.process_sets import ProcessSet
+from ringsync.torch.process_sets import ProcessSet, group_of
 from ringsync.torch.reducing import allreduce_async_
 
 
@@ -29,6 +34,7 @@ class SingleExchange:
         scales: tuple[float, float],
         name: str,
         process_set: ProcessSet,
+        updates: UpdateCount,
     ) -> None:
         """Keep what it takes.
 
@@ -38,7 +44,9 @@ class SingleExchange:
             scales: Factors before and after.
             name: Of this set of parameters, equal on all ranks.
             process_set: Whose ranks exchange.
+            updates: That ranks have made before, and compare.
         """
+        self._updates = updates
         self._parameters: list[torch.Tensor] = []
         self._names: list[str] = []
         self._op = op
@@ -47,7 +55,7 @@ class SingleExchange:
         self._name = name
         self._process_set = process_set
         self._is_sparse: list[bool] = []
-        self._presence: int | None = None
+        self._presence: Handle | None = None
         self._agreed: tuple[list[int], dict[int, HorovodInternalError]] | None = None
         self._begun: dict[int, tuple[Callable[[], torch.Tensor], Any]] = {}
         self._awaited: set[int] = set()
@@ -174,20 +182,22 @@ class SingleExchange:
             On how many ranks each is there; what is wrong with those that cannot be exchanged.
         """
         gradients = [parameter.grad for parameter in self._parameters]
-        told = torch.tensor(
+        told = np.array(
             [
                 [gradient is not None for gradient in gradients],
                 [gradient is not None and gradient.is_sparse for gradient in gradients],
                 [index in self._own_converted for index in range(len(gradients))],
             ],
-            dtype=torch.int32,
+            np.int32,
         )
-        # A sum, for ranks that have joined take part in no maximum.
-        if self._presence is None:  # else Ctrl-C has ended the wait for it
-            self._presence = allreduce_async_(
-                told, name=f"{self._name}: presence", op=Sum, process_set=self._process_set
-            )
-        owners, sparse_owners, converters = synchronize(self._presence).tolist()
+        with told_to_horovod():
+            if self._presence is None:  # else Ctrl-C has ended the wait for it
+                # A sum, for ranks that have joined take part in no maximum.
+                terms = Terms(op=Sum, step=self._updates.number())
+                call = ("allreduce_async_", Collective.ALLREDUCE, told, f"{self._name}: presence")
+                group = group_of("Allreduce", self._process_set)
+                self._presence = start(*call, None, terms, group)
+            owners, sparse_owners, converters = self._presence.result().tolist()
         self._presence = None
         self._converted = [index for index, count in enumerate(converters) if count]
         unusable: dict[int, HorovodInternalError] = {}

@@ -43,6 +43,39 @@ def test_a_shape_mismatch_names_both_ranks_and_shapes_and_moves_nothing(transpor
         )
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("count", [3, 100_000])
+def test_ranks_a_step_apart_are_told_both_steps_and_nothing_moves(transport, count):
+    with world(3, transport) as ranks:
+
+        def work(rank):
+            array = np.full(count, rank.rank, F32)
+            try:
+                rank.allreduce(array, name="g", step=odd_one(rank, 2**40 + 1, 2**40))
+            finally:
+                assert (array == rank.rank).all()
+
+        require_mismatch(ranks, work, f"'g': rank 2 is at step {2**40}, rank 0 at step {2**40 + 1}")
+        results = ranks.each(lambda rank: rank.allreduce(np.ones(count, F32), name="g", step=7))
+        assert all((result == 3).all() for result in results)
+
+
+def test_a_step_apart_is_told_of_one_call_of_several_that_travel_together():
+    with world(2) as ranks:
+
+        def work(rank):
+            steps = [5, 5 + rank.rank, 5]
+            handles = [
+                rank.submit(Collective.ALLREDUCE, np.ones(3, F32), name=f"g.{k}", step=step)
+                for k, step in enumerate(steps)
+            ]
+            finish(handles[0])
+            finish(handles[2])
+            finish(handles[1])
+
+        require_mismatch(ranks, work, "'g.1': rank 1 is at step 6, rank 0 at step 5")
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
@@ -176,7 +209,7 @@ def test_a_mismatch_in_the_middle_fails_that_operation_alone():
 def test_any_name_can_be_told_in_a_mismatch(name):
     with world(2) as ranks:
         require_mismatch(
-            ranks, lambda rank: rank.allreduce(np.ones(2 + rank.rank), name=name), name[:28]
+            ranks, lambda rank: rank.allreduce(np.ones(2 + rank.rank), name=name), name[:25]
         )
 
 

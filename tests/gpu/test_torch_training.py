@@ -217,3 +217,54 @@ def test_a_bucket_waits_for_the_streams_of_all_its_gradients(simulated_ranks):
         optimizer.step()
 
     simulated_ranks(2, work)
+
+
+def test_backward_and_synchronize_return_before_the_device_has_summed(simulated_ranks):
+    def work(device):
+        plugin = device.plugin
+        weights = [nn.Parameter(device.there(torch.zeros(200, 200))) for _ in range(3)]
+        optimizer = hvd.DistributedOptimizer(torch.optim.SGD(weights, lr=1.0))
+
+        def backward():
+            sum(w.sum() * (i + hvd.rank()) for i, w in enumerate(weights)).backward()
+
+        for _ in range(3):  # by then ranks see each other's memory
+            backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+        flag, other = plugin.allocate(256), plugin.create_stream()
+        plugin.put(torch.zeros(64, dtype=torch.int32).numpy(), flag)
+        held = device.stream = Stream(plugin.create_stream())
+        plugin.wait_flag(flag, 1, held.cuda_stream)
+        backward()
+        optimizer.synchronize()
+        hvd.barrier()
+        # Torch's own work is done at once here, so it sees what has been summed so far.
+        assert [w.grad.unique().item() for w in weights] == [i + hvd.rank() for i in range(3)]
+        plugin.signal([flag], 1, other)
+        plugin.call("synchronize_stream", held.cuda_stream)
+        assert [w.grad.unique().item() for w in weights] == [0.5 + i for i in range(3)]
+        with optimizer.skip_synchronize():
+            optimizer.step()
+        values = hvd.allgather(torch.stack([w.detach().cpu() for w in weights])[None])
+        assert torch.equal(values[0], values[1])
+
+    simulated_ranks(2, work)
+
+
+def test_the_next_gradient_waits_for_the_exchange_in_whatever_stream_it_is_made(simulated_ranks):
+    def work(device):
+        weight = nn.Parameter(device.there(torch.ones(3)))
+        optimizer = hvd.DistributedOptimizer(torch.optim.SGD([weight], lr=1.0))
+        weight.sum().backward()
+        behind = device.stream = Stream()
+        optimizer.step()  # nothing is left to be exchanged
+        weight.sum().backward()
+        optimizer.synchronize()
+        apart = device.stream = Stream()
+        with optimizer.skip_synchronize():
+            optimizer.step()
+        weight.sum().backward()
+        assert behind in apart.waited_for
+
+    simulated_ranks(2, work)

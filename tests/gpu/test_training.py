@@ -201,7 +201,7 @@ for (first, second), device in zip(zip(*pairs), ("cuda", "cpu")):
         optimizer.step()
     for bucket in optimizer._reducer._arena.buckets:
         kinds = {parameters[index].device for index in bucket.members}
-        assert len(kinds) == 1, (bucket.name, kinds)
+        assert len(kinds) <= 1, (bucket.name, kinds)
 for net, other in pairs:
     require_equal(net, other, near=1e-9)
     require_bit_equal_on_ranks(net)

@@ -64,6 +64,32 @@ def test_likewise_one_of_nccl_s(simulated, joined, simulated_gate):
     sums_behind_a_gate(simulated, joined, simulated_gate, 100_003)
 
 
+@shared_alone
+def test_a_name_is_free_for_the_next_call_once_all_ranks_have_made_this_one(device, made, gate):
+    ways(device, made, LARGE)
+    gate.close()
+    arrays = [
+        [OnDevice(device, np.full(LARGE, k, F32), stream=gate.stream) for k in (1, 2)]
+        for _ in range(N)
+    ]
+
+    def work(rank):
+        handles = []
+        for array in arrays[rank.rank]:
+            handle = rank.submit(Collective.ALLREDUCE, seen(array), name="x", op=Op.SUM)
+            handle.wait(10.0, stream=gate.stream)
+            assert not handle.done()
+            handles.append(handle)
+        return handles
+
+    made_by_ranks = made.each(work)
+    gate.open()
+    for handles in made_by_ranks:
+        for handle in handles:
+            handle.wait(10.0)
+    assert all((a.get() == N).all() and (b.get() == 2 * N).all() for a, b in arrays)
+
+
 @pytest.mark.parametrize("count", [5, LARGE])
 def test_a_stream_sees_what_comes_by_whatever_way(device, made, count):
     copies = [Copy(device, count) for _ in range(N)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ringsync.torch import devices
 from ringsync.torch.basics import rank
 from ringsync.torch.elastic.base import ObjectState
 from ringsync.torch.elastic.handlers import (
@@ -18,6 +19,7 @@ from ringsync.torch.elastic.handlers import (
     set_handler_registry,
 )
 from ringsync.torch.functions import broadcast_object
+from ringsync.torch.waiting import barrier
 
 __all__ = [
     "ModelStateHandler",
@@ -55,6 +57,18 @@ class TorchState(ObjectState):
             object.__setattr__(self, name, handler.value)
         plain = {name: value for name, value in parts.items() if name not in handlers}
         super().__init__(broadcast_object, rank, **plain)
+
+    def commit(self) -> None:
+        """Keep the present state, unless a collective has failed; then see whether hosts changed.
+
+        Raises:
+            HostsUpdatedInterrupt: As for `check_host_updates`.
+            HorovodInternalError: A rank died, or an exchange failed on a GPU after its step; what
+                was kept before still is.
+        """
+        devices.wait_for_all()  # or an exchange may yet fail
+        barrier()
+        super().commit()
 
     def save(self) -> None:
         """Keep the present state of all parts in memory."""

@@ -122,7 +122,7 @@ class ndarray:  # noqa: N801 - CuPy's name, and no more hashable than CuPy's
             "data": (self._host.ctypes.data, False),
             "version": 3,
             "strides": strides,
-            "stream": 1,
+            "stream": MODULE.stream.ptr or 1,
         }
 
     def __dlpack_device__(self):

@@ -135,6 +135,20 @@ class Device:
         """Make it the current one, which it is."""
 
 
+class ExternalStream:
+    """A stream of the plug-in's; `with` makes it the current one, which arrays name."""
+
+    def __init__(self, ptr):
+        self.ptr = ptr
+
+    def __enter__(self):
+        self._before, MODULE.stream = MODULE.stream, self
+        return self
+
+    def __exit__(self, *error):
+        MODULE.stream = self._before
+
+
 # A trailing underscore is there to spare a Python builtin.
 FUNCTIONS = {
     function.__name__.rstrip("_"): function
@@ -161,7 +175,14 @@ def make(plugin):
     tricks = types.SimpleNamespace(as_strided=as_strided)
     MODULE.lib = types.SimpleNamespace(stride_tricks=tricks)
     runtime = types.SimpleNamespace(getDeviceCount=lambda: 1)
-    MODULE.cuda = types.SimpleNamespace(runtime=runtime, Device=Device)
+    # What is ordered behind a call in the default stream waits for it, as NumPy has to.
+    MODULE.stream = ExternalStream(0)
+    MODULE.cuda = types.SimpleNamespace(
+        runtime=runtime,
+        Device=Device,
+        ExternalStream=ExternalStream,
+        get_current_stream=lambda: MODULE.stream,
+    )
     return MODULE
 
 

@@ -1,0 +1,37 @@
+"""How many updates an optimizer has made: told with its gradients, which are then of one step.
+
+Ranks of which one has left an update out, or made one more, are told so before their next gradients
+are summed. What else they have to have in common `layout` compares, at the first step.
+"""
+
+from __future__ import annotations
+
+from ringsync.runtime import current, is_initialized
+
+
+class UpdateCount:
+    """Counts the updates since ranks were last made alike: by `init`, `join` or a broadcast."""
+
+    def __init__(self) -> None:
+        """Begin with 0, as all ranks do."""
+        self._count = 0
+        self._start: object = None
+
+    def add(self) -> None:
+        """Take note of an update."""
+        if is_initialized():
+            self._count = self.number() + 1
+
+    def number(self) -> int:
+        """Tell how many there are.
+
+        Returns:
+            The number, equal on ranks that have made the same updates.
+
+        Raises:
+            NotInitializedError: There are no ranks.
+        """
+        start = current().common_start
+        if start is not self._start:
+            self._start, self._count = start, 0
+        return self._count

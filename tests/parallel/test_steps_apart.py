@@ -1,0 +1,125 @@
+"""Ranks that have not made the same updates are told so, and none of unlike steps are summed."""
+
+import numpy as np
+import pytest
+
+from .conftest import toy
+
+# What one rank does wrong where both are told of a backward pass too many: it goes on with the
+# step, which the other one drops.
+FAULT = """
+def swallow(step):
+    loss_of(0, 1, 2, 3).backward()
+    try:
+        loss_of(0, 1, 2, 3).backward()
+        raise AssertionError("the pass was not refused")
+    except errors.ConfigError:
+        if rs.rank() == 1:
+            step()
+    optimizer.zero_grad()
+"""
+
+
+def test_a_step_that_one_rank_alone_makes_is_told_on_both_before_the_next(on_ranks):
+    body = """
+for _ in range(2):
+    loss_of(0, 1).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+swallow(optimizer.step)
+try:
+    loss_of(0, 1, 2, 3).backward()
+except errors.MismatchError as error:
+    save(text=str(error), total=rs.allreduce(np.ones(1), op=rs.Sum))
+"""
+    ran = on_ranks(2, toy(FAULT + body))
+    assert ran.code == 0, ran.output
+    told = "[allreduce] 'gradients.0.0': rank 1 is at step 3, rank 0 at step 2. Let all ranks make"
+    for rank in ran.ranks:
+        assert str(rank["text"]).startswith(told)
+        assert rank["total"] == 2
+
+
+def test_ranks_that_have_been_made_alike_again_go_on(on_ranks):
+    body = """
+swallow(optimizer.step)
+rs.broadcast_parameters(toy.all)
+for _ in range(2):
+    loss_of(0, 1, 2, 3).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+save(value=toy.all[0].data)
+"""
+    ran = on_ranks(2, toy(FAULT + body))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        np.testing.assert_allclose(rank["value"], 1 - 2 * 0.15, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rank", ["rank 1 alone", "both ranks, of which one goes on"])
+def test_weighted_gradients_of_unlike_steps_are_told_before_they_are_summed(on_ranks, rank):
+    alone = """
+loss_of(0).backward()
+if rs.rank() == 1:  # has forgotten its step, and takes the refusal for no more than that
+    try:
+        loss_of(0).backward()
+    except errors.ConfigError:
+        pass
+"""
+    both = """
+loss_of(0).backward()
+try:
+    loss_of(0).backward()
+except errors.ConfigError:
+    if rs.rank() == 0:
+        optimizer.zero_grad()
+        loss_of(0).backward()
+"""
+    body = """
+try:
+    optimizer.step(weight=1)
+except errors.MismatchError as error:
+    text = str(error)
+optimizer.zero_grad()
+loss_of(0).backward()
+optimizer.step(weight=1)
+save(text=text, value=toy.all[0].data)
+"""
+    fault = alone if rank == "rank 1 alone" else both
+    ran = on_ranks(2, toy(fault + body, "dict(weighted=True)"))
+    assert ran.code == 0, ran.output
+    for one in ran.ranks:
+        assert "rank 1 had 1 backward passes refused before this step, rank 0 0" in str(one["text"])
+        np.testing.assert_allclose(one["value"], 1 - 0.15, rtol=1e-6)
+
+
+QUIET = {
+    "all ranks drop a pass": "loss_of(0).backward(); optimizer.zero_grad()",
+    "a state is loaded": "optimizer.load_state_dict(optimizer.state_dict())",
+    "parameters are wrapped anew": (
+        "del optimizer; optimizer = rs.DistributedOptimizer(optim.SGD(toy.all, lr=0.1))"
+    ),
+    "one rank has made fewer steps, and joined": """
+if rs.rank() == 0:
+    for _ in range(3):
+        loss_of(0, 1).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+rs.broadcast_parameters(toy.all, root=rs.join())
+""",
+    "ranks have joined, and parameters stay": """
+if rs.rank() == 0:
+    loss_of(0).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+rs.join()
+""",
+}
+
+
+@pytest.mark.parametrize("what", QUIET)
+def test_nothing_is_told_where(on_ranks, what):
+    step = "loss_of(0, 1).backward()\noptimizer.step()\noptimizer.zero_grad()\n"
+    ran = on_ranks(2, toy(f"{step}{QUIET[what]}\n{step}{step}save(done=np.ones(1))"))
+    assert ran.code == 0, ran.output
+    assert len(ran.ranks) == 2

@@ -1,0 +1,69 @@
+"""Ranks whose optimizers have not made the same updates are told so before the next gradients."""
+
+import pytest
+import torch
+
+import ringsync.torch as hvd
+
+
+@pytest.mark.parametrize("compression", ["none", "fp16"])  # in the arena, and each by itself
+def test_a_step_that_one_rank_alone_makes_is_told_on_both(ranks, compression):
+    def work():
+        hvd.init()
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = hvd.DistributedOptimizer(
+            torch.optim.SGD([weight], lr=1.0), compression=getattr(hvd.Compression, compression)
+        )
+        for step in range(3):
+            weight.sum().backward()
+            if step < 2 or hvd.rank() == 1:
+                optimizer.step()
+            optimizer.zero_grad()
+        with pytest.raises(hvd.HorovodInternalError, match="rank 1 is at step 3, rank 0 at step 2"):
+            weight.sum().backward()
+        hvd.broadcast_parameters([weight], root_rank=0)
+        optimizer.zero_grad()
+        weight.sum().backward()
+        optimizer.step()
+        return weight.tolist()
+
+    assert ranks(2, work) == [[-2.0] * 3] * 2
+
+
+def test_steps_without_an_exchange_are_each_rank_s_own_and_not_told(ranks):
+    def work():
+        hvd.init()
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = hvd.DistributedOptimizer(torch.optim.SGD([weight], lr=1.0))
+        if hvd.rank() == 0:
+            with optimizer.skip_synchronize():
+                optimizer.step()
+        weight.sum().backward()
+        optimizer.step()
+        return weight.tolist()
+
+    assert ranks(2, work) == [[0.0] * 3] * 2
+
+
+def test_optimizers_wrapped_anew_and_worlds_begun_anew_count_anew(ranks):
+    def work():
+        hvd.init()
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = hvd.DistributedOptimizer(torch.optim.SGD([weight], lr=1.0))
+        weight.sum().backward()
+        if hvd.rank() == 0:
+            optimizer.step()
+        optimizer.zero_grad()
+        optimizer = hvd.DistributedOptimizer(torch.optim.SGD([weight], lr=1.0))
+        weight.sum().backward()
+        if hvd.rank() == 0:
+            optimizer.step()
+        optimizer.zero_grad()
+        hvd.barrier()
+        hvd.shutdown()
+        hvd.init()
+        weight.sum().backward()
+        optimizer.step()
+        return weight.tolist()
+
+    assert ranks(2, work) == [[-2.0] * 3, [0.0] * 3]
