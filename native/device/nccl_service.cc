@@ -64,7 +64,10 @@ std::exception_ptr NcclService::failure() {
 }
 
 void NcclService::leave() noexcept {
-  is_left_ = true;
+  {
+    const std::scoped_lock lock(mutex_);
+    is_left_ = true;
+  }
   raise();
 }
 
@@ -131,12 +134,12 @@ void NcclService::come_together(const nccl::UniqueId& unique_id) {
                         ? std::make_unique<NcclCommunicator>(*library_, choice_.adopted, place_)
                         : std::make_unique<NcclCommunicator>(*library_, unique_id, place_);
     const Deadline deadline = Clock::now() + kComeTogether;
-    settle(deadline, [this] { return communicator_->is_ready(); });
+    settle(deadline, [this] { return check(); });
     const NcclCommunicator::Turn turn{stream_.get(), deadline, &is_left_};
     make_room(turn);
     // Of somebody else's nothing is asked that all ranks' callers have not asked for.
     if (choice_.adopted == nullptr) connect(turn);
-    communicator_->is_ready();
+    check();
     state_ = State::kReady;
   } catch (const std::exception& error) {
     if (communicator_) communicator_->abort();
@@ -161,6 +164,13 @@ void NcclService::make_room(const NcclCommunicator::Turn& turn) {
   const MutableByteSpan bytes{memory_.get(), room_bytes_};
   if (has_window) communicator_->share(bytes, turn);
   room_ = std::make_unique<FusionRoom>(*device_, bytes, stream_.get());
+}
+
+/// False while it joins. Nor is it looked at once nobody wants it any more: an adopted one may be
+/// gone as soon as leave() has returned. Throws Error where something has failed.
+bool NcclService::check() {
+  const std::scoped_lock lock(mutex_);
+  return !is_left_ && communicator_->is_ready();
 }
 
 /// Throws Error where others do not come in time, or nobody wants it any more.
@@ -188,7 +198,7 @@ void NcclService::serve() {
         continue;
       }
       futex_wait(news_, seen, is_at_work() ? Clock::now() + kBetweenChecks : kNever);
-      if (!is_left_ && is_at_work()) communicator_->is_ready();
+      if (is_at_work()) check();
     }
   } catch (const std::exception&) {
     fail(std::current_exception());
@@ -197,7 +207,7 @@ void NcclService::serve() {
 
 std::optional<NcclService::Posted> NcclService::take() {
   const std::scoped_lock lock(mutex_);
-  if (posted_.empty()) return std::nullopt;
+  if (is_left_ || posted_.empty()) return std::nullopt;
   Posted next = std::move(posted_.front());
   posted_.pop_front();
   return next;

@@ -102,6 +102,7 @@ class NcclService {
   void make_room(const NcclCommunicator::Turn& turn);
   void connect(const NcclCommunicator::Turn& turn);
   void come_together(const nccl::UniqueId& id);
+  bool check();
   void settle(Deadline deadline, const std::function<bool()>& is_done) const;
   void serve();
   std::optional<Posted> take();
@@ -118,7 +119,7 @@ class NcclService {
   const size_t room_bytes_;
   std::atomic<State> state_{State::kOnTheWay};
   std::string failure_;               // written before state_
-  std::atomic<bool> is_left_{false};  // by those who use it
+  std::atomic<bool> is_left_{false};  // by those who use it; written under mutex_
   /// Raised with whatever the thread is to look at; it sleeps there.
   std::atomic<uint32_t> news_{0};
   std::mutex mutex_;
