@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import ringsync.torch as hvd
-from ringsync.parallel import reducer
+from ringsync.parallel import in_flight
 
 from .wrapped import loss_of, make, require_alike, shares, values_of
 
@@ -88,13 +88,13 @@ def test_gradients_travel_during_backward_from_the_first_step_on(ranks):
         hvd.init()
         heads, opt = make(net=nn.ModuleList([nn.Linear(2, 1) for _ in range(4)]))
         sent = []
-        submit = reducer.allreduce_async_
+        submit = in_flight.start
 
-        def watched(array, **how):
-            sent.append(how["name"])
-            return submit(array, **how)
+        def watched(place, collective, array, name, *how):
+            sent.append(name)
+            return submit(place, collective, array, name, *how)
 
-        reducer.allreduce_async_ = watched
+        in_flight.start = watched
         early = []
         for _ in range(3):
             sent.clear()

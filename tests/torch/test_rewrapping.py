@@ -253,3 +253,28 @@ def test_parameters_can_be_wrapped_again_in_a_new_world(ranks):
             old.step()
 
     ranks(2, work)
+
+
+@pytest.mark.parametrize("way", ["a group is added", "a state is loaded", "wrapped anew"])
+def test_a_step_that_all_ranks_cut_short_may_have_reached_unlike_parameters(ranks, way):
+    def work():
+        hvd.init()
+        heads, opt = make(net=nn.ModuleList([nn.Linear(40, 40) for _ in range(6)]))
+        x = torch.ones(1, 40)
+        sum(head(x) for head in heads).sum().backward()
+        opt.step()
+        opt.zero_grad()
+        reached = (0, 1, 2) if hvd.rank() else (3, 4, 5)  # whole buckets on one rank alone
+        sum(heads[k](x) for k in reached).sum().backward()
+        if way == "a group is added":
+            opt.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+        elif way == "a state is loaded":
+            opt.load_state_dict(opt.state_dict())
+        else:
+            opt = hvd.DistributedOptimizer(
+                torch.optim.SGD(heads.parameters(), lr=0.1), heads.named_parameters()
+            )
+        opt.step()
+        require_alike(heads)
+
+    ranks(2, work)
