@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ringsync._native import GAVE_UP, STACKS_SIGNAL
-from ringsync.errors import PeerLostError, TimedOutError
+from ringsync.errors import PeerLostError, RingsyncError, TimedOutError
 from ringsync.world import World
 
 if TYPE_CHECKING:
@@ -81,7 +81,15 @@ class Endings:
         # Of an exception of which another hook was told, Python itself keeps a note.
         if self._has_spoken or hasattr(sys, "last_value") or sys.exception() is not None:
             return
-        self._engine.settle(_SETTLE_S)
+        try:
+            self._engine.settle(_SETTLE_S)
+        except RingsyncError as error:
+            _LOGGER.warning(
+                "[shutdown] rank %d of %d ends after a call that has failed on its device: %s",
+                self._world.rank,
+                self._world.size,
+                error,
+            )
         count, name = self._engine.in_flight()
         if count:
             _LOGGER.warning(

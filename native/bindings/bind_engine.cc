@@ -100,7 +100,7 @@ void bind_engine(nb::module_& module) {
           [](BoundEngine& engine, double timeout_s) {
             engine.keeper()->settle(deadline_after(timeout_s));
           },
-          "timeout_s"_a, "Wait for what devices do by themselves.")
+          "timeout_s"_a, "Wait for what devices do by themselves, and raise the first error.")
       .def(
           "adopt_nccl",
           [](BoundEngine& engine, size_t group, uintptr_t communicator, const std::string& maker) {

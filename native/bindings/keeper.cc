@@ -44,11 +44,16 @@ void Keeper::sweep() {
 void Keeper::settle(Deadline deadline) const {
   std::vector<std::shared_ptr<Handle>> put;
   for (const Kept& kept : kept_) {
-    if (kept.handle->is_put()) put.push_back(kept.handle);
+    if (kept.handle->is_put() && !kept.handle->is_done()) put.push_back(kept.handle);
   }
-  const GilRelease release;
+  {
+    const GilRelease release;
+    for (const auto& handle : put) {
+      while (!handle->is_done() && Clock::now() < deadline) handle->wait(deadline);
+    }
+  }
   for (const auto& handle : put) {
-    while (!handle->is_done() && Clock::now() < deadline) handle->wait(deadline);
+    if (handle->is_done() && handle->error()) std::rethrow_exception(handle->error());
   }
 }
 

@@ -34,7 +34,7 @@ class Keeper {
   void keep(std::list<Kept> kept);
   /// Lets go of what is done.
   void sweep();
-  /// Waits, without the interpreter, for what devices do by themselves.
+  /// Waits, without the interpreter, for what devices do by themselves; throws the first error.
   void settle(Deadline deadline) const;
 
  private:

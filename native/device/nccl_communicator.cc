@@ -71,6 +71,10 @@ nccl::RedOp nccl_op(ReduceOp op) {
   throw Error("[nccl] Adasum is no sum of NCCL's. Ask for another.");
 }
 
+bool is_over(const NcclCommunicator::Turn& turn) {
+  return turn.is_over != nullptr && *turn.is_over;
+}
+
 }  // namespace
 
 bool has_nccl_type(Dtype dtype) { return dtype != Dtype::kInt16 && dtype != Dtype::kBool; }
@@ -208,7 +212,7 @@ void NcclCommunicator::alltoall(std::span<const ByteSpan> from, std::span<const 
 template <typename Call>
 void NcclCommunicator::put(const std::string& what, const Turn& turn, const Call& call) {
   nccl::Result result = kAborted;
-  {
+  if (!is_over(turn)) {
     const std::scoped_lock lock(mutex_);
     if (comm_ != nullptr) result = call();
   }
@@ -236,13 +240,13 @@ nccl::Result NcclCommunicator::state() {
 nccl::Result NcclCommunicator::settle(nccl::Result result, const Turn& turn) {
   const Deadline eager_until = Clock::now() + kEager;
   while (result == nccl::kInProgress && Clock::now() < turn.deadline) {
-    if (turn.is_over != nullptr && *turn.is_over) return kAborted;
     if (Clock::now() < eager_until) {
       std::this_thread::yield();
     } else {
       std::this_thread::sleep_for(kBetweenLooks);
     }
-    result = state();
+    // Once it is over, one that was adopted may be gone.
+    result = is_over(turn) ? kAborted : state();
   }
   return result;
 }

@@ -166,9 +166,9 @@ void DevicePeers::give_up(Deadline deadline) noexcept {
       static_assert(kFlagKinds <= kRsMostFlags);
       api_.signal(words.data(), kFlagKinds, 1, nullptr, rescue_.get());
     }
-    // Of what was begun and not ended nobody is told when it is over.
-    const bool is_past = !is_begun_ && device_->wait(*last_, Clock::now() + kBetween);
-    if (is_past || is_begun_ || Clock::now() >= deadline) return;
+    // Of what was begun and not ended nobody is told when it is over, only of what lies before it.
+    const bool is_past = !last_ || device_->wait(*last_, Clock::now() + kBetween);
+    if (is_past || Clock::now() >= deadline) return;
   }
 }
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ringsync.errors import RingsyncError
 from ringsync.handle import Handle, Times, wait_all
 
 _NS_PER_MS = 1e6
@@ -45,15 +46,19 @@ class ExchangeStats:
         """Account for one exchange.
 
         Args:
-            times: Stages of each bucket; one runs at a time, so they never overlap.
+            times: Stages of each bucket, in the order in which they run: on the host one begins
+                when the one before is done, on a device all ranks may have agreed on it earlier.
             compute_end_ns: When backward had computed its last gradient.
         """
         self.steps += 1
+        covered_ns = 0
         for bucket in times:
-            self.communication_ms += (bucket.done_ns - bucket.agreed_ns) / _NS_PER_MS
+            begin_ns, end_ns = max(bucket.agreed_ns, covered_ns), max(bucket.done_ns, covered_ns)
+            covered_ns = end_ns
+            self.communication_ms += max(0, end_ns - begin_ns) / _NS_PER_MS
             self.waiting_ms += (bucket.agreed_ns - bucket.started_ns) / _NS_PER_MS
-            hidden_ns = min(bucket.done_ns, compute_end_ns) - min(bucket.agreed_ns, compute_end_ns)
-            self.hidden_ms += hidden_ns / _NS_PER_MS
+            hidden_ns = min(end_ns, compute_end_ns) - min(begin_ns, compute_end_ns)
+            self.hidden_ms += max(0, hidden_ns) / _NS_PER_MS
 
 
 class ExchangeAccount:
@@ -84,9 +89,12 @@ class ExchangeAccount:
         Raises:
             RingsyncError: An exchange has failed on its device since its step.
         """
-        for handles, _ in self._open:
-            wait_all(handles)
         while self._open:
+            try:
+                wait_all(self._open[0][0])
+            except RingsyncError:
+                self._open.clear()  # what comes behind it has failed as well
+                raise
             self._close_first()
         stats, self._stats = self._stats, ExchangeStats()
         return stats

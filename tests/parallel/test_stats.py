@@ -22,3 +22,14 @@ def test_overlap_is_the_share_of_communication_before_compute_ended(agreed_ms, d
 
 def test_without_communication_there_is_no_overlap():
     assert ExchangeStats().overlap == 0.0
+
+
+def test_what_a_device_does_of_several_buckets_is_counted_once():
+    stats = ExchangeStats()
+    # All agreed on at once, and done one after the other; the last travels on the host.
+    stages = [(1, 10), (2, 12), (3, 14), (3, 4)]
+    stats.add_step(
+        [Times(0, 0, agreed * MS, done * MS) for agreed, done in stages], compute_end_ns=11 * MS
+    )
+    assert stats.communication_ms == pytest.approx(13)
+    assert stats.hidden_ms == pytest.approx(10)
