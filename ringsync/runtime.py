@@ -67,7 +67,8 @@ class Runtime:
         self.inherited = inherited
         self.adopted: list[object] = []  # kept, as the engine knows no more than their addresses
         self._numbers: Counter[str] = Counter()
-        self.common_start = object()  # another one whenever all ranks have been made alike
+        # By group, None of all: another one whenever its ranks have been made alike.
+        self.common_starts: dict[object, object] = {None: object()}
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s
         nccl = choose_nccl(settings)

@@ -48,5 +48,5 @@ def join(*, timeout_s: float | None = None) -> int:
     """
     last = np.zeros(1, np.int64)
     run("join", Collective.JOIN, last, None, timeout_s)
-    current().common_start = object()  # until here ranks have not made the same steps
+    current().common_starts[None] = object()  # until here ranks have not made the same steps
     return int(last[0])

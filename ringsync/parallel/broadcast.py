@@ -65,8 +65,7 @@ def broadcast_parameters(
                 for name, array in named
             ]
         )
-    if group is None:
-        current().common_start = object()
+    current().common_starts[group] = object()
 
 
 def broadcast_optimizer_state(

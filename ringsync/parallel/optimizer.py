@@ -84,7 +84,7 @@ class DistributedOptimizer:
         self._is_weighted = weighted
         self._group = group
         self._reducer: GradientReducer | None = None
-        self._updates = UpdateCount()
+        self._updates = UpdateCount(group)
         ranks = ranks_of("DistributedOptimizer", group)
         if len(ranks) > 1:
             check_unwatched(optimizer.parameters)

@@ -79,7 +79,7 @@ class GradientReducer:
         }
         self._is_checked = is_checked
         self._account = ExchangeAccount()
-        self._updates = UpdateCount() if updates is None else updates
+        self._updates = UpdateCount(group) if updates is None else updates
         self._refused_passes = 0
         self._idle_since_ns = 0
         self._began_ns = 0

@@ -6,16 +6,22 @@ are summed. What else they have to have in common `layout` compares, at the firs
 
 from __future__ import annotations
 
+from ringsync.group import ProcessGroup
 from ringsync.runtime import current, is_initialized
 
 
 class UpdateCount:
     """Counts the updates since ranks were last made alike: by `init`, `join` or a broadcast."""
 
-    def __init__(self) -> None:
-        """Begin with 0, as all ranks do."""
+    def __init__(self, group: ProcessGroup | None = None) -> None:
+        """Begin with 0, as all ranks do.
+
+        Args:
+            group: Whose ranks make them; None: all.
+        """
+        self._group = group
         self._count = 0
-        self._start: object = None
+        self._starts: list[object] = []
 
     def add(self) -> None:
         """Take note of an update."""
@@ -31,7 +37,8 @@ class UpdateCount:
         Raises:
             NotInitializedError: There are no ranks.
         """
-        start = current().common_start
-        if start is not self._start:
-            self._start, self._count = start, 0
+        starts = current().common_starts
+        own = [starts.get(group) for group in (None, self._group)]
+        if own != self._starts:
+            self._starts, self._count = own, 0
         return self._count

@@ -48,7 +48,7 @@ def broadcast_parameters(
             handles.append(broadcast_async_(tensor, root_rank, name))  # kept, should one fail
     finally:
         _wait_all(handles)
-    current().common_start = object()
+    current().common_starts[None] = object()
 
 
 def _named(params: object) -> list[tuple[str | None, torch.Tensor]]:

@@ -40,17 +40,19 @@ except errors.MismatchError as error:
         assert rank["total"] == 2
 
 
-def test_ranks_that_have_been_made_alike_again_go_on(on_ranks):
+@pytest.mark.parametrize("group", ["None", "rs.new_group([0, 1])"])
+def test_ranks_that_have_been_made_alike_again_go_on(on_ranks, group):
     body = """
 swallow(optimizer.step)
-rs.broadcast_parameters(toy.all)
+rs.broadcast_parameters(toy.all, group=group)
 for _ in range(2):
     loss_of(0, 1, 2, 3).backward()
     optimizer.step()
     optimizer.zero_grad()
 save(value=toy.all[0].data)
 """
-    ran = on_ranks(2, toy(FAULT + body))
+    options = f"{{'group': (group := {group})}}"
+    ran = on_ranks(2, toy(FAULT + body, options))
     assert ran.code == 0, ran.output
     for rank in ran.ranks:
         np.testing.assert_allclose(rank["value"], 1 - 2 * 0.15, rtol=1e-6)
