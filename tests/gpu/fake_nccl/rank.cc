@@ -97,10 +97,10 @@ Result submit(std::shared_ptr<Rank> rank, Kind kind, std::function<bool(Rank&)> 
   }
   rank->is_taken_in = false;
   ++rank->in_flight;
-  auto task = std::make_unique<Task>(Task{std::move(rank), std::move(work)});
-  Rank& called = *task->rank;
+  auto task = std::make_unique<Task>(Task{rank, std::move(work)});
+  const std::shared_ptr<Rank> called = std::move(rank);  // whoever ends the communicator meanwhile
   device_api().notify(run, task.release(), stream);
-  return result_of(called);
+  return result_of(*called);
 }
 
 }  // namespace fake_nccl
