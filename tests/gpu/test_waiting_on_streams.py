@@ -200,3 +200,5 @@ def test_streams_of_libraries_are_known_by_their_words(device, made):
     for stream in (Protocol(), CuPys(), Torchs(), 0, 1):
         for handle in handles:
             handle.wait(stream=stream)
+    for handle in handles:
+        handle.wait()  # before the arrays are released
