@@ -138,7 +138,7 @@ def test_every_optimizer_trains_as_on_the_host(cp, options):  # noqa: ARG001  it
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_an_optimizer_follows_its_network_to_a_device_and_back(cp):  # noqa: ARG001
+def test_an_optimizer_follows_its_network_to_a_device_and_back(cp):  # noqa: ARG001  it is loaded
     net = models.mlp([64, 16, 10], seed=1)
     twin = copy.deepcopy(net)
     parameters = net.parameters()
@@ -161,7 +161,7 @@ def test_an_optimizer_follows_its_network_to_a_device_and_back(cp):  # noqa: ARG
     require_alike([optimizer.state_dict(), other.state_dict()])
 
 
-def test_gradients_go_along_with_their_parameters(cp):  # noqa: ARG001
+def test_gradients_go_along_with_their_parameters(cp):  # noqa: ARG001  it is loaded
     net = models.mlp([4, 3], seed=1)
     net(np.ones((2, 4), np.float32)).sum().backward()
     before = [one.grad for one in net.parameters()]
@@ -169,7 +169,7 @@ def test_gradients_go_along_with_their_parameters(cp):  # noqa: ARG001
         require_same(one.grad, gradient)
 
 
-def test_equal_seeds_give_equal_values_wherever_they_are_drawn(cp):  # noqa: ARG001
+def test_equal_seeds_give_equal_values_wherever_they_are_drawn(cp):  # noqa: ARG001  it is loaded
     there, here = (models.lenet(seed=1) for _ in range(2))
     there.to("cuda").initialize(7)
     here.initialize(7)
@@ -190,7 +190,7 @@ def test_a_state_is_of_the_host_and_is_loaded_wherever_a_network_lies(cp):
         np.testing.assert_array_equal(net.state_dict()["0.bias"], np.ones(3, np.float32))
 
 
-def test_an_optimizers_state_is_loaded_wherever_its_parameters_lie(cp):  # noqa: ARG001
+def test_an_optimizers_state_is_loaded_wherever_its_parameters_lie(cp):  # noqa: ARG001  it is loaded
     net, optimizer, _ = trained(nn.Sequential(nn.flatten, nn.Linear(64, 10)), "cpu", momentum=0.9)
     other = optim.SGD(copy.deepcopy(net).to("cuda").parameters(), lr=0.5, momentum=0.9)
     other.load_state_dict(optimizer.state_dict())
@@ -216,7 +216,7 @@ def test_a_tensor_shows_its_values_and_where_they_lie(cp):
     assert float(x.sum()) == 3.0
 
 
-def test_a_tensor_goes_there_and_back_without_its_past(cp):  # noqa: ARG001
+def test_a_tensor_goes_there_and_back_without_its_past(cp):  # noqa: ARG001  it is loaded
     x = Tensor([1.0, 2.0], requires_grad=True)
     there = (x * 2).to("cuda")
     require_same(there.data, np.array([2.0, 4.0], np.float32))
@@ -227,7 +227,7 @@ def test_a_tensor_goes_there_and_back_without_its_past(cp):  # noqa: ARG001
 
 
 @pytest.mark.parametrize("shuffle", [None, 3])
-def test_batches_of_a_set_on_a_device_are_those_of_the_host(cp, shuffle):  # noqa: ARG001
+def test_batches_of_a_set_on_a_device_are_those_of_the_host(cp, shuffle):  # noqa: ARG001  it is loaded
     here = data.digits().shard(1, 2)
     there = here.to("cuda")
     assert (there.index, there.shards) == (1, 2)
