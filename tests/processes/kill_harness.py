@@ -109,16 +109,18 @@ def survive(rank: int, size: int, seed: int, report: int) -> None:
     os.write(report, json.dumps(said).encode() + b"\n")
 
 
-def begin(rank: int, size: int, seed: int, has_child: bool) -> tuple[int, int]:
-    """Fork one rank; its pid, and where it reports."""
+def begin(rank: int, size: int, seed: int, has_child: bool) -> tuple[int, int, int]:
+    """Fork one rank; its pid, where it reports, and what it says on stderr."""
     ear, mouth = os.pipe()
+    said = os.memfd_create("stderr")  # its own: stacks of two at once would be mixed in one
     pid = os.fork()
     if pid:
         os.close(mouth)
-        return pid, ear
+        return pid, ear, said
     code = 1
     try:
         os.close(ear)
+        os.dup2(said, 2)
         faulthandler.dump_traceback_later(LIMIT_S - STACKS_S)
         os.setpgid(0, 0)
         if has_child and os.fork() == 0:
@@ -152,13 +154,13 @@ def play(seed: int, has_child: bool) -> dict:
     before = files()
     ranks = [begin(rank, size, seed, has_child) for rank in range(size)]
     until_s = time.monotonic() + LIMIT_S
-    ready = [read_line(ear, until_s) for _, ear in ranks]
+    ready = [read_line(ear, until_s) for _, ear, _ in ranks]
     pause(chance.random() * 0.05)
     killed_s = time.monotonic()
     os.kill(ranks[victim][0], signal.SIGKILL)
     found: dict = {"seed": seed, "size": size, "victim": victim, "ready": ready.count(b"ready\n")}
     found["survivors"] = []
-    for rank, (pid, ear) in enumerate(ranks):
+    for rank, (pid, ear, words) in enumerate(ranks):
         line = b"" if rank == victim else read_line(ear, until_s)
         if rank != victim:
             said = json.loads(line or b"{}")
@@ -172,6 +174,9 @@ def play(seed: int, has_child: bool) -> dict:
         found.setdefault("ends", []).append(os.waitstatus_to_exitcode(status))
         if has_child:
             os.killpg(pid, signal.SIGKILL)
+        with os.fdopen(words, "rb") as file:
+            file.seek(0)
+            sys.stderr.buffer.write(file.read())
     found["processes"] = sorted(processes())
     found["mappings"] = shared_mappings()
     found["files"] = sorted(files() - before)
