@@ -71,8 +71,8 @@ nccl::RedOp nccl_op(ReduceOp op) {
   throw Error("[nccl] Adasum is no sum of NCCL's. Ask for another.");
 }
 
-bool is_over(const NcclCommunicator::Turn& turn) {
-  return turn.is_over != nullptr && *turn.is_over;
+bool is_failure(nccl::Result result) {
+  return result != nccl::kSuccess && result != nccl::kInProgress;
 }
 
 }  // namespace
@@ -113,7 +113,7 @@ NcclCommunicator::NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id
   config.blocking = 0;
   if (place.max_ctas > 0) config.maxCTAs = place.max_ctas;
   const nccl::Result result = api_.init_rank(&comm_, place.size, id, place.rank, &config);
-  if (result != nccl::kSuccess && result != nccl::kInProgress) {
+  if (is_failure(result)) {
     abort();
     fail("joining", result);
   }
@@ -147,7 +147,7 @@ void NcclCommunicator::share(MutableByteSpan memory, const Turn& turn) {
 
 bool NcclCommunicator::is_ready() {
   const nccl::Result result = state();
-  if (result != nccl::kSuccess && result != nccl::kInProgress) fail("its work", result);
+  if (is_failure(result)) fail("its work", result);
   return result == nccl::kSuccess;
 }
 
@@ -208,13 +208,25 @@ void NcclCommunicator::alltoall(std::span<const ByteSpan> from, std::span<const 
   });
 }
 
+/// By the turn's door.
+template <typename Call>
+nccl::Result NcclCommunicator::go_in(const Turn& turn, const Call& call) {
+  if (turn.door == nullptr) return call();
+  const NcclDoor::Visit visit(*turn.door);
+  return visit.may_stay() ? call() : kAborted;
+}
+
 /// Calls NCCL, and returns once it has taken the call in.
 template <typename Call>
 void NcclCommunicator::put(const std::string& what, const Turn& turn, const Call& call) {
-  nccl::Result result = kAborted;
-  if (!is_over(turn)) {
+  nccl::Result result = go_in(turn, [&] {
     const std::scoped_lock lock(mutex_);
-    if (comm_ != nullptr) result = call();
+    return comm_ != nullptr ? call() : kAborted;
+  });
+  if (is_failure(result) && result != kAborted) {
+    // One that has failed in the meantime says of each call that it is none that can be made.
+    const nccl::Result earlier = go_in(turn, [&] { return state(); });
+    if (is_failure(earlier)) result = earlier;
   }
   result = settle(result, turn);
   if (result == nccl::kInProgress) {
@@ -245,8 +257,7 @@ nccl::Result NcclCommunicator::settle(nccl::Result result, const Turn& turn) {
     } else {
       std::this_thread::sleep_for(kBetweenLooks);
     }
-    // Once it is over, one that was adopted may be gone.
-    result = is_over(turn) ? kAborted : state();
+    result = go_in(turn, [&] { return state(); });
   }
   return result;
 }

@@ -6,7 +6,6 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <mutex>
 #include <span>
 #include <string>
@@ -14,6 +13,7 @@
 #include "base/clock.h"
 #include "base/dtype.h"
 #include "base/span.h"
+#include "device/nccl_door.h"
 #include "device/nccl_library.h"
 #include "device/reduction.h"
 
@@ -48,8 +48,8 @@ class NcclCommunicator {
   struct Turn {
     void* stream = nullptr;
     Deadline deadline = kNever;
-    /// Set by any thread once nobody waits for it any more; null: by none.
-    const std::atomic<bool>* is_over = nullptr;
+    /// By which NCCL is called; closed once nobody waits for it any more. Null: it is always open.
+    NcclDoor* door = nullptr;
   };
 
   /// For one rank to make and all to be told. Its process must live until all have joined. Throws
@@ -95,6 +95,8 @@ class NcclCommunicator {
                 const Turn& turn);
 
  private:
+  template <typename Call>
+  static nccl::Result go_in(const Turn& turn, const Call& call);
   template <typename Call>
   void put(const std::string& what, const Turn& turn, const Call& call);
   nccl::Result state();

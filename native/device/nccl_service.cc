@@ -20,6 +20,10 @@ constexpr auto kBetweenVisits = std::chrono::milliseconds(1);
 /// looked at only where it may have.
 constexpr auto kBetweenChecks = std::chrono::milliseconds(100);
 
+/// For a look of NCCL's at a communicator: nanoseconds. Of one that can be aborted, all that takes
+/// longer is a call that waits for other ranks, in which its owner may abort it.
+constexpr auto kLooked = std::chrono::milliseconds(100);
+
 /// For a group that is just being closed to give back its room on the device.
 constexpr auto kGivenBack = std::chrono::seconds(1);
 
@@ -64,11 +68,9 @@ std::exception_ptr NcclService::failure() {
 }
 
 void NcclService::leave() noexcept {
-  {
-    const std::scoped_lock lock(mutex_);
-    is_left_ = true;
-  }
+  door_.close();
   raise();
+  if (choice_.adopted != nullptr) door_.await_empty(Clock::now() + kLooked);
 }
 
 void NcclService::raise() noexcept {
@@ -108,7 +110,7 @@ void NcclService::look(const std::function<void(const NcclFound&)>& tell) {
 bool NcclService::find_room() {
   const Deadline deadline = Clock::now() + kGivenBack;
   while (!(kernel_room_ = device_->kernel_room().take())) {
-    if (is_left_ || Clock::now() >= deadline) return false;
+    if (door_.is_closed() || Clock::now() >= deadline) return false;
     std::this_thread::sleep_for(kBetweenVisits);
   }
   return true;
@@ -118,7 +120,7 @@ bool NcclService::find_room() {
 std::optional<nccl::UniqueId> NcclService::await_id() {
   for (;;) {
     const uint32_t seen = news_;
-    if (is_left_) return std::nullopt;
+    if (door_.is_closed()) return std::nullopt;
     {
       const std::scoped_lock lock(mutex_);
       if (id_) return id_;
@@ -135,7 +137,7 @@ void NcclService::come_together(const nccl::UniqueId& unique_id) {
                         : std::make_unique<NcclCommunicator>(*library_, unique_id, place_);
     const Deadline deadline = Clock::now() + kComeTogether;
     settle(deadline, [this] { return check(); });
-    const NcclCommunicator::Turn turn{stream_.get(), deadline, &is_left_};
+    const NcclCommunicator::Turn turn{stream_.get(), deadline, &door_};
     make_room(turn);
     // Of somebody else's nothing is asked that all ranks' callers have not asked for.
     if (choice_.adopted == nullptr) connect(turn);
@@ -166,17 +168,17 @@ void NcclService::make_room(const NcclCommunicator::Turn& turn) {
   room_ = std::make_unique<FusionRoom>(*device_, bytes, stream_.get());
 }
 
-/// False while it joins. Nor is it looked at once nobody wants it any more: an adopted one may be
-/// gone as soon as leave() has returned. Throws Error where something has failed.
+/// False while it joins. Nor is it looked at once nobody wants it any more. Throws Error where
+/// something has failed.
 bool NcclService::check() {
-  const std::scoped_lock lock(mutex_);
-  return !is_left_ && communicator_->is_ready();
+  const NcclDoor::Visit visit(door_);
+  return visit.may_stay() && communicator_->is_ready();
 }
 
 /// Throws Error where others do not come in time, or nobody wants it any more.
 void NcclService::settle(Deadline deadline, const std::function<bool()>& is_done) const {
   while (!is_done()) {
-    if (is_left_) throw Error("[nccl] the group was closed.");
+    if (door_.is_closed()) throw Error("[nccl] the group was closed.");
     if (Clock::now() >= deadline) {
       throw Error("[nccl] the ranks have not come together for " +
                   std::to_string(std::chrono::seconds(kComeTogether).count()) +
@@ -192,7 +194,7 @@ void NcclService::serve() {
   try {
     for (;;) {
       const uint32_t seen = news_;
-      if (is_left_) return;
+      if (door_.is_closed()) return;
       if (std::optional<Posted> next = take()) {
         perform(*next);
         continue;
@@ -207,7 +209,7 @@ void NcclService::serve() {
 
 std::optional<NcclService::Posted> NcclService::take() {
   const std::scoped_lock lock(mutex_);
-  if (is_left_ || posted_.empty()) return std::nullopt;
+  if (door_.is_closed() || posted_.empty()) return std::nullopt;
   Posted next = std::move(posted_.front());
   posted_.pop_front();
   return next;
@@ -215,7 +217,7 @@ std::optional<NcclService::Posted> NcclService::take() {
 
 void NcclService::perform(Posted& one) {
   last_ = one.work;
-  NcclPut put = one.call({*communicator_, {stream_.get(), kNever, &is_left_}, *room_});
+  NcclPut put = one.call({*communicator_, {stream_.get(), kNever, &door_}, *room_});
   device_->watch(one.work, put.stream, std::move(put.passed), std::move(put.measures));
 }
 

@@ -18,6 +18,7 @@
 #include "device/device.h"
 #include "device/fusion_room.h"
 #include "device/nccl_communicator.h"
+#include "device/nccl_door.h"
 
 namespace ringsync {
 
@@ -76,13 +77,15 @@ class NcclService {
   /// Until nobody wants it any more, or it has failed: the thread's work. `tell` is called once.
   void work(const std::function<void(const NcclFound&)>& tell);
 
-  // For one other thread, meanwhile; none of these waits.
+  // For one other thread, meanwhile; none of these waits, but for what leave() says.
 
   void join(const nccl::UniqueId& id);
   bool is_ready() const { return state_ == State::kReady; }
   std::optional<std::string> take_failure();
   std::shared_ptr<const StreamWork> post(NcclCall call);
   std::exception_ptr failure();
+  /// Who has lent a communicator may end it afterwards, so what is just being called there is
+  /// waited for, unless that takes as long as other ranks do.
   void leave() noexcept;
   /// It will never work.
   void note_failure(std::string why);
@@ -118,8 +121,8 @@ class NcclService {
   const NcclCommunicator::Place place_;
   const size_t room_bytes_;
   std::atomic<State> state_{State::kOnTheWay};
-  std::string failure_;               // written before state_
-  std::atomic<bool> is_left_{false};  // by those who use it; written under mutex_
+  std::string failure_;  // written before state_
+  NcclDoor door_;        // closed once it is left
   /// Raised with whatever the thread is to look at; it sleeps there.
   std::atomic<uint32_t> news_{0};
   std::mutex mutex_;
