@@ -101,7 +101,9 @@ void NcclService::look(const std::function<void(const NcclFound&)>& tell) {
     found.is_full = choice_.max_ctas > 0 && !find_room();
   } catch (const std::exception& error) {
     // Who has named none may have none.
-    note_failure(choice_.chosen.empty() && !library_ ? "" : error.what());
+    const bool has_none = choice_.chosen.empty() && !library_;
+    found.has_failed = !has_none;
+    note_failure(has_none ? "" : error.what());
   }
   tell(found);
 }

@@ -37,6 +37,8 @@ struct NcclChoice {
 struct NcclFound {
   /// Of its NCCL; 0 where it has none.
   int version = 0;
+  /// It has one, or should have, and cannot use it; it tells why itself.
+  bool has_failed = false;
   /// Its device has no room for one more communicator.
   bool is_full = false;
   /// It brings a communicator along.

@@ -20,6 +20,11 @@ bool share_devices(std::span<const NcclWord* const> words) {
 
 /// Why ranks that have found these do not join; empty: nobody has to know. None: they do.
 std::optional<std::string> lack_of(std::span<const NcclWord* const> words) {
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (!words[i]->found.has_failed) continue;
+    const std::string rank = "rank " + std::to_string(i);
+    return i == 0 ? "" : "it fails on " + rank + " of the group. Read what " + rank + " says.";
+  }
   const int version = words[0]->found.version;
   for (size_t i = 0; i < words.size(); ++i) {
     const int other = words[i]->found.version;

@@ -44,9 +44,8 @@ def sum_until_told(tellers, limit_s=20.0):
     return found | {way() for _ in range(20)}
 """
 SIMULATED = {"RINGSYNC_DEVICE_PLUGIN": "hostsim"}
-FAKE = SIMULATED | {
-    "RINGSYNC_NCCL_LIB": str(find_plugin("fake_nccl")),
-}
+FAKE_FILE = str(find_plugin("fake_nccl"))
+FAKE = SIMULATED | {"RINGSYNC_NCCL_LIB": FAKE_FILE}
 
 
 @pytest.fixture
@@ -103,12 +102,19 @@ def test_nothing_is_told_of_it_where_nobody_wants_it_or_has_named_one(jobs, sett
                 "",
             ],
         ),
+        (
+            "version=21700",
+            [
+                "it fails on rank 1 of the group. Read what rank 1 says.",
+                f"[nccl] {FAKE_FILE} is version 2.17.0; 2.18.0 is the oldest that serves.",
+            ],
+        ),
         ("init=fail", ["", "[nccl] its work failed on rank 1 of 2: unhandled system error"]),
     ],
-    ids=["another version", "cannot join"],
+    ids=["another version", "too old", "cannot join"],
 )
 def test_what_keeps_ranks_apart_is_told_once_and_work_goes_on(jobs, fault, told):
-    script = LIBRARY + WAYS + "print(sum_until_told(1))\n"
+    script = LIBRARY + WAYS + f"print(sum_until_told({sum(map(bool, told))}))\n"
     job = jobs.start(2, script, start=1, **FAKE)
     jobs.add(job, 1, **FAKE, FAKE_NCCL=fault)
     ended = job.end()

@@ -19,7 +19,7 @@ from .nccl_ways import F32, LARGE, N, ways, ways_of
     ("fault", "tellers"),
     [
         ("init=fail", N),
-        ("id=fail", 2),
+        ("id=fail", 1),
         ("version=21700", N),
         ("memory=fail", N),
         ("window=fail", N),
