@@ -23,6 +23,10 @@ std::string seconds_text(double seconds) {
 /// Whom it waits for: others, or nobody but the device of its own rank.
 std::string late_ones(const Missing& missing, const std::string& verb) {
   if (missing.ranks.empty()) return "its own device has not moved the array's values";
+  if (missing.is_on_devices) {
+    return "ranks " + list_of(missing.ranks) +
+           " have begun it on their devices as well, and one of all these stands still";
+  }
   return "ranks " + list_of(missing.ranks) + " " + verb;
 }
 
@@ -30,9 +34,10 @@ std::string late_ones(const Missing& missing, const std::string& verb) {
 std::string advice(const Missing& missing, const std::string& limit) {
   if (missing.is_crosswise)
     return ". Let one of the two receive before it waits, as send_async lets it.";
-  const std::string look = missing.ranks.empty() ? ". See what the array's stream waits for"
-                                                 : ". See what they are doing";
-  return look + ", or raise " + limit + ".";
+  const std::string look = missing.ranks.empty()   ? "what the array's stream waits for"
+                           : missing.is_on_devices ? "what works on the devices"
+                                                   : "what they are doing";
+  return ". See " + look + ", or raise " + limit + ".";
 }
 
 std::string instead_of(const Missing& missing) {
@@ -127,7 +132,10 @@ std::exception_ptr stall_error(const Operation& operation, const std::string& ow
 std::string stall_text(const Operation& operation, const std::string& own, const Missing& missing,
                        double seconds) {
   const std::string whom =
-      missing.ranks.empty() ? "its own device" : "ranks " + list_of(missing.ranks);
+      missing.ranks.empty()
+          ? "its own device"
+          : (missing.is_on_devices ? "its own device or those of ranks " : "ranks ") +
+                list_of(missing.ranks);
   return "[ringsync] " + own + " has waited " + seconds_text(seconds) + " for " + whom + " in " +
          call_of(operation.request()) + " " + in_quotes(label_of(operation.request())) +
          instead_of(missing) + ".";

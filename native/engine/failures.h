@@ -16,6 +16,9 @@ namespace ringsync {
 struct Missing {
   std::vector<int> ranks;
   std::vector<std::string> submitted;
+  /// They all have begun it on their devices, and so has this rank: which of them stands still
+  /// nobody sees from here.
+  bool is_on_devices = false;
   /// Of a send: the other end does not receive, but sends as well.
   bool is_crosswise = false;
 };

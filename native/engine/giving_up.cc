@@ -107,6 +107,7 @@ Missing Group::missing_for(const Operation& operation) const {
   const bool is_held_up = is_setting_up() || operation.waits_for_own_device() ||
                           std::ranges::any_of(delivering_, holds_up);
   if (!is_asking && is_held_up) return missing;
+  missing.is_on_devices = !is_asking && operation.runs_on_device();
   for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {
     missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
     if (is_asking) missing.submitted.push_back(order_.announced_by(rank));

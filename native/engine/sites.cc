@@ -59,7 +59,9 @@ RsStatus Operation::device_status() const {
 }
 
 bool Operation::waits_for_own_device() const {
-  if (runs_on_device()) return !request_.place->device->is_reached(request_.place->ready);
+  if (runs_on_device()) {
+    return !request_.place->device->is_reached(request_.place->ready) || !needs_peers();
+  }
   return copy_ && (copy_->delivering().begin_ns != 0 || (is_next_ && is_on_host() && !is_here()));
 }
 
