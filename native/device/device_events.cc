@@ -15,9 +15,10 @@ namespace {
 /// Times are told in milliseconds, as floats: after so long still to a microsecond.
 constexpr int64_t kTicksNs = 10'000'000'000;
 
-/// For an event of a stream that has nothing else to do: tens of microseconds, unless the driver
-/// puts it behind a stream that waits.
-constexpr auto kReading = std::chrono::milliseconds(10);
+/// For an event of a stream that has nothing else to do: tens of microseconds, tens of milliseconds
+/// where eight want each core, and longer only if the driver puts it behind a stream that waits.
+/// Of what is done until the next reading nothing is seen then.
+constexpr auto kReading = std::chrono::milliseconds(100);
 
 }  // namespace
 

@@ -1,6 +1,5 @@
 #include "device/nccl_service.h"
 
-#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -10,12 +9,6 @@
 namespace ringsync {
 namespace {
 
-/// For all ranks to come, and for the connections of NCCL's first call: seconds where there are
-/// many. Meanwhile work goes another way.
-constexpr auto kComeTogether = std::chrono::seconds(120);
-/// NCCL has nothing to wait on.
-constexpr auto kBetweenVisits = std::chrono::milliseconds(1);
-
 /// NCCL tells nobody that something in flight has failed. What works takes less than that, so it is
 /// looked at only where it may have.
 constexpr auto kBetweenChecks = std::chrono::milliseconds(100);
@@ -24,17 +17,15 @@ constexpr auto kBetweenChecks = std::chrono::milliseconds(100);
 /// longer is a call that waits for other ranks, in which its owner may abort it.
 constexpr auto kLooked = std::chrono::milliseconds(100);
 
-/// For a group that is just being closed to give back its room on the device.
-constexpr auto kGivenBack = std::chrono::seconds(1);
-
 /// For a stream to come past what was aborted: moments, unless its device stands still.
 constexpr auto kRunsOut = std::chrono::seconds(1);
 
 }  // namespace
 
-void NcclService::join(const nccl::UniqueId& id) {
+void NcclService::join(const std::optional<nccl::UniqueId>& id) {
   {
     const std::scoped_lock lock(mutex_);
+    may_join_ = true;
     id_ = id;
   }
   raise();
@@ -78,96 +69,14 @@ void NcclService::raise() noexcept {
   futex_wake_all(news_);
 }
 
-void NcclService::work(const std::function<void(const NcclFound&)>& tell) {
-  look(tell);
+void NcclService::work(const NcclTold& tell) {
+  look(tell.found);
   if (state_ == State::kFailed) return;
-  if (const auto unique_id = await_id()) {
-    come_together(*unique_id);
+  if (await_join()) {
+    come_together(tell);
     if (state_ == State::kReady) serve();
   }
   clear();
-}
-
-void NcclService::look(const std::function<void(const NcclFound&)>& tell) {
-  NcclFound found;
-  found.has_adopted = choice_.adopted != nullptr;
-  try {
-    device_->adopt_thread();
-    library_.emplace(choice_.chosen, choice_.candidates);
-    if (place_.rank == 0 && !found.has_adopted) {
-      found.id = NcclCommunicator::make_id(*library_);
-    }
-    found.version = library_->version();
-    found.is_full = choice_.max_ctas > 0 && !find_room();
-  } catch (const std::exception& error) {
-    // Who has named none may have none.
-    const bool has_none = choice_.chosen.empty() && !library_;
-    found.has_failed = !has_none;
-    note_failure(has_none ? "" : error.what());
-  }
-  tell(found);
-}
-
-/// On the device, for its kernels.
-bool NcclService::find_room() {
-  const Deadline deadline = Clock::now() + kGivenBack;
-  while (!(kernel_room_ = device_->kernel_room().take())) {
-    if (door_.is_closed() || Clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(kBetweenVisits);
-  }
-  return true;
-}
-
-/// None where nobody wants it any more.
-std::optional<nccl::UniqueId> NcclService::await_id() {
-  for (;;) {
-    const uint32_t seen = news_;
-    if (door_.is_closed()) return std::nullopt;
-    {
-      const std::scoped_lock lock(mutex_);
-      if (id_) return id_;
-    }
-    futex_wait(news_, seen, kNever);
-  }
-}
-
-void NcclService::come_together(const nccl::UniqueId& unique_id) {
-  try {
-    stream_ = device_->make_stream();
-    communicator_ = choice_.adopted != nullptr
-                        ? std::make_unique<NcclCommunicator>(*library_, choice_.adopted, place_)
-                        : std::make_unique<NcclCommunicator>(*library_, unique_id, place_);
-    const Deadline deadline = Clock::now() + kComeTogether;
-    settle(deadline, [this] { return check(); });
-    const NcclCommunicator::Turn turn{stream_.get(), deadline, &door_};
-    make_room(turn);
-    // Of somebody else's nothing is asked that all ranks' callers have not asked for.
-    if (choice_.adopted == nullptr) connect(turn);
-    check();
-    state_ = State::kReady;
-  } catch (const std::exception& error) {
-    if (communicator_) communicator_->abort();
-    note_failure(error.what());
-  }
-}
-
-/// NCCL connects its ranks at their first call.
-void NcclService::connect(const NcclCommunicator::Turn& turn) {
-  const MutableByteSpan one{memory_.get(), size_bytes(Dtype::kFloat32)};
-  communicator_->allreduce(one, one, Dtype::kFloat32, ReduceOp::kMax, turn);
-  const std::shared_ptr<StreamWork> first = device_->expect();
-  last_ = first;
-  device_->watch(first, stream_.get(), nullptr);
-  settle(turn.deadline, [&] { return first->is_done(); });
-}
-
-/// In a window, unless that would stay in somebody else's communicator.
-void NcclService::make_room(const NcclCommunicator::Turn& turn) {
-  const bool has_window = library_->has_windows() && choice_.adopted == nullptr;
-  memory_ = has_window ? library_->allocate(room_bytes_) : device_->lend_shareable(room_bytes_);
-  const MutableByteSpan bytes{memory_.get(), room_bytes_};
-  if (has_window) communicator_->share(bytes, turn);
-  room_ = std::make_unique<FusionRoom>(*device_, bytes, stream_.get());
 }
 
 /// False while it joins. Nor is it looked at once nobody wants it any more. Throws Error where
@@ -175,19 +84,6 @@ void NcclService::make_room(const NcclCommunicator::Turn& turn) {
 bool NcclService::check() {
   const NcclDoor::Visit visit(door_);
   return visit.may_stay() && communicator_->is_ready();
-}
-
-/// Throws Error where others do not come in time, or nobody wants it any more.
-void NcclService::settle(Deadline deadline, const std::function<bool()>& is_done) const {
-  while (!is_done()) {
-    if (door_.is_closed()) throw Error("[nccl] the group was closed.");
-    if (Clock::now() >= deadline) {
-      throw Error("[nccl] the ranks have not come together for " +
-                  std::to_string(std::chrono::seconds(kComeTogether).count()) +
-                  " s. Set NCCL_DEBUG=INFO to see more.");
-    }
-    std::this_thread::sleep_for(kBetweenVisits);
-  }
 }
 
 /// Until nobody wants it any more, or something has failed: of what is behind that nothing would

@@ -43,8 +43,13 @@ struct NcclFound {
   bool is_full = false;
   /// It brings a communicator along.
   bool has_adopted = false;
-  /// That it would have others join, if it is the first.
-  nccl::UniqueId id{};
+};
+
+/// What the thread tells, once each.
+struct NcclTold {
+  std::function<void(const NcclFound&)> found;
+  /// What the others are to join by; none: it could not be made.
+  std::function<void(const std::optional<nccl::UniqueId>&)> id;
 };
 
 /// Where calls are put: a stream of their own, and room on the device that is summed there.
@@ -76,12 +81,13 @@ class NcclService {
   NcclService(const NcclService&) = delete;
   NcclService& operator=(const NcclService&) = delete;
 
-  /// Until nobody wants it any more, or it has failed: the thread's work. `tell` is called once.
-  void work(const std::function<void(const NcclFound&)>& tell);
+  /// Until nobody wants it any more, or it has failed: the thread's work.
+  void work(const NcclTold& tell);
 
   // For one other thread, meanwhile; none of these waits, but for what leave() says.
 
-  void join(const nccl::UniqueId& id);
+  /// By an id; none: one is made and told first, unless a communicator is adopted.
+  void join(const std::optional<nccl::UniqueId>& id);
   bool is_ready() const { return state_ == State::kReady; }
   std::optional<std::string> take_failure();
   std::shared_ptr<const StreamWork> post(NcclCall call);
@@ -103,10 +109,11 @@ class NcclService {
   void raise() noexcept;
   void look(const std::function<void(const NcclFound&)>& tell);
   bool find_room();
-  std::optional<nccl::UniqueId> await_id();
+  bool await_join();
+  std::unique_ptr<NcclCommunicator> begin(const NcclTold& tell);
   void make_room(const NcclCommunicator::Turn& turn);
   void connect(const NcclCommunicator::Turn& turn);
-  void come_together(const nccl::UniqueId& id);
+  void come_together(const NcclTold& tell);
   bool check();
   void settle(Deadline deadline, const std::function<bool()>& is_done) const;
   void serve();
@@ -129,6 +136,7 @@ class NcclService {
   std::atomic<uint32_t> news_{0};
   std::mutex mutex_;
   // Guarded by mutex_.
+  bool may_join_ = false;
   std::optional<nccl::UniqueId> id_;
   std::deque<Posted> posted_;
   std::exception_ptr closed_;            // why nothing is taken any more

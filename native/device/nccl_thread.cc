@@ -19,7 +19,7 @@ constexpr auto kLeave = std::chrono::seconds(2);
 
 NcclThread::NcclThread(std::shared_ptr<Device> device, NcclChoice choice,
                        const NcclCommunicator::Place& place, size_t room_bytes,
-                       const std::function<void(const NcclFound&)>& tell)
+                       const NcclTold& tell)
     : pid_(::getpid()),
       shared_(std::make_shared<Shared>(std::move(device), std::move(choice), place, room_bytes)) {
   try {
@@ -36,7 +36,7 @@ NcclThread::NcclThread(std::shared_ptr<Device> device, NcclChoice choice,
     });
   } catch (const std::exception& error) {  // of a thread that cannot be had
     shared_->service.note_failure(error.what());
-    tell({});
+    tell.found({});
   }
 }
 

@@ -59,13 +59,19 @@ std::optional<std::string> lack_of(std::span<const NcclWord* const> words) {
 }  // namespace
 
 NcclPeers::NcclPeers(const std::shared_ptr<Device>& device, const NcclChoice& choice,
-                     const GroupView& group, size_t room_bytes, std::shared_ptr<NcclWord> own)
+                     const GroupView& group, size_t room_bytes,
+                     const std::shared_ptr<NcclWord>& own)
     : place_{.rank = group.rank, .size = group.size, .max_ctas = choice.max_ctas},
       runs_(std::make_shared<NcclRuns>(device, place_)),
-      thread_(device, choice, place_, room_bytes, [own = std::move(own)](const NcclFound& found) {
-        own->found = found;
-        own->is_told.store(1, std::memory_order_release);
-      }) {}
+      thread_(device, choice, place_, room_bytes,
+              {[own](const NcclFound& found) {
+                 own->found = found;
+                 own->is_told.store(1, std::memory_order_release);
+               },
+               [own](const std::optional<nccl::UniqueId>& id) {
+                 own->id = id;
+                 own->is_id_told.store(1, std::memory_order_release);
+               }}) {}
 
 void NcclPeers::look_at(std::span<const NcclWord* const> words) {
   if (is_decided_) return;
@@ -73,14 +79,28 @@ void NcclPeers::look_at(std::span<const NcclWord* const> words) {
     return word->is_told.load(std::memory_order_acquire) != 0;
   };
   if (!std::ranges::all_of(words, has_told)) return;
-  is_decided_ = true;
   std::optional<std::string> lack = lack_of(words);
   if (!lack) {
-    thread_.join(words[0]->found.id);
+    join(*words[0]);
     return;
   }
+  is_decided_ = true;
   thread_.leave();
   if (place_.rank == 0 && !lack->empty()) failure_ = std::move(lack);
+}
+
+/// Once the first rank has told how; that one, and who has adopted a communicator, knows.
+void NcclPeers::join(const NcclWord& first) {
+  const bool knows_how = place_.rank == 0 || first.found.has_adopted;
+  if (!knows_how && first.is_id_told.load(std::memory_order_acquire) == 0) return;
+  is_decided_ = true;
+  if (knows_how) {
+    thread_.join(std::nullopt);
+  } else if (first.id) {
+    thread_.join(first.id);
+  } else {
+    thread_.leave();
+  }
 }
 
 std::optional<std::string> NcclPeers::take_failure() {

@@ -19,12 +19,16 @@
 
 namespace ringsync {
 
-/// In memory that all ranks of the group see: what one of them has found.
+/// In memory that all ranks of the group see: what one of them has found, and what the first one
+/// would have the others join by.
 struct NcclWord {
   std::atomic<uint32_t> is_told{0};
   // Both written before that.
   NcclFound found;
   std::array<uint8_t, 16> device{};  // the rank's
+  std::atomic<uint32_t> is_id_told{0};
+  // Likewise; none: there is none.
+  std::optional<nccl::UniqueId> id;
 };
 
 /// One thread at a time.
@@ -33,7 +37,7 @@ class NcclPeers {
   /// Begins to look for NCCL. What is found is told in `own`, which names the rank's device. A
   /// bucket has `room_bytes` at most.
   NcclPeers(const std::shared_ptr<Device>& device, const NcclChoice& choice, const GroupView& group,
-            size_t room_bytes, std::shared_ptr<NcclWord> own);
+            size_t room_bytes, const std::shared_ptr<NcclWord>& own);
 
   /// What others have told; joins once all have.
   void look_at(std::span<const NcclWord* const> words);
@@ -59,6 +63,8 @@ class NcclPeers {
  private:
   const NcclCommunicator::Place place_;
   const std::shared_ptr<const NcclRuns> runs_;
+  void join(const NcclWord& first);
+
   bool is_decided_ = false;  // whether to join
   std::optional<std::string> failure_;
   NcclThread thread_;

@@ -162,10 +162,7 @@ def test_a_rank_whose_device_stands_still_is_told_in_time(device, made, gate):
     assert all(isinstance(one, Exception) for one in outcomes), outcomes
     stories = [str(one) for one in outcomes if type(one) is TimedOutError]
     assert stories, outcomes
+    others = "have begun it on their devices as well, and one of all these stands still. See what"
     for story in stories:
-        told = (
-            "rank 2 of 3; its own device"
-            if "on rank 2" in story
-            else "have begun it on their devices as well, and one of all these stands still. See what"
-        )
+        told = "rank 2 of 3; its own device" if "on rank 2" in story else others
         assert told in story

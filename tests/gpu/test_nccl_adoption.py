@@ -23,6 +23,7 @@ from ..ranks import DEADLINE_S, Collective, Op, finish, side_by_side, until, val
 from .arrays import OnDevice, seen
 from .conftest import compile_library
 from .nccl_owner import Owner
+from .nccl_rank import held
 from .nccl_ways import F32, LARGE, N, watched, ways, ways_of
 from .test_nccl_library import FAKE, changed
 
@@ -114,6 +115,7 @@ def test_unlike_adoption_is_told_once_and_work_goes_on(
     simulated, begin_with_nccl, capfd, adopting, words
 ):
     with communicators() as owned, begin_with_nccl() as made:
+        before = held()
         for rank in adopting:
             adopt(made.ranks[rank], owned[rank])
         told = ""
@@ -127,6 +129,7 @@ def test_unlike_adoption_is_told_once_and_work_goes_on(
         until(is_told)
         assert ways(simulated, made) == {"run"}
         told += capfd.readouterr().err
+        assert held() == before  # nobody waits for ranks that will not come
     assert told == (
         f"[ringsync] rank 0 of {N} sums arrays on devices without NCCL: {words}. Adopt one on all "
         "ranks or on none.\n"
