@@ -81,6 +81,38 @@ def test_members_of_a_process_set_that_a_broadcast_in_it_has_made_alike_go_on(ra
     assert ranks(3, work)[:2] == [[0.0] * 3] * 2
 
 
+def test_an_adasum_that_one_rank_alone_has_not_moved_by_is_told_before_the_next(ranks):
+    def work():
+        hvd.init()
+
+        class Broken(hvd.Compression.none):
+            @staticmethod
+            def decompress(tensor, _ctx):
+                if hvd.rank() == 0:
+                    raise RuntimeError("cannot decompress")
+                return tensor
+
+        weight = torch.nn.Parameter(torch.ones(3))
+        bare = torch.optim.SGD([weight], lr=1.0)
+        optimizer = hvd.DistributedOptimizer(bare, op=hvd.Adasum, compression=Broken)
+        weight.sum().backward()
+        if hvd.rank() == 0:
+            with pytest.raises(RuntimeError, match="cannot decompress"):
+                optimizer.step()
+        else:
+            optimizer.step()
+        Broken.decompress = staticmethod(lambda tensor, _: tensor)
+        before = weight.tolist()
+        with pytest.raises(hvd.HorovodInternalError, match="rank 1 is at step 1, rank 0 at step 0"):
+            optimizer.step()
+        assert weight.tolist() == before
+        hvd.broadcast_parameters([weight], root_rank=1)
+        optimizer.step()
+        return weight.tolist()
+
+    assert ranks(2, work) == [[-1.0] * 3] * 2
+
+
 def test_steps_without_an_exchange_are_each_rank_s_own_and_not_told(ranks):
     def work():
         hvd.init()
