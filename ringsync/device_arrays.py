@@ -174,22 +174,31 @@ def stream_of(stream: object) -> int:
     Raises:
         ConfigError: It is none of these.
     """
+    given: Any = None
+    cause: Exception | None = None
     try:
-        if hasattr(stream, "__cuda_stream__"):
-            address: object = stream.__cuda_stream__()[1]
-        else:  # CuPy's word, PyTorch's, or the number itself
-            address = getattr(stream, "ptr", getattr(stream, "cuda_stream", stream))
-        if not isinstance(address, bool):
-            number = operator.index(address)  # type: ignore[arg-type]  # is asked
+        given = _told_by(stream)
+        if not isinstance(given, bool):
+            number = operator.index(given)
             if 0 <= number < _MOST:
                 return 0 if number == _DEFAULT_STREAM else number
-    except (TypeError, IndexError):
-        pass
+    except Exception as error:  # of an object of the caller's own, whatever it raises
+        cause = None if given is stream else error  # else the message says it all
+    told = f" ({error_in_line(cause)})" if cause else ""
     raise ConfigError(
-        f"[wait] {type(stream).__name__!r} is no stream; one of CuPy or PyTorch, what has "
+        f"[wait] {type(stream).__name__!r} is no stream{told}; one of CuPy or PyTorch, what has "
         "__cuda_stream__, or a stream's address is expected. Pass, for example, "
         "cupy.cuda.get_current_stream()."
-    )
+    ) from cause
+
+
+def _told_by(stream: object) -> object:
+    """The address as the stream's own library tells it."""
+    if hasattr(stream, "__cuda_stream__"):
+        told: object = stream.__cuda_stream__()[1]  # behind the protocol's version
+        return told
+    # CuPy's word, PyTorch's, or the number itself
+    return getattr(stream, "ptr", getattr(stream, "cuda_stream", stream))
 
 
 def communicator_of(communicator: object) -> tuple[int, str]:

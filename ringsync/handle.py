@@ -64,7 +64,7 @@ class Pending(NativeHandle):
         )
         if not is_over:
             raise TimedOutError(
-                f"[wait] {in_line(self._name)} is not complete after {timeout_s} s; it goes on. "
+                f"[wait] {self._title()} is not complete after {timeout_s} s; it goes on. "
                 "Wait again, or see what the other ranks are doing."
             )
 

@@ -4,7 +4,8 @@ It lies beside ringsync, whose import alone takes some tenths of a second. What 
 in ringsync.launch.
 """
 
-import signal
+# What `signal` is made of, but built in: the module itself takes milliseconds, mostly for enum.
+import _signal  # type: ignore[import-not-found]  # of which mypy has no description
 
 __all__ = ["main"]
 
@@ -17,8 +18,8 @@ def main() -> int:
     Returns:
         The exit code, see ringsync.launch.cli.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # else it is ignored
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     from ringsync.launch import cli  # noqa: PLC0415 - not before that
 
     return cli.main()

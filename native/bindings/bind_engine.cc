@@ -98,9 +98,11 @@ void bind_engine(nb::module_& module) {
       .def(
           "settle",
           [](BoundEngine& engine, double timeout_s) {
-            engine.keeper()->settle(deadline_after(timeout_s));
+            return engine.keeper()->settle(deadline_after(timeout_s));
           },
-          "timeout_s"_a, "Wait for what devices do by themselves, and raise the first error.")
+          "timeout_s"_a,
+          "Wait for what devices do by themselves, and raise the first error; False when the time "
+          "passed first.")
       .def(
           "adopt_nccl",
           [](BoundEngine& engine, size_t group, uintptr_t communicator, const std::string& maker) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "bindings/bind_array.h"
 #include "bindings/bind_device.h"
 #include "bindings/bindings.h"
+#include "engine/request.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -38,11 +40,11 @@ nb::object array_of(const Result& result, nb::object given) {
 
 }  // namespace
 
-BoundHandle::BoundHandle(std::shared_ptr<Handle> handle, nb::object array, nb::object name,
+BoundHandle::BoundHandle(std::shared_ptr<Handle> handle, nb::object array, nb::object label,
                          const BoundEngine& engine)
     : handle_(std::move(handle)),
       array_(std::move(array)),
-      name_(std::move(name)),
+      label_(std::move(label)),
       keeper_(engine.keeper()),
       pid_(engine.get().pid()) {}
 
@@ -75,7 +77,7 @@ bool BoundHandle::wait_on(uintptr_t stream, std::optional<double> timeout_s) con
 template <typename Until, typename Sleep>
 bool BoundHandle::wait_until(const Until& until, const Sleep& sleep, Deadline deadline) const {
   if (!handle_->is_done() && ::getpid() != pid_) {
-    throw NotInitializedError("[wait] " + in_quotes(nb::str(name_).c_str()) +
+    throw NotInitializedError("[wait] " + title() +
                               " belongs to the process that forked this one. Wait there.");
   }
   while (!until()) {
@@ -93,6 +95,12 @@ bool BoundHandle::raise_if_failed() const {
   if (const auto keeper = keeper_.lock()) keeper->sweep();
   if (handle_->error()) std::rethrow_exception(handle_->error());
   return true;
+}
+
+std::string BoundHandle::title() const {
+  const std::string label = nb::str(label_).c_str();
+  const std::optional<uint64_t>& number = handle_->number();
+  return number ? in_quotes(unnamed_label(*number, 0, 1)) + " of " + label : in_quotes(label);
 }
 
 nb::object BoundHandle::result() const {
@@ -148,7 +156,7 @@ void bind_handle(nb::module_& module) {
           "Nanoseconds of submission, start, agreement and completion. Throws before it is done.")
       .def("_rows_from", &BoundHandle::rows_from,
            "Of an alltoall: how many rows came from each rank. Throws before it is done.")
-      .def_prop_ro("_name", &BoundHandle::name);
+      .def("_title", &BoundHandle::title, "What messages call it.");
 }
 
 }  // namespace ringsync

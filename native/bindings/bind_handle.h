@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "bindings/bound_engine.h"
@@ -17,9 +18,9 @@ namespace ringsync {
 /// With the interpreter held.
 class BoundHandle {
  public:
-  /// `array` and `name` are the caller's: what the result is left in, and what messages call it.
-  /// `engine` completes it, and may end before it.
-  BoundHandle(std::shared_ptr<Handle> handle, nanobind::object array, nanobind::object name,
+  /// `array` and `label` are the caller's: what the result is left in, and the name or, without
+  /// one, the public function's. `engine` completes it, and may end before it.
+  BoundHandle(std::shared_ptr<Handle> handle, nanobind::object array, nanobind::object label,
               const BoundEngine& engine);
 
   bool is_done() const { return handle_->is_done(); }
@@ -36,7 +37,8 @@ class BoundHandle {
   /// before it is done.
   std::vector<uint64_t> rows_from() const;
   const Times& times() const { return handle_->times(); }
-  nanobind::object name() const { return name_; }
+  /// In messages, in which calls without a name have a number.
+  std::string title() const;
 
  private:
   template <typename Until, typename Sleep>
@@ -45,7 +47,7 @@ class BoundHandle {
 
   std::shared_ptr<Handle> handle_;
   nanobind::object array_;
-  nanobind::object name_;
+  nanobind::object label_;
   std::weak_ptr<Keeper> keeper_;
   pid_t pid_;  // of the engine's process
 };

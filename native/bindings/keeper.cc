@@ -41,7 +41,7 @@ void Keeper::sweep() {
   let_go(std::move(done));
 }
 
-void Keeper::settle(Deadline deadline) const {
+bool Keeper::settle(Deadline deadline) const {
   std::vector<std::shared_ptr<Handle>> put;
   for (const Kept& kept : kept_) {
     if (kept.handle->is_put() && !kept.handle->is_done()) put.push_back(kept.handle);
@@ -55,6 +55,7 @@ void Keeper::settle(Deadline deadline) const {
   for (const auto& handle : put) {
     if (handle->is_done() && handle->error()) std::rethrow_exception(handle->error());
   }
+  return std::ranges::all_of(put, [](const auto& handle) { return handle->is_done(); });
 }
 
 /// Last of all: to let go of an owner may run Python, which may come back here.

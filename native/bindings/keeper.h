@@ -35,7 +35,8 @@ class Keeper {
   /// Lets go of what is done.
   void sweep();
   /// Waits, without the interpreter, for what devices do by themselves; throws the first error.
-  void settle(Deadline deadline) const;
+  /// False where the deadline came first.
+  bool settle(Deadline deadline) const;
 
  private:
   void let_go(std::list<Kept> done);

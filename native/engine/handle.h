@@ -94,6 +94,11 @@ class Handle {
   const Result& result(size_t operation = 0) const { return results_[operation]; }
   const Times& times() const { return times_; }
 
+  /// Of a call without a name: by which it meets those of other ranks. Once, when it is queued.
+  void set_number(uint64_t number) { number_ = number; }
+  /// Whoever the queued call was given to; none where it has a name.
+  const std::optional<uint64_t>& number() const { return number_; }
+
   void set_result(size_t operation, Result result);
   /// One of its operations needs no more than this, which may be nothing.
   void note_put(OnDevice work);
@@ -118,6 +123,7 @@ class Handle {
   size_t left_;
   std::shared_ptr<const Gate> gate_;  // if it is kGated
   std::exception_ptr error_;
+  std::optional<uint64_t> number_;
   std::vector<Result> results_;  // of all operations, once there is one
   Times times_;
 };

@@ -140,7 +140,8 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
   if (mine.step != reference.step) {
     return Difference{"is at step " + std::to_string(mine.step),
                       "at step " + std::to_string(reference.step),
-                      "Let all ranks make the same steps, also after an error that one has caught; "
+                      "Let all ranks make the same steps, also after an error that one has caught, "
+                      "and load a state, from which on steps are counted, on all or none; "
                       "broadcast_parameters makes them equal again."};
   }
   if (mine.root != reference.root) {

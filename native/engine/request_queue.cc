@@ -148,6 +148,7 @@ void RequestQueue::push(Groups::Entry& entry, Request&& request,
     const bool is_join = request.collective == Collective::kJoin;
     if (request.group_index == 0 && !is_join) ++entry.calls;
     request.number = is_join ? entry.calls : entry.calls - 1;
+    handle->set_number(request.number);
   }
   entry.group->expect_one();
   queue_.push_back({entry.group, std::move(request), handle});

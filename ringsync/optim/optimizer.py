@@ -104,8 +104,9 @@ class Optimizer(ABC):
         missing, unexpected = sorted(expected - state.keys()), sorted(state.keys() - expected)
         if missing or unexpected:
             raise MismatchError(
-                f"[load_state_dict] missing {missing}, unexpected {unexpected}; expected the keys"
-                f" of {type(self).__name__}. Make the optimizer as the saved one was made."
+                f"[load_state_dict] {self._unlike_settings(state)}missing {missing}, unexpected"
+                f" {unexpected}; expected the keys of {type(self).__name__}. Make the optimizer as"
+                " the saved one was made."
             )
         for key, array in own.items():
             if np.shape(state[key]) != array.shape:
@@ -134,6 +135,14 @@ class Optimizer(ABC):
     def _slots(self) -> Mapping[str, list[Array]]:
         """State arrays by slot, one per parameter, made with the optimizer."""
         return {}
+
+    def _unlike_settings(self, state: Mapping[str, Array | float]) -> str:
+        """What two optimizers of unlike arrays were made with, which `lr` has no part in."""
+        return "".join(
+            f"{name}={in_line(state[name])} was saved, this one has {name}={own}; "
+            for name, own in self._settings().items()
+            if name != "lr" and name in state and not np.array_equal(state[name], own)
+        )
 
     def _name_of(self, key: str) -> str:
         parameter = self.parameters[int(key.rpartition(".")[2])]

@@ -112,6 +112,7 @@ def broadcast_optimizer_state(
                 f"[broadcast_optimizer_state] rank {rank} cannot take the state of rank {root} "
                 f"({reason}). Make the optimizer alike on all ranks."
             )
+    current().common_starts[group] = object()  # whatever was passed, wrapped or not
 
 
 def _load(optimizer: Stateful, kind: str, state: dict[str, object]) -> str:

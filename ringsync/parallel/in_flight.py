@@ -35,8 +35,21 @@ class InFlight:
         self._op = op
         self._updates = updates
         self._group = group
+        self._terms: Terms | None = None
         self._buckets: list[Bucket] = []
         self.handles: list[Handle] = []
+
+    def begin(self) -> Terms:
+        """Fix which step it is; no earlier, for ranks may be made alike between two steps.
+
+        Nor later: a state may be loaded before a step that an error has interrupted is ended.
+
+        Returns:
+            What all buckets are reduced by.
+        """
+        if self._terms is None:
+            self._terms = Terms(op=self._op, step=self._updates.number())
+        return self._terms
 
     def submit(self, bucket: Bucket) -> None:
         """Start a bucket's allreduce.
@@ -48,11 +61,10 @@ class InFlight:
             RingsyncError: It cannot be started.
         """
         start_ns = time.monotonic_ns()
-        if not self.handles:  # no earlier: ranks may be made alike between two steps
-            self._terms = Terms(op=self._op, step=self._updates.number())
+        terms = self.begin()
         memory = bucket.space.argument(bucket.memory)
         call = ("allreduce_async_", Collective.ALLREDUCE, memory, bucket.name, None)
-        self.handles.append(start(*call, self._terms, self._group))
+        self.handles.append(start(*call, terms, self._group))
         self._buckets.append(bucket)
         mark("submit", start_ns, None, bucket.name, bucket.memory.nbytes)
 

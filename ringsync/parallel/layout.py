@@ -36,9 +36,17 @@ class TensorSpec:
     dtype: str
     device: str = "cpu"
 
-    def __str__(self) -> str:
-        """As messages name it: the device, where it is not the host."""
-        where = "" if self.device == "cpu" else f" on {self.device}"
+    def beside(self, other: TensorSpec) -> str:
+        """Describe it as messages do that compare two.
+
+        Args:
+            other: With which it is compared.
+
+        Returns:
+            Its name, shape and dtype; its device, unless both lie on the host.
+        """
+        is_told = {self.device, other.device} != {"cpu"}
+        where = f" on {self.device}" if is_told else ""
         return f"'{self.name}' {self.shape} {self.dtype}{where}"
 
 
@@ -212,8 +220,8 @@ def _find_difference(table: _Table, reference: _Table, rank: int, first: int) ->
     for (spec, _), (expected, _) in zip(table, reference, strict=False):
         if spec != expected:
             return (
-                f"rank {rank} holds {spec}, rank {first} holds {expected}. Build the same model on "
-                "all ranks."
+                f"rank {rank} holds {spec.beside(expected)}, rank {first} holds "
+                f"{expected.beside(spec)}. Build the same model on all ranks."
             )
     if len(table) != len(reference):
         return (

@@ -183,7 +183,10 @@ class DistributedOptimizer:
         return self._optimizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Array | float]) -> None:
-        """Restore the wrapped optimizer's state.
+        """Restore the wrapped optimizer's state; every rank does, or all get it by a broadcast.
+
+        Steps are counted from here on, so ranks that were a step apart and have all loaded one
+        checkpoint go on; the parameters' values are not compared again.
 
         Args:
             state: What `state_dict` returned.
@@ -192,6 +195,7 @@ class DistributedOptimizer:
             MismatchError: The state is of another optimizer.
         """
         self._optimizer.load_state_dict(state)
+        self._updates.restart()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         """Refuse to be copied: gradients can have one owner.

@@ -288,6 +288,7 @@ class GradientReducer:
     def _begin(self) -> None:
         if self._begun_in is None:
             self._begun_in = weakref.ref(current())
+            self._in_flight.begin()
 
     def _exchange_rest(self, compute_end_ns: int) -> None:
         self._begin()

@@ -11,7 +11,7 @@ from ringsync.runtime import current, is_initialized
 
 
 class UpdateCount:
-    """Counts the updates since ranks were last made alike: by `init`, `join` or a broadcast."""
+    """Counts updates since ranks were last made alike: by `init`, `join`, a broadcast or a load."""
 
     def __init__(self, group: ProcessGroup | None = None) -> None:
         """Begin with 0, as all ranks do.
@@ -27,6 +27,10 @@ class UpdateCount:
         """Take note of an update."""
         if is_initialized():
             self._count = self.number() + 1
+
+    def restart(self) -> None:
+        """Begin with 0 again: a state has been loaded, on every rank or, which is told, on some."""
+        self._count = 0
 
     def number(self) -> int:
         """Tell how many there are.

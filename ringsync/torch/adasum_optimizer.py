@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ringsync.collectives import Adasum
-from ringsync.torch.grouping import grouped_allreduce_
+from ringsync.collectives.call import Terms
+from ringsync.torch.handles import perform
+from ringsync.torch.reduction import Reduction, allreduce_call
 from ringsync.torch.terms import Held, TermsCheck, spec_of
 from ringsync.torch.wrapped_optimizer import WrappedOptimizer
 
@@ -45,7 +48,8 @@ class AdasumOptimizer(WrappedOptimizer):
             The loss, if there is a closure.
 
         Raises:
-            HorovodInternalError: Ranks disagree, one died, or time was up.
+            HorovodInternalError: Ranks disagree or have not made the same steps, one died, or time
+                was up.
             RuntimeError: Another optimizer steps for some of the parameters.
         """
         self._check_not_released()
@@ -60,7 +64,7 @@ class AdasumOptimizer(WrappedOptimizer):
         compression = self._terms.compression
         try:
             small, contexts = zip(*map(compression.compress, moves), strict=True)
-            grouped_allreduce_(list(small), op=Adasum, name=self._moves)
+            self._add_up(list(small))
             sums = [
                 start + compression.decompress(move, context)
                 for start, move, context in zip(before, small, contexts, strict=True)
@@ -69,7 +73,13 @@ class AdasumOptimizer(WrappedOptimizer):
             _assign(parameters, before)  # by its own step every rank has moved elsewhere
             raise
         _assign(parameters, sums)
+        self._updates.add()
         return loss
+
+    def _add_up(self, moves: list[torch.Tensor]) -> None:
+        asked = Reduction("grouped_allreduce", self._moves, Adasum, 1.0, 1.0, self.process_set)
+        terms = Terms(op=Adasum, step=self._updates.number())
+        perform(replace(allreduce_call(asked, moves, is_in_place=True), terms=terms))
 
     def _watch(self) -> None:
         super()._watch()

@@ -5,6 +5,7 @@ Nothing is copied. How a tensor comes to the engine, and back, is the matter of 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -35,10 +36,14 @@ def current_stream(tensor: torch.Tensor) -> Any:
     return torch.cuda.current_stream(tensor.device)
 
 
-def wait_for_all() -> None:
-    """Wait until the GPU in use, if any is, has done all that it was given."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch has no types there
-        torch.cuda.synchronize()
+def wait_for(tensors: Iterable[torch.Tensor]) -> None:
+    """Wait until the GPUs on which tensors lie have done all that they were given.
+
+    Args:
+        tensors: Any.
+    """
+    for device in {tensor.device for tensor in tensors if tensor.is_cuda}:
+        torch.cuda.synchronize(device)
 
 
 def keep_for_stream(tensor: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from ringsync.errors import RingsyncError
-from ringsync.parallel.updates import UpdateCount
 from ringsync.torch.asking import refuse_pass
 from ringsync.torch.basics import size
 from ringsync.torch.errors import without_frames
@@ -43,7 +42,6 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._failure: BaseException | None = None
         self._hooks: list[Any] = []
         self._marks = StepMarks()
-        self._updates = UpdateCount()
         self._set_frozen([])
 
     def _watch(self) -> None:

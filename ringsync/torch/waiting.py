@@ -1,10 +1,25 @@
-"""Calls in which ranks only wait for one another, by Horovod's names; no tensor moves."""
+"""Calls in which ranks only wait, for one another or for devices; no tensor moves."""
 
 from __future__ import annotations
 
 from ringsync import collectives
+from ringsync.runtime import current
 from ringsync.torch.errors import told_to_horovod
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
+
+# How long a wait for a device may keep Ctrl-C from being heard.
+_SIGNAL_S = 0.1
+
+
+def wait_for_devices() -> None:
+    """Wait until devices have done what the calls of this rank that have returned gave them.
+
+    Raises:
+        HorovodInternalError: One of those calls has failed by then.
+    """
+    with told_to_horovod():
+        while not current().engine.settle(_SIGNAL_S):
+            pass
 
 
 def barrier(process_set: ProcessSet = global_process_set) -> None:

@@ -8,7 +8,9 @@ from typing import Any, NoReturn, SupportsIndex
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ringsync.parallel.updates import UpdateCount
 from ringsync.torch.asking import checked_passes
+from ringsync.torch.process_sets import group_of
 from ringsync.torch.terms import ExchangeTerms, next_name
 
 # Who exchanges a parameter's gradient; of the whole process, as parameters are, for what is written
@@ -21,6 +23,7 @@ class WrappedOptimizer(torch.optim.Optimizer):
 
     _parameter_names: dict[torch.Tensor, str]  # Horovod's name, on which scripts rely
     _terms: ExchangeTerms
+    _updates: UpdateCount
     _exchange_name: str  # under which ranks meet
     _exchange_count: int  # of names that have been made of it
 
@@ -39,6 +42,9 @@ class WrappedOptimizer(torch.optim.Optimizer):
         self.op, self.process_set = terms.op, terms.process_set
         self.backward_passes_per_step = backward_passes_per_step
         self._is_released = False
+        is_member = terms.process_set.included()
+        group = group_of("DistributedOptimizer", terms.process_set) if is_member else None
+        self._updates = UpdateCount(group)
         self._exchange_name, self._exchange_count = "", 0
         self._prepare()
         self._watch()
@@ -62,12 +68,17 @@ class WrappedOptimizer(torch.optim.Optimizer):
     def load_state_dict(self, *state: Any, **named: Any) -> None:
         """Restore a state; the step under way is forgotten.
 
+        Every rank does, or all get it by `broadcast_optimizer_state`: steps are counted from here
+        on, so ranks that were a step apart and have all loaded one checkpoint go on. Values of
+        parameters are not compared again.
+
         Args:
             state: What `state_dict` returned.
             named: Likewise.
         """
         self.forget_step()
         super().load_state_dict(*state, **named)
+        self._updates.restart()
 
     def forget_step(self) -> None:
         """Forget the step under way; every rank does."""

@@ -131,6 +131,26 @@ def test_what_has_no_name_is_told_apart_by_its_place_in_the_group():
         ranks.each(work)
 
 
+@pytest.mark.parametrize("is_grouped", [False, True])
+def test_a_handle_calls_what_has_no_name_as_all_other_messages_do(is_grouped):
+    with world(2) as ranks:
+        first, second = ranks.ranks
+
+        def submit(rank, length):
+            if is_grouped:
+                return rank.submit_all([np.ones(length), np.ones(length)])
+            return rank.submit(Collective.ALLREDUCE, np.ones(length))
+
+        ranks.each(lambda rank: finish(submit(rank, 1)))
+        handle = submit(first, 2)
+        with pytest.raises(TimedOutError, match=r"\[wait\] 'unnamed 1' of test is not complete"):
+            handle.wait(0.05)
+        other = submit(second, 3)
+        for each in (handle, other):
+            with pytest.raises(MismatchError, match=r"'unnamed 1(\.0)?': rank 1 sent shape"):
+                finish(each)
+
+
 def test_waiting_for_a_group_has_a_limit_of_its_own():
     with world(2) as ranks:
         first, second = ranks.ranks

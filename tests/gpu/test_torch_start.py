@@ -27,7 +27,7 @@ def test_unlike_places_of_a_parameter_are_told_on_every_rank_at_the_first_step(r
         optimizer = wrapped(net, compression=getattr(hvd.Compression, compression))
         words = (
             r"rank 1 holds 'halves\.0\.0\.weight' \(8, 4\) float64 on cuda, rank 0 holds "
-            r"'halves\.0\.0\.weight' \(8, 4\) float64\. Build the same model on all ranks\."
+            r"'halves\.0\.0\.weight' \(8, 4\) float64 on cpu\. Build the same model on all ranks\."
         )
         with pytest.raises(hvd.HorovodInternalError, match=words):
             train(net, optimizer, 1)

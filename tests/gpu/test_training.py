@@ -224,7 +224,7 @@ for call in (lambda: net(x).sum().backward(), lambda: rs.broadcast_parameters(ne
 print(rs.allreduce(np.ones(1))[0])
 """,
     )
-    differ = "'0.weight' (3, 4) float32 on cuda, rank 0 holds '0.weight' (3, 4) float32"
+    differ = "'0.weight' (3, 4) float32 on cuda, rank 0 holds '0.weight' (3, 4) float32 on cpu"
     assert said == [[
         f"[gradients.0] rank 1 holds {differ}. Build the same model on all ranks.",
         f"[broadcast_parameters] rank 1 holds {differ}. Build the same model on all ranks.",

@@ -184,6 +184,40 @@ def test_what_is_no_stream_is_refused(made, stream):
         handle.wait()
 
 
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("tell", "cause"),
+    [
+        (lambda: _raise(RuntimeError("it is closed.")), RuntimeError),
+        (dict, KeyError),
+        (lambda: None, TypeError),
+        (lambda: (0,), IndexError),
+        (lambda: (0, "far"), TypeError),
+        (lambda: (0, -1), type(None)),
+    ],
+)
+def test_a_stream_that_cannot_tell_its_address_is_one_error_with_its_own_as_the_cause(
+    made, tell, cause
+):
+    class Broken:
+        def __cuda_stream__(self):
+            return tell()
+
+    handles = made.each(lambda rank: rank.submit(Collective.BARRIER))
+    for handle in handles:
+        for call in (handle.wait, handle.result):
+            with pytest.raises(
+                ConfigError, match=r"^\[wait\] 'Broken' is no stream.*; one of CuPy or P"
+            ) as told:
+                call(stream=Broken())
+            assert type(told.value.__cause__) is cause
+            assert cause is not RuntimeError or "(RuntimeError: it is closed); " in str(told.value)
+        handle.wait()
+
+
 def test_streams_of_libraries_are_known_by_their_words(device, made):
     class Protocol:
         def __cuda_stream__(self):

@@ -6,10 +6,10 @@ import pytest
 
 from .conftest import launcher_environment
 
-# In the place of NumPy, which is imported early and long.
+# In the place of a module that is imported early; the command's own first line comes before any.
 INTERRUPTED = """
-import os, signal
-os.kill(os.getpid(), signal.SIGINT)
+import os
+os.kill(os.getpid(), 2)
 print("goes on")
 raise SystemExit(3)
 """
@@ -17,9 +17,9 @@ raise SystemExit(3)
 COMMAND = ("-c", "import sys; from ringsyncrun import main; sys.exit(main())")
 
 
-@pytest.fixture
-def interrupted(launcher):
-    (launcher.directory / "numpy.py").write_text(INTERRUPTED)
+@pytest.fixture(params=["numpy", "signal"])
+def interrupted(launcher, request):
+    (launcher.directory / f"{request.param}.py").write_text(INTERRUPTED)
     path = launcher_environment("").get("PYTHONPATH", "")
     return {"PYTHONPATH": f"{launcher.directory}:{path}"}
 

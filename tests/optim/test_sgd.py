@@ -207,3 +207,12 @@ def test_a_gradient_of_no_dimensions_may_be_a_number_that_numpy_has_made_of_it()
     assert not isinstance(scale.grad, np.ndarray)
     optim.SGD([scale], lr=1.0).step()
     assert float(scale.data) == 0.5
+
+
+@pytest.mark.parametrize(("saved", "own"), [(0.0, 0.9), (0.9, 0.0)])
+def test_a_state_of_another_momentum_is_told_by_that_and_not_by_its_keys_alone(saved, own):
+    state = optim.SGD(parameters((2,)), lr=0.1, momentum=saved).state_dict()
+    opt = optim.SGD(parameters((2,)), lr=0.2, momentum=own)
+    words = rf"momentum={saved} was saved, this one has momentum={own}; missing"
+    with pytest.raises(MismatchError, match=rf"^\[load_state_dict\] {words}"):
+        opt.load_state_dict(state)

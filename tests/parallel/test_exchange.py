@@ -167,6 +167,7 @@ rs.barrier()
         ("(Other, 3, 0.9)", "class SGD, the optimizer there is of class Other"),
         ("(optim.SGD, 4, 0.9)", "'velocity.0': shape (2, 3) was saved"),
         ("(optim.SGD, 3, 0.0)", "unexpected ['velocity.0', 'velocity.1']"),
+        ("(optim.SGD, 3, 0.0)", "momentum=0.9 was saved, this one has momentum=0.0; missing []"),
     ],
 )
 def test_an_optimizer_that_cannot_take_the_state_is_named_on_every_rank(on_ranks, changed, reason):

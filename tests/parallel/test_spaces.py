@@ -132,6 +132,6 @@ except errors.MismatchError as error:
     ran = on_ranks(2, SCRIPT + body)
     assert ran.code == 0, ran.output
     assert [str(rank["message"]) for rank in ran.ranks] == [
-        "[g] rank 1 holds 'p1' (1000,) float32 on far, rank 0 holds 'p1' (1000,) float32. Build "
-        "the same model on all ranks."
+        "[g] rank 1 holds 'p1' (1000,) float32 on far, rank 0 holds 'p1' (1000,) float32 on cpu. "
+        "Build the same model on all ranks."
     ] * 2

@@ -58,6 +58,83 @@ save(value=toy.all[0].data)
         np.testing.assert_allclose(rank["value"], 1 - 2 * 0.15, rtol=1e-6)
 
 
+# Not that one's own `zero_grad` of a step that an error has interrupted comes first.
+LOADS = {
+    "after the step is forgotten": "optimizer.zero_grad()\noptimizer.load_state_dict(saved)",
+    "before the step is forgotten": "optimizer.load_state_dict(saved)\noptimizer.zero_grad()",
+    "by a broadcast, of the bare optimizer": "rs.broadcast_optimizer_state(bare)",
+}
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_ranks_that_have_all_loaded_one_state_go_on(on_ranks, load):
+    body = f"""
+bare = optimizer._optimizer
+saved = optimizer.state_dict()
+swallow(optimizer.step)
+{LOADS[load]}
+for parameter, value in zip(toy.all, [1, 2, 3, 4]):
+    parameter.data[...] = value
+for _ in range(2):
+    loss_of(0, 1, 2, 3).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+save(value=toy.all[0].data)
+"""
+    ran = on_ranks(2, toy(FAULT + body))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        np.testing.assert_allclose(rank["value"], 1 - 2 * 0.15, rtol=1e-6)
+
+
+def test_a_state_that_is_loaded_before_an_interrupted_exchange_is_ended_does_not_spoil_it(on_ranks):
+    body = """
+step = lambda: (loss_of(0, 1, 2, 3).backward(), optimizer.step(), optimizer.zero_grad())
+step()
+saved = optimizer.state_dict()
+if rs.rank() == 0:
+    reducer = type(optimizer._reducer)
+    submit = reducer._submit
+    def interrupted(self, bucket):
+        raise KeyboardInterrupt  # before anything of this rank has travelled
+    reducer._submit = interrupted
+    try:
+        loss_of(0, 1, 2, 3).backward()
+        raise AssertionError("nothing was interrupted")
+    except KeyboardInterrupt:
+        reducer._submit = submit
+    optimizer.load_state_dict(saved)
+    optimizer.zero_grad()
+else:
+    step()  # its own part of the gradients and zeros
+    optimizer.load_state_dict(saved)
+step()
+save(done=np.ones(1))
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    assert len(ran.ranks) == 2
+
+
+def test_a_state_that_one_rank_alone_loads_is_told_with_what_to_do(on_ranks):
+    body = """
+loss_of(0).backward()
+optimizer.step()
+optimizer.zero_grad()
+if rs.rank() == 1:
+    optimizer.load_state_dict(optimizer.state_dict())
+try:
+    loss_of(0).backward()
+except errors.MismatchError as error:
+    save(text=str(error))
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        assert "rank 1 is at step 0, rank 0 at step 1. " in str(rank["text"])
+        assert "load a state, from which on steps are counted, on all or none" in str(rank["text"])
+
+
 @pytest.mark.parametrize("rank", ["rank 1 alone", "both ranks, of which one goes on"])
 def test_weighted_gradients_of_unlike_steps_are_told_before_they_are_summed(on_ranks, rank):
     alone = """

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import ringsync
 import ringsync.torch as hvd
 
 
@@ -28,6 +29,88 @@ def test_a_step_that_one_rank_alone_makes_is_told_on_both(ranks, compression):
         return weight.tolist()
 
     assert ranks(2, work) == [[-2.0] * 3] * 2
+
+
+@pytest.mark.parametrize("compression", ["none", "fp16"])
+@pytest.mark.parametrize("size", [2, 3])  # of which the first two have a process set
+def test_ranks_that_have_all_loaded_one_state_go_on(ranks, compression, size):
+    def work():
+        hvd.init()
+        two = hvd.global_process_set if size == 2 else hvd.add_process_set([0, 1])
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = hvd.DistributedOptimizer(
+            torch.optim.SGD([weight], lr=1.0),
+            compression=getattr(hvd.Compression, compression),
+            process_set=two,
+        )
+        if hvd.rank() == 2:
+            return None
+        saved = optimizer.state_dict()
+        weight.sum().backward()
+        if hvd.rank() == 1:
+            optimizer.step()
+        optimizer.load_state_dict(saved)
+        with torch.no_grad():
+            weight.fill_(1.0)
+        for _ in range(2):
+            optimizer.zero_grad()
+            weight.sum().backward()
+            optimizer.step()
+        return weight.tolist()
+
+    assert ranks(size, work)[:2] == [[-1.0] * 3] * 2
+
+
+def test_members_of_a_process_set_that_a_broadcast_in_it_has_made_alike_go_on(ranks):
+    def work():
+        hvd.init()
+        some = hvd.add_process_set([0, 1])
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = hvd.DistributedOptimizer(torch.optim.SGD([weight], lr=1.0), process_set=some)
+        if hvd.rank() == 2:
+            return None
+        weight.sum().backward()
+        if hvd.rank() == 1:
+            optimizer.step()
+        ringsync.broadcast_parameters({"weight": weight.detach().numpy()}, group=some._group)
+        optimizer.zero_grad()
+        weight.sum().backward()
+        optimizer.step()
+        return weight.tolist()
+
+    assert ranks(3, work)[:2] == [[0.0] * 3] * 2
+
+
+def test_an_adasum_that_one_rank_alone_has_not_moved_by_is_told_before_the_next(ranks):
+    def work():
+        hvd.init()
+
+        class Broken(hvd.Compression.none):
+            @staticmethod
+            def decompress(tensor, _ctx):
+                if hvd.rank() == 0:
+                    raise RuntimeError("cannot decompress")
+                return tensor
+
+        weight = torch.nn.Parameter(torch.ones(3))
+        bare = torch.optim.SGD([weight], lr=1.0)
+        optimizer = hvd.DistributedOptimizer(bare, op=hvd.Adasum, compression=Broken)
+        weight.sum().backward()
+        if hvd.rank() == 0:
+            with pytest.raises(RuntimeError, match="cannot decompress"):
+                optimizer.step()
+        else:
+            optimizer.step()
+        Broken.decompress = staticmethod(lambda tensor, _: tensor)
+        before = weight.tolist()
+        with pytest.raises(hvd.HorovodInternalError, match="rank 1 is at step 1, rank 0 at step 0"):
+            optimizer.step()
+        assert weight.tolist() == before
+        hvd.broadcast_parameters([weight], root_rank=1)
+        optimizer.step()
+        return weight.tolist()
+
+    assert ranks(2, work) == [[-1.0] * 3] * 2
 
 
 def test_steps_without_an_exchange_are_each_rank_s_own_and_not_told(ranks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from ringsync.torch.elastic.handlers import (
     set_handler_registry,
 )
 from ringsync.torch.functions import broadcast_object
-from ringsync.torch.waiting import barrier
+from ringsync.torch.waiting import barrier, wait_for_devices
 
 __all__ = [
     "ModelStateHandler",
@@ -63,12 +64,18 @@ class TorchState(ObjectState):
 
         Raises:
             HostsUpdatedInterrupt: As for `check_host_updates`.
-            HorovodInternalError: A rank died, or an exchange failed on a GPU after its step; what
+            HorovodInternalError: A rank died, or a call failed on a GPU after it had returned; what
                 was kept before still is.
         """
-        devices.wait_for_all()  # or an exchange may yet fail
+        wait_for_devices()  # or an exchange may yet fail
+        devices.wait_for(self._tensors())
         barrier()
         super().commit()
+
+    def _tensors(self) -> Iterator[torch.Tensor]:
+        handled = [handler.value for handler in self._handlers.values()]
+        states: list[object] = [one.state_dict() for one in handled if hasattr(one, "state_dict")]
+        return _tensors_in([*states, *self._values().values()])
 
     def save(self) -> None:
         """Keep the present state of all parts in memory."""
@@ -109,3 +116,11 @@ class TorchState(ObjectState):
         if name in handlers:
             handlers[name].set_value(value)
         super().__setattr__(name, value)
+
+
+def _tensors_in(node: object) -> Iterator[torch.Tensor]:
+    if isinstance(node, torch.Tensor):
+        yield node
+    elif isinstance(node, Mapping | list | tuple):
+        for one in node.values() if isinstance(node, Mapping) else node:
+            yield from _tensors_in(one)
