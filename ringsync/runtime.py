@@ -15,6 +15,7 @@ from types import CellType
 
 from ringsync._native import (
     Engine,
+    KeptMemory,
     algorithm_names,
     count_devices,
     kernel_names,
@@ -93,6 +94,7 @@ class Runtime:
             has_nccl=nccl.is_wanted,
             nccl_library=nccl.library,
             nccl_candidates=list(nccl.candidates),
+            kept_memory=_kept_memory,
         )
         self._endings = Endings(self.engine, world)
         self.recorder = Recorder(self.engine, world)
@@ -156,6 +158,9 @@ _starting = threading.RLock()
 
 # Holds the engine of `_current`, for calls that reach it without a line of Python; else empty.
 engine_cell = CellType()
+
+# What engines leave of their devices' memory, which no driver gets back, to those that come after.
+_kept_memory = KeptMemory()
 
 
 def current() -> Runtime:
