@@ -53,6 +53,20 @@ class Store(Protocol):
         """Count from 0, and return the sum."""
 
 
+def warn_of_misspelt(settings: Settings) -> None:
+    """Tell of variables that look like settings and are none.
+
+    Args:
+        settings: Of this rank; one of them is enough to tell.
+    """
+    for name, near in settings.misspelt:
+        _LOGGER.warning(
+            "[config] %s is set, which ringsync does not read; it reads %s. Correct its name.",
+            name,
+            near,
+        )
+
+
 def gather_facts(settings: Settings) -> Facts:
     """Collect what should be equal on all ranks.
 

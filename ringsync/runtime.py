@@ -6,7 +6,6 @@ It performs no collective and makes no array.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 from collections import Counter
@@ -16,6 +15,7 @@ from types import CellType
 
 from ringsync._native import (
     Engine,
+    KeptMemory,
     algorithm_names,
     count_devices,
     kernel_names,
@@ -30,13 +30,11 @@ from ringsync.config import Settings, read_settings, read_world
 from ringsync.endings import Endings
 from ringsync.errors import NotInitializedError
 from ringsync.nccl import choose_nccl
-from ringsync.preflight import compare_ranks, gather_facts
+from ringsync.preflight import compare_ranks, gather_facts, warn_of_misspelt
 from ringsync.recorder import Recorder
 from ringsync.threads import limit_threads
 from ringsync.trial import choose_way
 from ringsync.world import World
-
-_LOGGER = logging.getLogger("ringsync")
 
 # One wake-up of a sleeping core takes 35 to 50 us, so looking for news any longer than that before
 # going to sleep cannot pay.
@@ -96,6 +94,7 @@ class Runtime:
             has_nccl=nccl.is_wanted,
             nccl_library=nccl.library,
             nccl_candidates=list(nccl.candidates),
+            kept_memory=_kept_memory,
         )
         self._endings = Endings(self.engine, world)
         self.recorder = Recorder(self.engine, world)
@@ -159,6 +158,9 @@ _starting = threading.RLock()
 
 # Holds the engine of `_current`, for calls that reach it without a line of Python; else empty.
 engine_cell = CellType()
+
+# What engines leave of their devices' memory, which no driver gets back, to those that come after.
+_kept_memory = KeptMemory()
 
 
 def current() -> Runtime:
@@ -278,12 +280,8 @@ def _started(absence: Absence) -> Runtime:
     if absence.forbids(world):
         raise NotInitializedError(f"[init] {forked_from(absence.inherited).reason}")
     limit_threads(world, settings)
-    for name, near in settings.misspelt if world.rank == 0 else ():
-        _LOGGER.warning(
-            "[config] %s is set, which ringsync does not read; it reads %s. Correct its name.",
-            name,
-            near,
-        )
+    if world.rank == 0:
+        warn_of_misspelt(settings)
     runtime = Runtime(world, settings, absence.inherited)
     try:
         runtime.meet()

@@ -85,6 +85,9 @@ nb::dict DeviceMemory::interface() const {
 }
 
 void bind_device_arrays(nb::module_& module) {
+  nb::class_<KeptMemory>(module, "KeptMemory",
+                         "What one engine of a process leaves of its device's memory to the next.")
+      .def(nb::init<>());
   nb::class_<DeviceMemory>(module, "DeviceMemory",
                            "A result on a device, for a library to make an array of.")
       .def_prop_ro("__cuda_array_interface__", &DeviceMemory::interface)

@@ -49,14 +49,16 @@ void bind_engine(nb::module_& module) {
              const std::string& transport, std::string algorithm, double caller_spin_us,
              double engine_spin_us, double timeout_s, double call_timeout_s, double stall_warn_s,
              double stall_abort_s, const std::string& device_plugin, bool has_nccl,
-             const std::string& nccl_library, const std::vector<std::string>& nccl_candidates) {
+             const std::string& nccl_library, const std::vector<std::string>& nccl_candidates,
+             std::shared_ptr<KeptMemory> kept_memory) {
             EngineConfig config{
                 std::move(algorithm),
                 caller_spin_us,
                 engine_spin_us,
                 StallLimits{stall_warn_s, stall_abort_s},
                 device_plugin,
-                {has_nccl, nccl_library, {nccl_candidates.begin(), nccl_candidates.end()}}};
+                {has_nccl, nccl_library, {nccl_candidates.begin(), nccl_candidates.end()}},
+                std::move(kept_memory)};
             std::construct_at(engine, std::move(store), rank, size, transport, std::move(config),
                               timeout_s, call_timeout_s);
           },
@@ -64,7 +66,7 @@ void bind_engine(nb::module_& module) {
           "caller_spin_us"_a = 0.0, "engine_spin_us"_a = 0.0, "timeout_s"_a = 30.0,
           "call_timeout_s"_a = 30.0, "stall_warn_s"_a = kForEver, "stall_abort_s"_a = kForEver,
           "device_plugin"_a = "", "has_nccl"_a = false, "nccl_library"_a = "",
-          "nccl_candidates"_a = std::vector<std::string>())
+          "nccl_candidates"_a = std::vector<std::string>(), "kept_memory"_a = nb::none())
       .def(
           "allocate",
           [](BoundEngine& engine, size_t bytes) {

@@ -50,7 +50,8 @@ struct Device::News {
 };
 
 Device::Device(const std::filesystem::path& plugin, const void* memory, int rank,
-               PinnedPool::Allocate allocate, std::function<void()> ring)
+               PinnedPool::Allocate allocate, std::function<void()> ring,
+               std::shared_ptr<KeptMemory> kept)
     : plugin_(plugin),
       rank_(rank),
       api_(plugin_.api()),
@@ -58,6 +59,7 @@ Device::Device(const std::filesystem::path& plugin, const void* memory, int rank
       pid_(::getpid()),
       bell_(std::make_shared<Bell>()),
       events_(std::make_shared<Events>()),
+      kept_(kept ? std::move(kept) : std::make_shared<KeptMemory>()),
       pool_(std::make_shared<PinnedPool>(api_, std::move(allocate))) {
   const InUse in_use(*this);
   to_device_ = make_stream();
@@ -125,24 +127,16 @@ std::shared_ptr<std::byte> Device::allocate(size_t bytes) const {
 }
 
 std::shared_ptr<std::byte> Device::lend_shareable(size_t bytes) {
-  std::byte* memory = nullptr;
-  {
-    const std::scoped_lock lock(mutex_);
-    if (const auto kept = shareable_.find(bytes); kept != shareable_.end()) {
-      memory = kept->second;
-      shareable_.erase(kept);
-    }
-  }
+  const KeptMemory::Kind kind{&api_, ordinal_, bytes, pid_};
+  std::byte* memory = kept_->take(kind);
   if (memory == nullptr) {
     const InUse in_use(*this);
     void* made = nullptr;
     require(api_.allocate(bytes, &made), "no memory for " + std::to_string(bytes) + " bytes");
     memory = static_cast<std::byte*>(made);
   }
-  return {memory, [this, bytes](std::byte* returned) {
-            if (!is_here()) return;
-            const std::scoped_lock lock(mutex_);
-            shareable_.emplace(bytes, returned);
+  return {memory, [kept = kept_, kind](std::byte* returned) {
+            if (::getpid() == kind.owner) kept->keep(kind, returned);
           }};
 }
 

@@ -8,7 +8,6 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -16,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/span.h"
+#include "device/kept_memory.h"
 #include "device/kernel_room.h"
 #include "device/pinned_pool.h"
 #include "device/plugin.h"
@@ -28,10 +28,12 @@ class Device {
  public:
   /// Loads the plug-in, for the device that `memory` lies on, or the calling thread's. It is that
   /// of rank `rank`, as messages say. `allocate` makes memory of the host that peers see; `ring` is
-  /// called, by a thread of the device's, whenever a transfer is done. Throws ConfigError where
-  /// there is no device, and Error.
+  /// called, by a thread of the device's, whenever a transfer is done. What is shareable is taken
+  /// from `kept` and comes back there; null: this device's alone. Throws ConfigError where there is
+  /// no device, and Error.
   Device(const std::filesystem::path& plugin, const void* memory, int rank,
-         PinnedPool::Allocate allocate, std::function<void()> ring);
+         PinnedPool::Allocate allocate, std::function<void()> ring,
+         std::shared_ptr<KeptMemory> kept = nullptr);
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
   /// In a forked child, which has no device, nothing is given back.
@@ -76,8 +78,9 @@ class Device {
   std::shared_ptr<std::byte> lend(size_t bytes) { return pool_->lend(bytes); }
   /// Memory of the device; may outlive this. Throws Error.
   std::shared_ptr<std::byte> allocate(size_t bytes) const;
-  /// Memory of the device that other processes may open, as its base; it goes back to this device
-  /// with the last pointer, and never to the driver: somebody may have it open. Throws Error.
+  /// Memory of the device that other processes may open, as its base; with the last pointer it may
+  /// be lent again, and never goes back to the driver: somebody may have it open. May outlive this.
+  /// Throws Error.
   std::shared_ptr<std::byte> lend_shareable(size_t bytes);
 
   /// True once the stream has come there. Throws Error.
@@ -142,6 +145,7 @@ class Device {
   const pid_t pid_;  // of the process that has it
   const std::shared_ptr<Bell> bell_;
   const std::shared_ptr<Events> events_;
+  const std::shared_ptr<KeptMemory> kept_;
   KernelRoom kernel_room_;
   std::shared_ptr<PinnedPool> pool_;
   std::shared_ptr<void> to_device_;  // stream
@@ -149,9 +153,8 @@ class Device {
   std::shared_ptr<const DeviceClock> clock_;
   int64_t clock_asked_ns_ = 0;  // when it could not be read
   std::mutex mutex_;
-  // Guarded by mutex_, all of them.
-  size_t fetch_streams_ = 0;                     // so many have been made
-  std::multimap<size_t, std::byte*> shareable_;  // likewise, by size
+  // Guarded by mutex_.
+  size_t fetch_streams_ = 0;  // so many have been made
 };
 
 }  // namespace ringsync

@@ -117,6 +117,7 @@ void NcclService::perform(Posted& one) {
   last_ = one.work;
   NcclPut put = one.call({*communicator_, {stream_.get(), kNever, &door_}, *room_});
   device_->watch(one.work, put.stream, std::move(put.passed), std::move(put.measures));
+  device_->ring();  // what is to come behind it on other streams can be given to them now
 }
 
 /// It is told before anything ends for it: what is at work then comes to its end with any values.

@@ -79,7 +79,8 @@ class DevicePeers {
   bool is_begun() const { return is_begun_; }
 
   /// The others are not to be waited for any more: what runs ends, if that can be by the deadline.
-  void give_up(Deadline deadline) noexcept;
+  /// `is_idle`: of the group nothing is in flight.
+  void give_up(Deadline deadline, bool is_idle) noexcept;
 
  private:
   struct Share;

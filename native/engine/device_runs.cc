@@ -151,11 +151,13 @@ std::byte* DevicePeers::place_of(int rank, const Range& range, const DevicePiece
                   : peers_[static_cast<size_t>(rank)].fusion + offset_ + offset;
 }
 
-void DevicePeers::give_up(Deadline deadline) noexcept {
+void DevicePeers::give_up(Deadline deadline, bool is_idle) noexcept {
   if (!device_->is_here()) return;
   if (nccl_) nccl_->leave();
-  if (!is_begun_ && (!last_ || last_->is_done())) return;
+  if (is_idle) return;
+  // Whatever runs here: a peer may have begun what this rank has only announced.
   has_given_up_ = true;
+  if (!is_begun_ && (!last_ || last_->is_done())) return;
   const Device::InUse in_use(*device_);
   uint32_t* const silenced = silence();
   api_.signal(&silenced, 1, 1, nullptr, rescue_.get());

@@ -36,7 +36,7 @@ void Engine::fail(const Group* only, const std::exception_ptr& error) {
 void Group::run_out(Deadline deadline) {
   end_delivered();
   // With whatever values.
-  if (device_peers_) device_peers_->give_up(deadline);
+  if (device_peers_) device_peers_->give_up(deadline, is_idle());
   for (const Operation& one : delivering_) one.settle(deadline);
 }
 

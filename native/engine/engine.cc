@@ -46,7 +46,7 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Transport> transport, int ra
       size_(size),
       pid_(::getpid()),
       transport_(std::move(transport)),
-      serving_(config_.device_plugin, *transport_, rank),
+      serving_(config_.device_plugin, *transport_, rank, config_.kept_memory),
       queue_(rank, size),
       home_{size,
             *transport_,

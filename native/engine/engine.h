@@ -33,6 +33,8 @@ struct EngineConfig {
   std::filesystem::path device_plugin;
   /// And what sums them, where all ranks have it.
   NcclChoice nccl;
+  /// From engines of this process before it, for those after it; null: there are none.
+  std::shared_ptr<KeptMemory> kept_memory;
 };
 
 /// Where nobody has tried. 4 ranks on 2 cores, through queues and reached: 256 KiB 91 and 98 us, 1

@@ -96,16 +96,18 @@ void Group::end_all(const std::string& cause, const LostPeer* lost,
   home_.fail(nullptr, error);
 }
 
+/// Where it runs on the device: the first that does, for whatever that waits for so does all that
+/// comes behind it. Else itself.
+const Operation& Group::holder_of(const Operation& operation) const {
+  const auto first = std::ranges::find_if(delivering_, &Operation::runs_on_device);
+  return operation.runs_on_device() && first != delivering_.end() ? *first : operation;
+}
+
 /// Nobody, where all that it lacks is on its way from or to this rank's own device.
 Missing Group::missing_for(const Operation& operation) const {
   Missing missing;
   const bool is_asking = order_.is_open();
-  // What runs on the device before it holds it up as well.
-  const auto holds_up = [&operation](const Operation& one) {
-    return one.runs_on_device() && operation.runs_on_device() && one.waits_for_own_device();
-  };
-  const bool is_held_up = is_setting_up() || operation.waits_for_own_device() ||
-                          std::ranges::any_of(delivering_, holds_up);
+  const bool is_held_up = is_setting_up() || holder_of(operation).waits_for_own_device();
   if (!is_asking && is_held_up) return missing;
   missing.is_on_devices = !is_asking && operation.runs_on_device();
   for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {

@@ -137,7 +137,7 @@ Progress Group::agree() {
     return Progress::kMoved;
   }
   operations_.front().start_on_device(view_, *device_peers_, announcement_.headers(), splits,
-                                      home_.events.is_on());
+                                      start_of(operations_.front()));
   finish(operations_.begin(), nullptr, now_ns());
   return Progress::kDone;
 }
@@ -230,9 +230,9 @@ bool Group::end_delivered() {
   bool is_any = false;
   for (auto at = delivering_.begin(); at != delivering_.end();) {
     const auto next = std::next(at);
-    // What has failed ends, too, and is no result.
+    // What has failed ends, too, and is no result; nor is what came behind it.
     const bool is_result =
-        at->is_delivered() && !(at->is_by_nccl() && device_peers_->nccl_failure());
+        at->is_delivered() && !(at->runs_on_device() && device_peers_->nccl_failure());
     if (is_result) {
       if (at->runs_on_device()) at->set_done(now_ns());
       end(delivering_, at, error_of_device(*at));

@@ -21,6 +21,7 @@
 namespace ringsync {
 
 class DevicePeers;
+struct DeviceStart;
 
 /// What an operation uses of its group.
 struct GroupView {
@@ -117,7 +118,11 @@ class Operation {
   /// Once it is done: begins to bring them back; false where there is nothing to bring. Throws
   /// Error.
   bool deliver() { return runs_on_device() || (copy_ && copy_->deliver()); }
-  /// Once that has begun: tells whoever waits for no more than that.
+  /// Once that has begun, or once it runs on the device: what there is of it on streams.
+  const std::shared_ptr<const StreamWork>& work() const {
+    return runs_on_device() ? device_work_ : copy_->delivered();
+  }
+  /// Tells whoever waits for no more than that.
   void tell_put() const;
   bool is_delivered() const;
   /// What has failed on the device by then. Once delivered.
@@ -144,10 +149,11 @@ class Operation {
   void start(const GroupView& group, const std::vector<Header>& headers,
              const std::vector<uint64_t>& splits);
   bool is_started() const { return run_.has_value(); }
-  /// Likewise, all of it on the device, where times are taken if it `is_measured`. Throws Error.
+  /// Likewise, all of it on the device, behind its values and what is told by `start`. Throws
+  /// Error.
   void start_on_device(const GroupView& group, DevicePeers& peers,
                        const std::vector<Header>& headers, const std::vector<uint64_t>& splits,
-                       bool is_measured);
+                       DeviceStart start);
   /// It does, with others, at a site that all have agreed on.
   void note_on_device(std::shared_ptr<const StreamWork> work, Site site);
   /// Only once started.

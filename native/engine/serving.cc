@@ -13,8 +13,9 @@ constexpr const char* kOneDevice = ". Use one device for each rank, that of its 
 
 }  // namespace
 
-Serving::Serving(std::filesystem::path plugin, Transport& transport, int rank)
-    : plugin_(std::move(plugin)), transport_(transport), rank_(rank) {}
+Serving::Serving(std::filesystem::path plugin, Transport& transport, int rank,
+                 std::shared_ptr<KeptMemory> kept)
+    : plugin_(std::move(plugin)), transport_(transport), rank_(rank), kept_(std::move(kept)) {}
 
 /// The first one that an array lies on is this rank's, unless another has been named. Null, and
 /// why, where there is no way to it.
@@ -26,7 +27,7 @@ std::shared_ptr<Device> Serving::device_of(const Request& request, std::string& 
       device_ = std::make_shared<Device>(
           plugin_, request.data.data(), rank_,
           [this](size_t bytes) { return transport_.allocate(bytes); },
-          [this] { transport_.waiter().ring(); });
+          [this] { transport_.waiter().ring(); }, kept_);
     } catch (const Error& error) {
       lack_ = error.what();
     }

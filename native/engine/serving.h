@@ -18,8 +18,9 @@ namespace ringsync {
 class Serving {
  public:
   /// Of rank `rank`; without a plug-in's file there is no way to any device. `transport` outlives
-  /// it.
-  Serving(std::filesystem::path plugin, Transport& transport, int rank);
+  /// it. `kept` is as Device says.
+  Serving(std::filesystem::path plugin, Transport& transport, int rank,
+          std::shared_ptr<KeptMemory> kept);
 
   /// Sees to it that an array on a device can be worked on, as far as there is a way to it; else
   /// nothing is known of it from here on. Others are left alone. Throws ConfigError for an array
@@ -40,6 +41,7 @@ class Serving {
   const std::filesystem::path plugin_;
   Transport& transport_;
   const int rank_;
+  const std::shared_ptr<KeptMemory> kept_;
   std::mutex mutex_;
   std::shared_ptr<Device> device_;  // guarded by mutex_
   // Likewise.

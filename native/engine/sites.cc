@@ -22,6 +22,10 @@ constexpr int kMostOverruled = 3;
 /// time.
 constexpr size_t kBroughtAhead = 16;
 
+/// So many operations on one array are given to a device at once. Streams hold what a thousand
+/// calls or so have given them; a thread that gives more waits there, and notices no lost rank.
+constexpr size_t kMostAtWork = 3;
+
 }  // namespace
 
 /// Of the devices that `peers` share, if they do.
@@ -46,7 +50,7 @@ void Operation::set_next() {
 
 void Operation::tell_put() const {
   if (!copy_) return;  // it is done as soon as it is delivered, and nobody waits for less
-  handle_->note_put({request_.place->device, runs_on_device() ? device_work_ : copy_->delivered()});
+  handle_->note_put({request_.place->device, work()});
 }
 
 bool Operation::is_delivered() const {
@@ -82,8 +86,8 @@ bool Operation::is_cut() const {
 
 void Operation::start_on_device(const GroupView& group, DevicePeers& peers,
                                 const std::vector<Header>& headers,
-                                const std::vector<uint64_t>& splits, bool is_measured) {
-  DeviceStart start{{request_.place->ready}, is_measured};
+                                const std::vector<uint64_t>& splits, DeviceStart start) {
+  start.after.push_back(request_.place->ready);
   DevicePiece piece{copy_->read(), copy_->written(), false, request_.dtype,
                     reduction_of(request_, group.size)};
   Problem problem = make_problem(group, headers, splits);
@@ -195,11 +199,35 @@ bool Group::agree_on_site() {
   return false;
 }
 
-/// False as long as it cannot be announced. An array that others in flight work on too waits for
-/// what is on the way to it.
+/// What devices still do with its array, or with a part of it.
+std::vector<const StreamWork*> Group::at_work_on(const Operation& front) const {
+  std::vector<const StreamWork*> works;
+  if (!front.shares_array()) return works;
+  for (const Operation& one : delivering_) {
+    if (overlap(one.request().data, front.request().data)) works.push_back(one.work().get());
+  }
+  return works;
+}
+
+/// On devices streams wait for what is at work on its array, once that is on some; else it has to
+/// be over.
+bool Group::is_held_up(const Operation& front) const {
+  const std::vector<const StreamWork*> works = at_work_on(front);
+  if (works.empty()) return false;
+  return front.is_on_host() || works.size() >= kMostAtWork ||
+         !std::ranges::all_of(works, &StreamWork::is_put);
+}
+
+/// Only where it is not held up.
+DeviceStart Group::start_of(const Operation& front) const {
+  DeviceStart start{{}, home_.events.is_on()};
+  for (const StreamWork* const work : at_work_on(front)) start.after.push_back(work->end());
+  return start;
+}
+
+/// False as long as it cannot be announced.
 bool Group::bring(Operation& front) {
-  if (!choose_site(front)) return false;
-  if (front.shares_array() && !delivering_.empty()) return false;
+  if (!choose_site(front) || is_held_up(front)) return false;
   if (!front.is_on_host()) return true;
   if (!front.shares_array() || front.is_next()) front.fetch(true);
   bring_more();
@@ -226,7 +254,7 @@ void Group::stay_on_host(const std::string& why) {
 /// What was carried lies on devices: all of it is packed, summed as one and unpacked there.
 void Group::start_bucket(size_t count) {
   DeviceBucket bucket;
-  DeviceStart start{{}, home_.events.is_on()};
+  DeviceStart start = start_of(operations_.front());  // of the others none shares its array
   const Request& first = operations_.front().request();
   const size_t width = size_bytes(first.dtype);
   for (size_t i = 0; i < count; ++i) {

@@ -105,6 +105,26 @@ print(reducer.take_stats().steps)
     assert said == [["1"], ["1"]]
 
 
+def test_the_next_steps_are_given_to_the_device_before_it_has_made_the_first(run):
+    # NumPy would write new gradients while those of the first step are still to be summed: the
+    # results of one step are the gradients of the next.
+    run(
+        """
+reducer = GradientReducer(
+    source, op=rs.Sum, bucket_bytes=2**17, accumulate_steps=1, name="sums"
+)
+source.give(*range(COUNT))
+for _ in range(3):
+    step_held_back()
+    reducer.reset()
+assert [view.get()[0] for view in reducer.views] == [RANK + 1 + i for i in range(COUNT)]
+let_go()
+for i, view in enumerate(reducer.views):
+    assert (view.get() == 4 * (3 + 2 * i)).all()
+"""
+    )
+
+
 def test_what_ranks_lack_is_known_before_the_sums_are(run):
     run(
         """
