@@ -215,5 +215,5 @@ def test_whose_device_is_late_is_told_whatever_comes_behind(device, made, gate):
         return handle
 
     first, *_ = made.each(work)
-    with pytest.raises(TimedOutError, match=r"ranks \{1, 2\} did not take part in time"):
+    with pytest.raises(TimedOutError, match=r"ranks \{1, 2\} have begun it on their devices as"):
         finish(first)
