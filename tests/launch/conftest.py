@@ -95,8 +95,8 @@ class Running:
         """Every process, the launcher's too, that inherited this run's mark."""
         return marked(self.mark)
 
-    def wait_until_gone(self, limit_s: float) -> None:
-        deadline = time.monotonic() + limit_s
+    def wait_until_gone(self) -> None:
+        deadline = time.monotonic() + DEADLINE_S
         while members := self.members():
             for pid in members:
                 with contextlib.suppress(ProcessLookupError):  # it has ended
@@ -104,8 +104,8 @@ class Running:
                     is_gone = is_readable(descriptor, deadline - time.monotonic())
                     os.close(descriptor)
                     if pid == self.process.pid:
-                        self.process.wait(timeout=limit_s)
-                    assert is_gone, f"process {pid} still lives after {limit_s} s"
+                        self.process.wait(timeout=DEADLINE_S)
+                    assert is_gone, f"process {pid} still lives after {DEADLINE_S} s"
 
 
 class Launcher:
