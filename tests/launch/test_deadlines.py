@@ -89,8 +89,8 @@ def test_a_second_signal_of_any_kind_does_not_wait_for_the_grace_period(launcher
     assert running.finish() == 129
 
 
-# The one that sleeps does so far longer than the test: it is ended. The other one ends, and its guard
-# tells of it, within the time that the guard of rank 0 is given.
+# The one that sleeps does so far longer than the test: it is ended. The other has ended, and its
+# guard has told so, before the time is over that the guard of rank 0 is given.
 @pytest.mark.parametrize(
     ("then", "code", "limit_s"), [("sys.exit(9)", 9, 3), ("time.sleep(60)", 70, 0.5)]
 )
