@@ -25,7 +25,9 @@ from ringsync.launch.stacks import ask_for_stacks
 from ..marks import MARK, end_marked, marked
 from ..readable import is_readable
 
-DEADLINE_S = 20.0
+# No launcher takes longer, on a busy machine too; less than sleeps in scripts, and than the time in
+# which ranks look for each other.
+DEADLINE_S = 50.0
 STACKS_S = 2.0  # for all processes to show their stacks, once a test has failed
 # A Python program that becomes another one, for `by`.
 AS_A_COMMAND = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"

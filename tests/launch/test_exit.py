@@ -283,7 +283,7 @@ def test_a_stopped_rank_is_ended_too(launcher):
         sys.exit(5)
         """
     )
-    running = launcher.start("-np", "2", "--grace-period", "30", script)
+    running = launcher.start("-np", "2", "--grace-period", "600", script)
     assert running.finish() == 5
 
 

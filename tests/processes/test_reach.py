@@ -21,7 +21,7 @@ except errors.TimedOutError as error:
     print(RANK, "gave up")
     tell("back")
     await_word("over")
-    print(set(array.tolist()))
+    print({{int(array.min()), int(array.max())}})
 except errors.PeerLostError as error:
     print(RANK, "lost", error.rank)
     tell("over")
@@ -61,7 +61,7 @@ def test_a_rank_that_shuts_down_amid_an_operation_is_written_by_nobody(jobs):
             except errors.NotInitializedError:
                 print("ended")
             await_word("lost")
-            print(set(array.tolist()))
+            print({float(array.min()), float(array.max())})
         else:
             try:
                 rs.allreduce_(array)
