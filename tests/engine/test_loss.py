@@ -75,14 +75,15 @@ def test_whoever_comes_too_late_is_told_who_gave_up(transport):
         assert "gave up waiting for ranks {1}" in caught.value.cause
 
 
-@pytest.mark.alone
 def test_the_time_of_an_operation_counts_from_its_call_also_behind_another():
     with world(2) as ranks:
         arrays = [np.ones(3), np.ones(3)]
-        first = ranks.ranks[0].submit(Collective.ALLREDUCE, arrays[0], name="a", timeout_s=10.0)
+        first = ranks.ranks[0].submit(
+            Collective.ALLREDUCE, arrays[0], name="a", timeout_s=float("inf")
+        )
         second = ranks.ranks[0].submit(Collective.ALLREDUCE, arrays[1], name="b", timeout_s=0.2)
-        with pytest.raises(TimedOutError, match=r"'b': not complete after 0\.2 s"):
-            second.wait(5.0)
+        with pytest.raises(TimedOutError, match="'b': not complete after"):
+            finish(second)
         del first
 
 

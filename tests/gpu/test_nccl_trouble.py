@@ -141,9 +141,9 @@ def test_what_nccl_does_not_take_in_holds_up_no_other_group(simulated, joined, f
             Collective.ALLREDUCE,
             seen(arrays[rank.rank]),
             group=group.number[rank.rank],
-            timeout_s=1.0,
+            timeout_s=3.0,
         )
-        for _ in range(100):
+        for _ in range(30):  # in a small part of that time
             total = rank.allreduce(np.ones(1000), group=other.number[rank.rank])
             assert (total == 2).all()
         assert not handle.done()

@@ -25,7 +25,9 @@ from ringsync.launch.stacks import ask_for_stacks
 from ..marks import MARK, end_marked, marked
 from ..readable import is_readable
 
-DEADLINE_S = 20.0
+# No launcher takes longer, on a busy machine too; less than sleeps in scripts, and than the time in
+# which ranks look for each other.
+DEADLINE_S = 50.0
 STACKS_S = 2.0  # for all processes to show their stacks, once a test has failed
 # A Python program that becomes another one, for `by`.
 AS_A_COMMAND = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
@@ -95,8 +97,8 @@ class Running:
         """Every process, the launcher's too, that inherited this run's mark."""
         return marked(self.mark)
 
-    def wait_until_gone(self, limit_s: float) -> None:
-        deadline = time.monotonic() + limit_s
+    def wait_until_gone(self) -> None:
+        deadline = time.monotonic() + DEADLINE_S
         while members := self.members():
             for pid in members:
                 with contextlib.suppress(ProcessLookupError):  # it has ended
@@ -104,8 +106,8 @@ class Running:
                     is_gone = is_readable(descriptor, deadline - time.monotonic())
                     os.close(descriptor)
                     if pid == self.process.pid:
-                        self.process.wait(timeout=limit_s)
-                    assert is_gone, f"process {pid} still lives after {limit_s} s"
+                        self.process.wait(timeout=DEADLINE_S)
+                    assert is_gone, f"process {pid} still lives after {DEADLINE_S} s"
 
 
 class Launcher:

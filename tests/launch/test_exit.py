@@ -131,8 +131,9 @@ def test_last_words_are_five_lines_that_name_rank_end_and_logs(launcher):
 @pytest.mark.alone
 def test_ranks_that_ignore_sigterm_are_gone_within_five_seconds(launcher):
     script = launcher.script(STUBBORN_OTHERS.format(failure="sys.exit(7)"))
-    started_s = time.monotonic()
     running = launcher.start("-np", "3", script)
+    running.expect("rank 1 gives up")
+    started_s = time.monotonic()
     assert running.finish() == 7
     assert time.monotonic() - started_s < 5
     assert running.members() == set()
@@ -282,7 +283,7 @@ def test_a_stopped_rank_is_ended_too(launcher):
         sys.exit(5)
         """
     )
-    running = launcher.start("-np", "2", "--grace-period", "30", script)
+    running = launcher.start("-np", "2", "--grace-period", "600", script)
     assert running.finish() == 5
 
 

@@ -12,7 +12,7 @@ from ringsync.compat.horovod.common import util
 from ringsync.compat.horovod.runner.util.threads import in_thread
 from ringsync.errors import ConfigError
 
-TORCH_S = 60.0  # two ranks load it and its compiler, 4 s of two free cores, on cores with others
+TORCH_S = 100.0  # two ranks load it and its compiler, 4 s of two free cores, on cores with others
 
 WHERE = "import horovod; print(horovod.__file__)\n"
 

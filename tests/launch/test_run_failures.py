@@ -242,7 +242,7 @@ def test_ctrl_c_in_the_caller_ends_the_ranks(launcher):
     assert running.finish() == -signal.SIGINT
     assert running.text.count(b"Traceback") == 1
     assert running.text.rstrip().endswith(b"KeyboardInterrupt")
-    running.wait_until_gone(5)
+    running.wait_until_gone()
     os.close(terminal)
 
 
@@ -255,7 +255,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_grace_period(launcher):
     running.expect("refused", 2)
     os.write(terminal, b"\x03")
     assert running.finish() == -signal.SIGINT
-    running.wait_until_gone(5)
+    running.wait_until_gone()
     os.close(terminal)
 
 
@@ -266,7 +266,7 @@ def test_ranks_do_not_outlive_a_caller_that_is_killed(launcher, number):
     running = launcher.start(script, by=SCRIPT)
     running.expect("rank ready", 2)
     running.process.send_signal(number)
-    running.wait_until_gone(10)
+    running.wait_until_gone()
 
 
 def test_a_launcher_that_is_killed_is_told_and_leaves_no_rank(launcher):
@@ -278,4 +278,4 @@ def test_a_launcher_that_is_killed_is_told_and_leaves_no_rank(launcher):
         os.kill(int(pid), signal.SIGKILL)
     assert running.finish() == 1
     assert b"[run] the launcher" in running.text
-    running.wait_until_gone(5)
+    running.wait_until_gone()

@@ -25,8 +25,9 @@ DEADLINE_S = 30.0
 # At this one a rank writes the stacks of all its threads to stderr, whoever holds the interpreter.
 # Not the one at which ringsync lets it do so: that is under test.
 STACKS_SIGNAL = signal.SIGUSR2
-# For ranks that hang to write them; some milliseconds, where the cores are free.
-STACKS_S = 2.0
+# For ranks that hang to write them, which takes some milliseconds where the cores are free. Whoever
+# has written keeps nobody waiting.
+STACKS_S = 10.0
 # Writing that has paused for this long is over.
 SILENCE_S = 0.1
 

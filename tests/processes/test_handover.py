@@ -2,8 +2,6 @@
 
 import signal
 
-import pytest
-
 from .job import require_ended
 
 
@@ -32,7 +30,6 @@ def test_ranks_that_outlive_rank_0_share_new_memory_in_their_group(jobs):
     assert jobs.remains() == []
 
 
-@pytest.mark.alone
 def test_a_rank_outside_the_group_that_is_stopped_delays_nobodys_memory(jobs):
     job = jobs.start(
         3,
@@ -42,12 +39,10 @@ def test_a_rank_outside_the_group_that_is_stopped_delays_nobodys_memory(jobs):
         tell(f"ready{RANK}")
         await_word("stopped")
         if RANK > 0:
-            began = time.monotonic()
             arrays = [rs.empty(400_000) for _ in range(50)]
             for array in arrays:
                 rs.allreduce_(array, group=group)
-            print(time.monotonic() - began < 4)
-            tell(f"done{RANK}")
+            tell(f"done{RANK}")  # not before that does rank 0 go on
         rs.barrier()
         """,
     )
@@ -60,7 +55,6 @@ def test_a_rank_outside_the_group_that_is_stopped_delays_nobodys_memory(jobs):
     job.kill(0, signal.SIGCONT)
     ended = job.end()
     require_ended(ended)
-    assert [one.said for one in ended[1:]] == [["True"]] * 2
 
 
 def test_a_rank_that_computes_takes_in_what_peers_share_and_keeps_no_descriptor(jobs):

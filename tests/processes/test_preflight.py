@@ -111,6 +111,8 @@ def test_equal_ranks_say_nothing(jobs, size):
 NOT_TELLING = """
 from ringsync import preflight, runtime
 preflight._FAREWELL_S = 1.0  # by which rank 0 gives up later; its usual length would be waited for
+tell(f"ready{{RANK}}")
+await_word("all ready")  # or one might begin to wait when another has given up
 if RANK in {late}:
     runtime.compare_ranks = lambda *_: {instead}
 try:
@@ -122,10 +124,18 @@ if RANK == 0:
 """
 
 
+def begun_together(jobs, size, script, **variables):
+    job = jobs.start(size, script, **variables)
+    for rank in range(size):
+        job.word(f"ready{rank}")
+    job.tell("all ready")
+    return job.end(20.0)
+
+
 def test_all_ranks_that_meet_and_tell_nothing_are_named_on_every_other(jobs):
     late = "await_word('over') or sys.exit()"
     script = NOT_TELLING.format(late="(2, 3)", instead=late)
-    ended = jobs.run(4, script, RINGSYNC_START_TIMEOUT_S="4")
+    ended = begun_together(jobs, 4, script, RINGSYNC_START_TIMEOUT_S="4")
     require_ended(ended)
     told = (
         "[rendezvous] ranks {2, 3} of 4 missing after 4.0 s: they have met the others and not told "
@@ -135,7 +145,7 @@ def test_all_ranks_that_meet_and_tell_nothing_are_named_on_every_other(jobs):
 
 
 def test_a_rank_that_ends_before_it_has_told_is_named_on_every_other_at_once(jobs):
-    ended = jobs.run(3, NOT_TELLING.format(late="(1,)", instead="os._exit(0)"), limit_s=20.0)
+    ended = begun_together(jobs, 3, NOT_TELLING.format(late="(1,)", instead="os._exit(0)"))
     require_ended(ended)
     told = (
         "[rendezvous] rank 1 of 3 ended before all ranks were connected. Read rank 1's log first."

@@ -7,20 +7,21 @@ import pytest
 # Rank 0 gives up on rank 1, which the test stops somewhere in a stream of allreduces of private
 # memory, and takes its array back.
 GIVING_UP = """
+LIMIT_S = {limit_s} if RANK == 0 else 20.0
 rs.init()
 array = np.ones(4_000_000, np.int64)
 try:
     for turn in range(1_000_000):
         array.fill(1)
-        rs.allreduce_(array, op=rs.Average)
+        rs.allreduce_(array, op=rs.Average, timeout_s=LIMIT_S)
         if turn == 5:
-            tell(f"streaming{RANK}")
+            tell(f"streaming{{RANK}}")
 except errors.TimedOutError as error:
     array.fill(-7)
     print(RANK, "gave up")
     tell("back")
     await_word("over")
-    print(set(array.tolist()))
+    print({{int(array.min()), int(array.max())}})
 except errors.PeerLostError as error:
     print(RANK, "lost", error.rank)
     tell("over")
@@ -29,9 +30,9 @@ except errors.PeerLostError as error:
 
 # Where in its work the other is stopped is left to chance: mostly while it divides integers, which
 # takes longer than all else, and so right before it writes.
-@pytest.mark.parametrize("timeout_s", ["0.3", "0.4", "0.5", "0.6"])
-def test_a_rank_that_gives_up_finds_its_array_as_it_left_it(jobs, timeout_s):
-    job = jobs.start(2, GIVING_UP, RINGSYNC_TIMEOUT_S=timeout_s)
+@pytest.mark.parametrize("limit_s", [1.0, 1.1, 1.2, 1.3])
+def test_a_rank_that_gives_up_finds_its_array_as_it_left_it(jobs, limit_s):
+    job = jobs.start(2, GIVING_UP.format(limit_s=limit_s))
     for rank in range(2):
         job.word(f"streaming{rank}")
     job.kill(1, signal.SIGSTOP)
@@ -60,7 +61,7 @@ def test_a_rank_that_shuts_down_amid_an_operation_is_written_by_nobody(jobs):
             except errors.NotInitializedError:
                 print("ended")
             await_word("lost")
-            print(set(array.tolist()))
+            print({float(array.min()), float(array.max())})
         else:
             try:
                 rs.allreduce_(array)
@@ -164,9 +165,12 @@ def test_the_trial_writes_back_what_lies_in_memory_that_nobody_shares(jobs):
     assert ended[1].said == ["changes False", "shared False"]
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
-    "call", ["rs.allreduce_(array, op=rs.Sum)", "rs.grouped_allreduce_([array, np.ones(3)])"]
+    "call",
+    [
+        "rs.allreduce_(array, op=rs.Sum, timeout_s=LIMIT_S)",
+        "rs.grouped_allreduce_([array, np.ones(3)], timeout_s=LIMIT_S)",
+    ],
 )
 def test_what_a_stopped_writer_may_yet_write_to_is_never_freed(jobs, call):
     job = jobs.start(
@@ -175,6 +179,7 @@ def test_what_a_stopped_writer_may_yet_write_to_is_never_freed(jobs, call):
         + f"CALL = {call!r}"
         + """
 import gc, weakref
+LIMIT_S = 1.0 if RANK == 0 else 20.0
 if RANK == 1:
     listener = keep_from(WRITE, 0x7FC00000, 8)  # a listener decides
     threading.Thread(target=supervise, args=(listener,), daemon=True).start()
@@ -188,7 +193,8 @@ try:
     begin_s = time.monotonic()
     exec(CALL)
 except errors.TimedOutError:
-    print("gave up", 1.5 < time.monotonic() - begin_s < 4)
+    # A second more than its limit, for a writer that goes on; this one does not before "let go".
+    print("gave up", time.monotonic() - begin_s > 1.5)
     held = weakref.ref(array)
     del array
     gc.collect()
@@ -200,7 +206,6 @@ except errors.PeerLostError as error:
     print("lost", error.rank)
     tell("over")
 """,
-        RINGSYNC_TIMEOUT_S="1",
     )
     for rank in range(2):
         job.word(f"ready{rank}")

@@ -1,5 +1,6 @@
 """What one rank's exception, or its Ctrl-C, or a step cut short leaves to the others."""
 
+import os
 import signal
 import sys
 
@@ -10,6 +11,7 @@ from torch import nn
 
 import ringsync.torch as hvd
 
+from .striking import strike_once_it_waits
 from .wrapped import make, make_alike
 
 # The ranks have no module of this name: what they need of it travels with the functions.
@@ -109,15 +111,18 @@ class CtrlC(KeyboardInterrupt):
 
 @pytest.mark.parametrize("times", [1, 2])  # the second one while what was begun is ended
 @pytest.mark.parametrize("compression", [hvd.Compression.none, hvd.Compression.fp16])
-def test_after_an_interrupted_wait_nothing_is_taken_for_exchanged(ranks, compression, times):
+def test_after_an_interrupted_wait_nothing_is_taken_for_exchanged(
+    ranks, tmp_path, compression, times
+):
     def work():
         hvd.init()
+        pid = hvd.broadcast_object(os.getpid())
 
         def interrupt(*_):
             raise CtrlC
 
-        def interrupt_soon(*_):
-            signal.setitimer(signal.ITIMER_REAL, 0.2)  # this rank waits for rank 1 by then
+        def interrupt_soon(*_):  # rank 1 does it
+            (tmp_path / f"strike.{len(list(tmp_path.iterdir()))}").touch()
 
         net, opt = make(
             lambda p: torch.optim.SGD(p, lr=1.0), nn.Linear(64, 4), compression=compression
@@ -145,6 +150,8 @@ def test_after_an_interrupted_wait_nothing_is_taken_for_exchanged(ranks, compres
             hvd.barrier()
             opt.zero_grad()
         else:
+            for strike in range(times):
+                strike_once_it_waits(tmp_path / f"strike.{strike}", pid)
             hvd.barrier()
             backward(2)
             assert net.weight.grad.unique().tolist() == [12.0]
@@ -160,9 +167,10 @@ def test_after_an_interrupted_wait_nothing_is_taken_for_exchanged(ranks, compres
     ranks(2, work)
 
 
-def test_an_interrupted_call_of_several_arrays_gives_back_its_name(ranks):
+def test_an_interrupted_call_of_several_arrays_gives_back_its_name(ranks, tmp_path):
     def work():
         hvd.init()
+        pid = hvd.broadcast_object(os.getpid())
 
         def interrupt(*_):
             raise CtrlC
@@ -172,11 +180,12 @@ def test_an_interrupted_call_of_several_arrays_gives_back_its_name(ranks):
 
         if hvd.rank() == 0:
             signal.signal(signal.SIGALRM, interrupt)
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            (tmp_path / "ready").touch()
             with pytest.raises(CtrlC):
                 gather()
             hvd.barrier()
         else:
+            strike_once_it_waits(tmp_path / "ready", pid)
             hvd.barrier()
             gather()
         hvd.barrier()

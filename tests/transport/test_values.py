@@ -35,7 +35,8 @@ def placed(rank, values, memory):
 
 
 def contribution(rank, count, dtype):
-    return (np.arange(count) % 1000 - 300 + 7 * rank).astype(dtype)
+    period = (np.arange(1000) - 300 + 7 * rank).astype(dtype)
+    return np.tile(period, -(-count // len(period)))[:count]
 
 
 def border_counts(n, dtype):
