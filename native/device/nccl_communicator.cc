@@ -230,8 +230,7 @@ void NcclCommunicator::put(const std::string& what, const Turn& turn, const Call
   }
   result = settle(result, turn);
   if (result == nccl::kInProgress) {
-    throw TimedOutError("[nccl] " + what + " has not begun on rank " + std::to_string(place_.rank) +
-                            " of " + std::to_string(place_.size) +
+    throw TimedOutError("[nccl] " + what + " has not begun on " + who() +
                             " at its deadline. Read the other ranks' logs.",
                         {});
   }
@@ -266,8 +265,12 @@ void NcclCommunicator::fail(const std::string& what, nccl::Result result) const 
   const std::string words = result == kAborted
                                 ? "it has been aborted. Read the first error that was told."
                                 : library_.describe(result) + kSeeMore;
-  throw Error("[nccl] " + what + " failed on rank " + std::to_string(place_.rank) + " of " +
-              std::to_string(place_.size) + ": " + words);
+  throw Error("[nccl] " + what + " failed on " + who() + ": " + words);
+}
+
+std::string NcclCommunicator::who() const {
+  if (!place_.who.empty()) return place_.who;
+  return "rank " + std::to_string(place_.rank) + " of " + std::to_string(place_.size);
 }
 
 }  // namespace ringsync

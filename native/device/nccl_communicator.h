@@ -42,6 +42,8 @@ class NcclCommunicator {
     /// Blocks of threads that a collective may take from the device's other work; 0 is NCCL's own
     /// choice.
     int max_ctas = 0;
+    /// What messages call the rank; empty: by those numbers.
+    std::string who = {};
   };
   /// Where a call is put, and until when NCCL may take to put it there: some of that it does on
   /// threads of its own, at the first calls above all.
@@ -102,6 +104,7 @@ class NcclCommunicator {
   nccl::Result state();
   nccl::Result settle(nccl::Result result, const Turn& turn);
   [[noreturn]] void fail(const std::string& what, nccl::Result result) const;
+  std::string who() const;
 
   const NcclLibrary library_;
   const NcclLibrary::Api& api_;

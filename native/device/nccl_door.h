@@ -4,6 +4,7 @@
 // else's nothing may be touched any more once its owner has been told that it is left.
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 
 #include "base/clock.h"
@@ -35,12 +36,18 @@ class NcclDoor {
   bool is_closed() const { return is_closed_; }
   /// Nobody comes in from now on. Returns at once.
   void close() noexcept { is_closed_ = true; }
-  /// Once closed: until nobody is inside, or the deadline.
-  void await_empty(Deadline deadline) const noexcept {
+  /// Likewise, and waits until nobody is inside: that takes nanoseconds, unless it is a call that
+  /// waits for other ranks, in which its communicator may be aborted.
+  void shut() noexcept {
+    close();
+    const Deadline deadline = Clock::now() + kLooked;
     while (is_inside_ != 0 && Clock::now() < deadline) futex_wait(is_inside_, 1, deadline);
   }
 
  private:
+  /// More than a look at a communicator takes, on a busy machine too.
+  static constexpr auto kLooked = std::chrono::milliseconds(100);
+
   std::atomic<bool> is_closed_{false};
   std::atomic<uint32_t> is_inside_{0};
 };

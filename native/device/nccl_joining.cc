@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/futex.h"
 #include "device/nccl_service.h"
 
 namespace ringsync {
@@ -15,13 +14,12 @@ namespace {
 constexpr auto kComeTogether = std::chrono::seconds(120);
 /// NCCL has nothing to wait on.
 constexpr auto kBetweenVisits = std::chrono::milliseconds(1);
-
 /// For a group that is just being closed to give back its room on the device.
 constexpr auto kGivenBack = std::chrono::seconds(1);
 
 }  // namespace
 
-void NcclService::look(const std::function<void(const NcclFound&)>& tell) {
+void NcclService::look(NcclTalk& talk) {
   NcclFound found;
   found.has_adopted = choice_.adopted != nullptr;
   try {
@@ -29,13 +27,13 @@ void NcclService::look(const std::function<void(const NcclFound&)>& tell) {
     library_.emplace(choice_.chosen, choice_.candidates);
     found.version = library_->version();
     found.is_full = choice_.max_ctas > 0 && !find_room();
+  } catch (const NoNccl&) {
+    note_failure("");
   } catch (const std::exception& error) {
-    // Who has named none may have none.
-    const bool has_none = choice_.chosen.empty() && !library_;
-    found.has_failed = !has_none;
-    note_failure(has_none ? "" : error.what());
+    found.has_failed = true;
+    note_failure(error.what());
   }
-  tell(found);
+  talk.tell(found);
 }
 
 /// On the device, for its kernels.
@@ -48,41 +46,45 @@ bool NcclService::find_room() {
   return true;
 }
 
-/// False where nobody wants it any more.
-bool NcclService::await_join() {
-  for (;;) {
-    const uint32_t seen = news_;
-    if (door_.is_closed()) return false;
-    {
-      const std::scoped_lock lock(mutex_);
-      if (may_join_) return true;
-    }
-    futex_wait(news_, seen, kNever);
-  }
-}
-
-/// To join. NCCL waits for an id's ranks on a thread of its own, so none is made before all are
-/// known to come.
-std::unique_ptr<NcclCommunicator> NcclService::begin(const NcclTold& tell) {
-  if (choice_.adopted != nullptr) {
-    return std::make_unique<NcclCommunicator>(*library_, choice_.adopted, place_);
-  }
-  std::optional<nccl::UniqueId> id = id_;  // as it was when the thread was let go on
-  if (!id) {
-    try {
-      id = NcclCommunicator::make_id(*library_);
-    } catch (...) {
-      tell.id(std::nullopt);
-      throw;
-    }
-    tell.id(id);
-  }
-  return std::make_unique<NcclCommunicator>(*library_, *id, place_);
-}
-
-void NcclService::come_together(const NcclTold& tell) {
+/// By what to join; none where ranks do not. One that has been adopted is joined already.
+std::optional<nccl::UniqueId> NcclService::agree(NcclTalk& talk) {
+  const Deadline deadline = Clock::now() + kComeTogether;
   try {
-    communicator_ = begin(tell);
+    if (!talk.await_found(deadline, door_)) fail_to_come();
+    if (auto lack = talk.lack()) {
+      note_failure(std::move(*lack));
+      return std::nullopt;
+    }
+    if (choice_.adopted != nullptr) return nccl::UniqueId{};
+    if (place_.rank == 0) return make_id(talk);
+    const auto id = talk.await_id(deadline, door_);
+    if (!id) note_failure("");  // the first rank says why
+    return id;
+  } catch (const std::exception& error) {
+    note_failure(error.what());
+    return std::nullopt;
+  }
+}
+
+/// NCCL waits for an id's ranks on a thread of its own, so none is made before all are known to
+/// come.
+nccl::UniqueId NcclService::make_id(NcclTalk& talk) const {
+  std::optional<nccl::UniqueId> id;
+  try {
+    id = NcclCommunicator::make_id(*library_);
+  } catch (...) {
+    talk.tell_id(std::nullopt);
+    throw;
+  }
+  talk.tell_id(id);
+  return *id;
+}
+
+void NcclService::come_together(const nccl::UniqueId& id) {
+  try {
+    communicator_ = choice_.adopted != nullptr
+                        ? std::make_unique<NcclCommunicator>(*library_, choice_.adopted, place_)
+                        : std::make_unique<NcclCommunicator>(*library_, id, place_);
     stream_ = device_->make_stream();
     const Deadline deadline = Clock::now() + kComeTogether;
     settle(deadline, [this] { return check(); });
@@ -117,15 +119,18 @@ void NcclService::make_room(const NcclCommunicator::Turn& turn) {
   room_ = std::make_unique<FusionRoom>(*device_, bytes, stream_.get());
 }
 
+/// Others have not come in time, or nobody wants it any more.
+void NcclService::fail_to_come() const {
+  if (door_.is_closed()) throw Error("[nccl] the group was closed.");
+  throw Error("[nccl] the ranks have not come together for " +
+              std::to_string(std::chrono::seconds(kComeTogether).count()) +
+              " s. Set NCCL_DEBUG=INFO to see more.");
+}
+
 /// Throws Error where others do not come in time, or nobody wants it any more.
 void NcclService::settle(Deadline deadline, const std::function<bool()>& is_done) const {
   while (!is_done()) {
-    if (door_.is_closed()) throw Error("[nccl] the group was closed.");
-    if (Clock::now() >= deadline) {
-      throw Error("[nccl] the ranks have not come together for " +
-                  std::to_string(std::chrono::seconds(kComeTogether).count()) +
-                  " s. Set NCCL_DEBUG=INFO to see more.");
-    }
+    if (door_.is_closed() || Clock::now() >= deadline) fail_to_come();
     std::this_thread::sleep_for(kBetweenVisits);
   }
 }

@@ -49,9 +49,11 @@ void* load(const std::filesystem::path& chosen,
     reasons += dl_error_text() + "; ";
   }
   if (void* loaded = ::dlopen(kNcclName, kHow)) return loaded;
-  throw ConfigError("[nccl] no NCCL can be loaded: " + reasons + dl_error_text() +
-                    ". Install it (pip install nvidia-nccl-cu13), or let RINGSYNC_NCCL_LIB name "
-                    "its file.");
+  const std::string words = "[nccl] no NCCL can be loaded: " + reasons + dl_error_text() +
+                            ". Install it (pip install nvidia-nccl-cu13), or let "
+                            "RINGSYNC_NCCL_LIB name its file.";
+  if (candidates.empty()) throw NoNccl(words);
+  throw ConfigError(words);
 }
 
 }  // namespace

@@ -9,9 +9,16 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "device/nccl_abi.h"
 
 namespace ringsync {
+
+/// There is none, and nobody has named one.
+class NoNccl final : public ConfigError {
+ public:
+  using ConfigError::ConfigError;
+};
 
 /// A loaded libnccl, which stays as long as the process runs. Copies are the same one. Any thread.
 class NcclLibrary {
@@ -49,7 +56,8 @@ class NcclLibrary {
   /// Takes the one that the process has loaded already: a second copy would share nothing with it,
   /// and what one has made crashes the other. Else `chosen`, which is what RINGSYNC_NCCL_LIB says
   /// and may be empty; else the first of `candidates` that loads; else the system's. Throws
-  /// ConfigError where there is none, where it is older than 2.18, and where it lacks a function.
+  /// NoNccl, and ConfigError where it cannot be loaded, where it is older than 2.18, and where it
+  /// lacks a function.
   NcclLibrary(const std::filesystem::path& chosen,
               const std::vector<std::filesystem::path>& candidates);
 

@@ -13,23 +13,10 @@ namespace {
 /// looked at only where it may have.
 constexpr auto kBetweenChecks = std::chrono::milliseconds(100);
 
-/// For a look of NCCL's at a communicator: nanoseconds. Of one that can be aborted, all that takes
-/// longer is a call that waits for other ranks, in which its owner may abort it.
-constexpr auto kLooked = std::chrono::milliseconds(100);
-
 /// For a stream to come past what was aborted: moments, unless its device stands still.
 constexpr auto kRunsOut = std::chrono::seconds(1);
 
 }  // namespace
-
-void NcclService::join(const std::optional<nccl::UniqueId>& id) {
-  {
-    const std::scoped_lock lock(mutex_);
-    may_join_ = true;
-    id_ = id;
-  }
-  raise();
-}
 
 std::optional<std::string> NcclService::take_failure() {
   if (state_ != State::kFailed || failure_.empty()) return std::nullopt;
@@ -61,7 +48,7 @@ std::exception_ptr NcclService::failure() {
 void NcclService::leave() noexcept {
   door_.close();
   raise();
-  if (choice_.adopted != nullptr) door_.await_empty(Clock::now() + kLooked);
+  if (choice_.adopted != nullptr) door_.shut();
 }
 
 void NcclService::raise() noexcept {
@@ -69,11 +56,11 @@ void NcclService::raise() noexcept {
   futex_wake_all(news_);
 }
 
-void NcclService::work(const NcclTold& tell) {
-  look(tell.found);
+void NcclService::work(NcclTalk& talk) {
+  look(talk);
   if (state_ == State::kFailed) return;
-  if (await_join()) {
-    come_together(tell);
+  if (const auto id = agree(talk)) {
+    come_together(*id);
     if (state_ == State::kReady) serve();
   }
   clear();

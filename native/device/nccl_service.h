@@ -19,6 +19,7 @@
 #include "device/fusion_room.h"
 #include "device/nccl_communicator.h"
 #include "device/nccl_door.h"
+#include "device/nccl_talk.h"
 
 namespace ringsync {
 
@@ -31,25 +32,11 @@ struct NcclChoice {
   int max_ctas = 0;
   /// Somebody else's communicator, made with that NCCL; null: one of its own is joined.
   nccl::Comm* adopted = nullptr;
-};
-
-/// What a rank has found.
-struct NcclFound {
-  /// Of its NCCL; 0 where it has none.
-  int version = 0;
-  /// It has one, or should have, and cannot use it; it tells why itself.
-  bool has_failed = false;
-  /// Its device has no room for one more communicator.
-  bool is_full = false;
-  /// It brings a communicator along.
-  bool has_adopted = false;
-};
-
-/// What the thread tells, once each.
-struct NcclTold {
-  std::function<void(const NcclFound&)> found;
-  /// What the others are to join by; none: it could not be made.
-  std::function<void(const std::optional<nccl::UniqueId>&)> id;
+  /// By which it is called; closed, shut if the communicator is somebody else's, when nobody wants
+  /// it any more.
+  std::shared_ptr<NcclDoor> door;
+  /// What messages call the rank.
+  std::string who;
 };
 
 /// Where calls are put: a stream of their own, and room on the device that is summed there.
@@ -76,24 +63,21 @@ class NcclService {
               const NcclCommunicator::Place& place, size_t room_bytes)
       : device_(std::move(device)),
         choice_(std::move(choice)),
+        door_(*choice_.door),
         place_(place),
         room_bytes_(room_bytes) {}
   NcclService(const NcclService&) = delete;
   NcclService& operator=(const NcclService&) = delete;
 
   /// Until nobody wants it any more, or it has failed: the thread's work.
-  void work(const NcclTold& tell);
+  void work(NcclTalk& talk);
 
-  // For one other thread, meanwhile; none of these waits, but for what leave() says.
+  // For one other thread, meanwhile; none of these waits, but for leave() as NcclDoor::shut() does.
 
-  /// By an id; none: one is made and told first, unless a communicator is adopted.
-  void join(const std::optional<nccl::UniqueId>& id);
   bool is_ready() const { return state_ == State::kReady; }
   std::optional<std::string> take_failure();
   std::shared_ptr<const StreamWork> post(NcclCall call);
   std::exception_ptr failure();
-  /// Who has lent a communicator may end it afterwards, so what is just being called there is
-  /// waited for, unless that takes as long as other ranks do.
   void leave() noexcept;
   /// It will never work.
   void note_failure(std::string why);
@@ -107,14 +91,15 @@ class NcclService {
   };
 
   void raise() noexcept;
-  void look(const std::function<void(const NcclFound&)>& tell);
+  void look(NcclTalk& talk);
   bool find_room();
-  bool await_join();
-  std::unique_ptr<NcclCommunicator> begin(const NcclTold& tell);
+  std::optional<nccl::UniqueId> agree(NcclTalk& talk);
+  nccl::UniqueId make_id(NcclTalk& talk) const;
   void make_room(const NcclCommunicator::Turn& turn);
   void connect(const NcclCommunicator::Turn& turn);
-  void come_together(const NcclTold& tell);
+  void come_together(const nccl::UniqueId& id);
   bool check();
+  [[noreturn]] void fail_to_come() const;
   void settle(Deadline deadline, const std::function<bool()>& is_done) const;
   void serve();
   std::optional<Posted> take();
@@ -127,17 +112,15 @@ class NcclService {
 
   const std::shared_ptr<Device> device_;
   const NcclChoice choice_;
+  NcclDoor& door_;
   const NcclCommunicator::Place place_;
   const size_t room_bytes_;
   std::atomic<State> state_{State::kOnTheWay};
   std::string failure_;  // written before state_
-  NcclDoor door_;        // closed once it is left
   /// Raised with whatever the thread is to look at; it sleeps there.
   std::atomic<uint32_t> news_{0};
   std::mutex mutex_;
   // Guarded by mutex_.
-  bool may_join_ = false;
-  std::optional<nccl::UniqueId> id_;
   std::deque<Posted> posted_;
   std::exception_ptr closed_;            // why nothing is taken any more
   std::atomic<bool> has_failed_{false};  // for that reason; written under mutex_

@@ -19,13 +19,13 @@ constexpr auto kLeave = std::chrono::seconds(2);
 
 NcclThread::NcclThread(std::shared_ptr<Device> device, NcclChoice choice,
                        const NcclCommunicator::Place& place, size_t room_bytes,
-                       const NcclTold& tell)
+                       const std::shared_ptr<NcclTalk>& talk)
     : pid_(::getpid()),
       shared_(std::make_shared<Shared>(std::move(device), std::move(choice), place, room_bytes)) {
   try {
-    thread_ = std::thread([shared = shared_, tell]() mutable {
+    thread_ = std::thread([shared = shared_, talk]() mutable {
       block_signals();
-      shared->service.work(tell);
+      shared->service.work(*talk);
       uint32_t running = 0;
       if (shared->end.compare_exchange_strong(running, 1)) {
         futex_wake_all(shared->end);
@@ -34,9 +34,10 @@ NcclThread::NcclThread(std::shared_ptr<Device> device, NcclChoice choice,
         forget(std::move(shared));
       }
     });
-  } catch (const std::exception& error) {  // of a thread that cannot be had
-    shared_->service.note_failure(error.what());
-    tell.found({});
+  } catch (const std::exception& error) {
+    shared_->service.note_failure("[nccl] it can have no thread: " + std::string(error.what()) +
+                                  ". Raise the limit of processes and threads.");
+    talk->tell({.has_failed = true});
   }
 }
 

@@ -18,17 +18,16 @@ namespace ringsync {
 /// One thread at a time.
 class NcclThread {
  public:
-  /// Begins to look for it. There will be room for `room_bytes`.
+  /// Begins to look for it, and to join if all ranks do. There will be room for `room_bytes`.
   NcclThread(std::shared_ptr<Device> device, NcclChoice choice,
-             const NcclCommunicator::Place& place, size_t room_bytes, const NcclTold& tell);
+             const NcclCommunicator::Place& place, size_t room_bytes,
+             const std::shared_ptr<NcclTalk>& talk);
   NcclThread(const NcclThread&) = delete;
   NcclThread& operator=(const NcclThread&) = delete;
   /// Waits for no other rank, and not for long where the device or NCCL stands still: what they are
   /// at then is left to the process's end. In a forked child it does nothing.
   ~NcclThread();
 
-  /// Begins to join, as NcclService says: once, when all ranks have found the same version.
-  void join(const std::optional<nccl::UniqueId>& id) { shared_->service.join(id); }
   /// All have joined.
   bool is_ready() const { return shared_->service.is_ready(); }
   /// Why there will be none, once: after a failure that somebody should know of.

@@ -193,15 +193,10 @@ bool DevicePeers::open(const std::vector<Header>& headers) {
   room_->limit(piece_bytes_);
   if (nccl_choice_.is_wanted) {
     const std::shared_ptr<NcclWord> own{share_, &reinterpret_cast<Share*>(share_.get())->nccl};
-    nccl_ = std::make_unique<NcclPeers>(device_, nccl_choice_, group_, 2 * piece_bytes_, own);
+    nccl_ =
+        std::make_unique<NcclPeers>(device_, nccl_choice_, group_, 2 * piece_bytes_, own, words_);
   }
   return true;
-}
-
-bool DevicePeers::has_nccl() {
-  if (!nccl_) return false;
-  nccl_->look_at(words_);
-  return nccl_->is_ready();
 }
 
 std::optional<std::string> DevicePeers::take_nccl_failure() {

@@ -58,8 +58,8 @@ class DevicePeers {
   /// all.
   size_t piece_bytes() const { return piece_bytes_; }
 
-  /// NCCL has joined the group, as far as this rank knows: looks at what others have told.
-  bool has_nccl();
+  /// NCCL has joined the group, as far as this rank knows.
+  bool has_nccl() const { return nccl_ && nccl_->is_ready(); }
   /// Why it will not, once; nothing where nobody has to know.
   std::optional<std::string> take_nccl_failure();
 

@@ -129,11 +129,15 @@ std::unique_ptr<Offer> Engine::offer_group(const std::string& name, const std::v
 }
 
 size_t Engine::add_group(Offer& offer, const std::vector<int>& ranks) {
+  end_retired();
   return queue_.add_group(
       std::make_shared<Group>(connect_group(offer, ranks, rank_, Clock::now()), home_));
 }
 
-void Engine::close_group(size_t number) { queue_.remove_group(number)->close(); }
+void Engine::close_group(size_t number) {
+  queue_.remove_group(number)->close();
+  end_retired();
+}
 
 void Engine::wake() {
   if (is_wanted_.exchange(1) == 0) futex_wake_all(is_wanted_);
@@ -255,8 +259,26 @@ Progress Engine::advance() {
     const Progress one = group->advance();
     if (progress == Progress::kDone || one == Progress::kMoved) progress = one;
   }
-  std::erase_if(busy_, [](const auto& group) { return group->is_idle(); });
+  retire_idle();
   return progress;
+}
+
+void Engine::retire_idle() {
+  std::erase_if(busy_, [this](auto& group) {
+    if (!group->is_idle()) return false;
+    if (group.use_count() == 1) {
+      const std::scoped_lock lock(retired_mutex_);
+      retired_.push_back(std::move(group));
+    }
+    return true;
+  });
+}
+
+/// By whoever closes or makes one.
+void Engine::end_retired() {
+  std::vector<std::shared_ptr<Group>> retired;
+  const std::scoped_lock lock(retired_mutex_);
+  retired.swap(retired_);
 }
 
 /// One group moves all the time, and no other one would be asked whether it has to give up.

@@ -124,6 +124,8 @@ class Engine {
   Deadline world_sleeps_until() const;
   Progress advance();
   void push_taken();
+  void retire_idle();
+  void end_retired();
   void ask_others();
   bool give_up();
   Deadline deadline() const;
@@ -139,6 +141,8 @@ class Engine {
   std::unique_ptr<Transport> transport_;
   Serving serving_;
   std::atomic<bool> is_exposed_{false};  // to its own device
+
+  std::mutex adopting_;  // one after another
 
   RequestQueue queue_;
   std::vector<RequestQueue::Queued> taken_;  // out of the queue; guarded by turn_
@@ -156,7 +160,11 @@ class Engine {
   const GroupHome home_;
   const std::shared_ptr<Group> world_;        // guarded by turn_
   std::vector<std::shared_ptr<Group>> busy_;  // those with operations; guarded by turn_
-  Deadline ask_at_{};                         // of ask_others(); guarded by turn_
+  std::mutex retired_mutex_;
+  /// Closed, and last held by the engine's thread: to end one may wait for its device, which holds
+  /// up all others. Guarded by retired_mutex_.
+  std::vector<std::shared_ptr<Group>> retired_;
+  Deadline ask_at_{};  // of ask_others(); guarded by turn_
   std::thread thread_;
 };
 

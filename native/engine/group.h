@@ -82,8 +82,12 @@ class Group {
   void set_way_back(const Group& way_back) { way_back_ = &way_back; }
   /// Operations on their way here, or here, whose handles are not done. Not beside expect_one().
   size_t in_flight() const { return expected_ - finished_; }
-  /// With none in flight, and none to come: tells peers that still need this rank.
-  void close() noexcept { members_.ways.board->close(); }
+  /// With none in flight, and none to come: tells peers that still need this rank. A communicator
+  /// that it has adopted is not touched any more.
+  void close() noexcept {
+    members_.ways.board->close();
+    nccl_adoption_.leave();
+  }
 
   // For the holder of the turn.
 

@@ -44,6 +44,7 @@ void Engine::adopt_nccl(size_t number, nccl::Comm* communicator,
   const std::shared_ptr<Group> group = queue_.group(number);
   const int size = static_cast<int>(group->ranks().size());
   const int device = device_of(communicator, maker, config_.nccl, group->rank(), size);
+  const std::scoped_lock lock(adopting_);  // by two groups at once
   for (const auto& other : queue_.groups(nullptr)) {
     if (other != group && other->nccl_adoption().adopted() == communicator) {
       throw ConfigError("[adopt_nccl] " + other->name() +
@@ -70,6 +71,11 @@ void NcclAdoption::adopt(nccl::Comm* communicator) {
 nccl::Comm* NcclAdoption::adopted() const {
   const std::scoped_lock lock(mutex_);
   return adopted_;
+}
+
+void NcclAdoption::leave() noexcept {
+  door_->close();
+  if (adopted() != nullptr) door_->shut();
 }
 
 nccl::Comm* NcclAdoption::close() {

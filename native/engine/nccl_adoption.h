@@ -4,6 +4,7 @@
 // own: whether it is one that can be, and which it is. How it is used is seen elsewhere.
 
 #include <filesystem>
+#include <memory>
 #include <mutex>
 
 #include "device/nccl_service.h"
@@ -25,8 +26,13 @@ class NcclAdoption {
   nccl::Comm* adopted() const;
   /// Likewise, once and for all: from now on it is too late.
   nccl::Comm* close();
+  /// By which NCCL is called for the group.
+  const std::shared_ptr<NcclDoor>& door() const { return door_; }
+  /// The group is closed: what has been adopted may be ended by its owner.
+  void leave() noexcept;
 
  private:
+  const std::shared_ptr<NcclDoor> door_ = std::make_shared<NcclDoor>();
   mutable std::mutex mutex_;
   nccl::Comm* adopted_ = nullptr;  // guarded by mutex_, as the next
   bool is_closed_ = false;

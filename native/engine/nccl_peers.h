@@ -4,47 +4,31 @@
 // joined, they are posted to a thread that nobody waits for. Where arrays are worked on is decided
 // by those who ask.
 
-#include <array>
-#include <atomic>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "device/nccl_thread.h"
 #include "engine/device_call.h"
 #include "engine/nccl_runs.h"
+#include "engine/nccl_words.h"
 #include "engine/operation.h"
 
 namespace ringsync {
 
-/// In memory that all ranks of the group see: what one of them has found, and what the first one
-/// would have the others join by.
-struct NcclWord {
-  std::atomic<uint32_t> is_told{0};
-  // Both written before that.
-  NcclFound found;
-  std::array<uint8_t, 16> device{};  // the rank's
-  std::atomic<uint32_t> is_id_told{0};
-  // Likewise; none: there is none.
-  std::optional<nccl::UniqueId> id;
-};
-
 /// One thread at a time.
 class NcclPeers {
  public:
-  /// Begins to look for NCCL. What is found is told in `own`, which names the rank's device. A
-  /// bucket has `room_bytes` at most.
+  /// Begins to look for NCCL, and to join if all ranks do, whose `words` NcclWords describes: `own`
+  /// names the rank's device. A bucket has `room_bytes` at most.
   NcclPeers(const std::shared_ptr<Device>& device, const NcclChoice& choice, const GroupView& group,
-            size_t room_bytes, const std::shared_ptr<NcclWord>& own);
+            size_t room_bytes, std::shared_ptr<NcclWord> own, std::vector<const NcclWord*> words);
 
-  /// What others have told; joins once all have.
-  void look_at(std::span<const NcclWord* const> words);
   /// All have joined.
   bool is_ready() const { return thread_.is_ready(); }
   /// Why that will not be, once; nothing where nobody has to know.
-  std::optional<std::string> take_failure();
+  std::optional<std::string> take_failure() { return thread_.take_failure(); }
 
   // Once ready. Returns at once; memory stays valid until the work is done. Nothing of it goes on
   // before it may start.
@@ -63,10 +47,6 @@ class NcclPeers {
  private:
   const NcclCommunicator::Place place_;
   const std::shared_ptr<const NcclRuns> runs_;
-  void join(const NcclWord& first);
-
-  bool is_decided_ = false;  // whether to join
-  std::optional<std::string> failure_;
   NcclThread thread_;
 };
 

@@ -148,6 +148,8 @@ bool Group::choose_site(Operation& operation) {
 NcclChoice Group::take_nccl_choice() {
   NcclChoice choice = home_.nccl;
   choice.adopted = nccl_adoption_.close();
+  choice.door = nccl_adoption_.door();
+  choice.who = place();
   if (members_.is_ordered && choice.adopted == nullptr) choice.max_ctas = kMostBlocks;
   return choice;
 }

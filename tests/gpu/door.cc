@@ -29,8 +29,7 @@ bool play(int round, int& refused) {
     }
   });
   while (visits <= round % 3) std::this_thread::yield();
-  door.close();
-  door.await_empty(ringsync::kNever);
+  door.shut();
   is_there = false;
   visitor.join();
   return !has_seen_it_gone;

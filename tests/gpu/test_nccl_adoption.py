@@ -136,6 +136,28 @@ def test_unlike_adoption_is_told_once_and_work_goes_on(
     )
 
 
+def test_ranks_of_a_group_are_named_by_their_numbers_in_the_world(
+    simulated, begin_with_nccl, capfd
+):
+    with communicators(2) as owned, begin_with_nccl() as made:
+        group = made.group(1, 2)
+        adopt(made.ranks[2], owned[1], group=group.number[2])
+        told = ""
+
+        def is_told():
+            nonlocal told
+            assert ways_of(simulated, made, group) == {"run"}
+            told += capfd.readouterr().err
+            return told
+
+        until(is_told)
+        group.close_all()
+    assert told == (
+        "[ringsync] rank 1 of 3 in group {1, 2} sums arrays on devices without NCCL: rank 2 has "
+        "adopted a communicator, rank 1 has not. Adopt one on all ranks or on none.\n"
+    )
+
+
 def test_a_communicator_of_another_rank_or_size_is_refused(begin_with_nccl):
     with communicators() as owned, communicators(2) as pair, begin_with_nccl() as made:
         for one, whose in ((owned[1], "rank 1 of 3"), (pair[0], "rank 0 of 2")):

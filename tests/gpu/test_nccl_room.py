@@ -21,7 +21,7 @@ def fill(simulated, made):
 
 def lacks_room(rank):
     return (
-        f"rank {rank} of the group is in 4 other groups that have NCCL, and its device has no room "
+        f"rank {rank} is in 4 other groups that have NCCL, and its device has no room "
         "for one more. Close a group before another one is made.\n"
     )
 
@@ -45,7 +45,7 @@ def test_a_group_that_finds_no_room_is_told_once_and_sums_as_before(
     assert ways_of(simulated, joined, group) == {"run"}
     assert ways(simulated, joined) == {"nccl"}
     told += capfd.readouterr().err
-    assert told.endswith(f" without NCCL: {lacks_room(0)}")
+    assert told.endswith(f" without NCCL: {lacks_room(members[0])}")
     assert told.count("\n") == 1
 
 

@@ -97,15 +97,14 @@ def test_nothing_is_told_of_it_where_nobody_wants_it_or_has_named_one(jobs, sett
         (
             "version=22801",
             [
-                "rank 1 of the group has NCCL 2.28.1, rank 0 has NCCL 2.27.3. Install one version "
-                "for all.",
+                "rank 1 has NCCL 2.28.1, rank 0 has NCCL 2.27.3. Install one version for all.",
                 "",
             ],
         ),
         (
             "version=21700",
             [
-                "it fails on rank 1 of the group. Read what rank 1 says.",
+                "it fails on rank 1. Read what rank 1 says.",
                 f"[nccl] {FAKE_FILE} is version 2.17.0; 2.18.0 is the oldest that serves.",
             ],
         ),
@@ -135,6 +134,29 @@ def test_a_file_that_is_none_is_told_once_and_work_goes_on(jobs, tmp_path):
     assert told.startswith("[ringsync] rank 0 of 2 sums arrays on devices without NCCL: [nccl] ")
     assert told.count("\n") == 1
     assert "none.so, which cannot be loaded" in told
+
+
+# As where a package of NCCL's is installed, which nobody has named.
+FOUND = """
+from ringsync import nccl, runtime
+runtime.choose_nccl = lambda _: nccl.Choice(is_wanted=True, candidates=({file!r},))
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [(FAKE_FILE, "is version 2.17.0;"), ("/none/libnccl.so.2", "no NCCL can be loaded:")],
+    ids=["too old", "broken"],
+)
+def test_one_that_is_found_and_of_no_use_is_told_on_each_rank(jobs, file, words):
+    script = FOUND.format(file=file) + LIBRARY + WAYS + "print(sum_until_told(2))\n"
+    ended = jobs.run(2, script, **SIMULATED, FAKE_NCCL="version=21700")
+    require_ended(ended)
+    for rank, one in enumerate(ended):
+        how = f"[ringsync] rank {rank} of 2 sums arrays on devices without NCCL: [nccl] "
+        assert one.err.startswith(how)
+        assert words in one.err
+        assert one.err.count("\n") == 1
 
 
 def test_a_killed_rank_is_named_by_the_others_whose_sums_end(jobs):

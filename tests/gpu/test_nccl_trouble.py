@@ -12,6 +12,7 @@ from ringsync.errors import NotInitializedError, PeerLostError, RingsyncError, T
 
 from ..ranks import DEADLINE_S, Collective, finish, until
 from .arrays import OnDevice, seen, values_in
+from .nccl_rank import held
 from .nccl_ways import F32, LARGE, N, ways, ways_of
 
 
@@ -39,6 +40,12 @@ def test_without_it_sums_are_made_as_before_and_somebody_says_why(
         told += capfd.readouterr().err
     assert told.count("without NCCL") == tellers, told
     assert "[ringsync] rank 0 of 3 sums arrays on devices without NCCL: [nccl] " in told
+
+
+def test_ranks_join_whether_or_not_anything_else_is_asked_of_them(simulated, begin_with_nccl):
+    with begin_with_nccl() as made:
+        ways(simulated, made)
+        until(lambda: sum("rw-s" in line for line in held()) == N)
 
 
 @pytest.mark.parametrize("fault", ["init=hang", "stuck", "hang"])
