@@ -141,8 +141,8 @@ std::optional<Difference> difference(const Header& mine, const Header& reference
     return Difference{"is at step " + std::to_string(mine.step),
                       "at step " + std::to_string(reference.step),
                       "Let all ranks make the same steps, also after an error that one has caught, "
-                      "and load a state, from which on steps are counted, on all or none; "
-                      "broadcast_parameters makes them equal again."};
+                      "and load a state on all or none; broadcast_parameters and "
+                      "broadcast_optimizer_state make them equal again."};
   }
   if (mine.root != reference.root) {
     return Difference{"named root " + rank_text(mine.root, ranks), rank_text(reference.root, ranks),
