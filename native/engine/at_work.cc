@@ -35,6 +35,13 @@ bool Group::is_held_up(const Operation& front) const {
          !std::ranges::all_of(works, &StreamWork::is_put);
 }
 
+/// Before it is announced, and with it all that come behind it.
+bool Group::is_front_held_up() const {
+  if (operations_.empty() || announcement_.is_open()) return false;
+  const Operation& front = operations_.front();
+  return front.lies_on_device() && !front.is_started() && is_held_up(front);
+}
+
 /// Only where it is not held up.
 DeviceStart Group::start_of(const Operation& front) const {
   DeviceStart start{{}, home_.events.is_on()};
