@@ -10,9 +10,15 @@
 namespace ringsync {
 namespace {
 
-/// So many operations on one array are given to a device at once. Streams hold what a thousand
-/// calls or so have given them; a thread that gives more waits there, and notices no lost rank.
-constexpr size_t kMostAtWork = 3;
+// Streams hold what a thousand calls or so have given them; a thread that gives more waits there,
+// and notices no lost rank.
+
+/// So many operations on one array are given to a device at once.
+constexpr size_t kMostOnArray = 3;
+
+/// And so many runs of a group, on whatever arrays. Each gives a stream ten calls or so, thirty
+/// among eight ranks, unless a graph holds them.
+constexpr size_t kMostAtWork = 32;
 
 }  // namespace
 
@@ -26,13 +32,26 @@ std::vector<const StreamWork*> Group::at_work_on(const Operation& front) const {
   return works;
 }
 
+/// Runs that the group's streams have been given, or will be: what is summed as one is one.
+size_t Group::count_at_work() const {
+  size_t count = 0;
+  const StreamWork* last = nullptr;
+  for (const Operation& one : delivering_) {
+    if (!one.runs_on_device() || one.is_delivered() || one.work().get() == last) continue;
+    last = one.work().get();
+    ++count;
+  }
+  return count;
+}
+
 /// On devices streams wait for what is at work on its array, once that is on some; else it has to
-/// be over.
+/// be over. All ranks come to what is at work, whoever is held up behind it: so it ends, and then
+/// rings the engine.
 bool Group::is_held_up(const Operation& front) const {
   const std::vector<const StreamWork*> works = at_work_on(front);
-  if (works.empty()) return false;
-  return front.is_on_host() || works.size() >= kMostAtWork ||
-         !std::ranges::all_of(works, &StreamWork::is_put);
+  if (front.is_on_host()) return !works.empty();
+  return works.size() >= kMostOnArray || !std::ranges::all_of(works, &StreamWork::is_put) ||
+         count_at_work() >= kMostAtWork;
 }
 
 /// Before it is announced, and with it all that come behind it.

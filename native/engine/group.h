@@ -135,6 +135,7 @@ class Group {
   Progress finish_carried(size_t count);
   void note_sharing(Operation& last);
   std::vector<const StreamWork*> at_work_on(const Operation& front) const;
+  size_t count_at_work() const;
   bool is_held_up(const Operation& front) const;
   bool is_front_held_up() const;
   DeviceStart start_of(const Operation& front) const;
