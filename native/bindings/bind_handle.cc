@@ -65,7 +65,7 @@ bool BoundHandle::wait_on(uintptr_t stream, std::optional<double> timeout_s) con
     }
     if (handle_->is_done()) break;
     if (!work->is_put()) return wait_done(deadline);  // it has failed, and all end for that
-    device->order(reinterpret_cast<void*>(stream), *work);
+    device->wait_for(reinterpret_cast<void*>(stream), work->end());
   }
   return !handle_->is_done() || raise_if_failed();
 }
