@@ -49,10 +49,7 @@ BoundHandle::BoundHandle(std::shared_ptr<Handle> handle, nb::object array, nb::o
       pid_(engine.get().pid()) {}
 
 bool BoundHandle::wait(std::optional<double> timeout_s) const {
-  const Deadline deadline = timeout_s ? deadline_after(*timeout_s) : kNever;
-  return wait_until([this] { return handle_->is_done(); },
-                    [this](Deadline until) { handle_->wait(until); }, deadline) &&
-         raise_if_failed();
+  return wait_done(timeout_s ? deadline_after(*timeout_s) : kNever);
 }
 
 bool BoundHandle::wait_on(uintptr_t stream, std::optional<double> timeout_s) const {
@@ -67,10 +64,16 @@ bool BoundHandle::wait_on(uintptr_t stream, std::optional<double> timeout_s) con
       return false;
     }
     if (handle_->is_done()) break;
-    if (!work->is_put()) return wait(timeout_s);  // it has failed, and all end for that
-    device->order(reinterpret_cast<void*>(stream), *work);
+    if (!work->is_put()) return wait_done(deadline);  // it has failed, and all end for that
+    device->wait_for(reinterpret_cast<void*>(stream), work->end());
   }
   return !handle_->is_done() || raise_if_failed();
+}
+
+bool BoundHandle::wait_done(Deadline deadline) const {
+  return wait_until([this] { return handle_->is_done(); },
+                    [this](Deadline until) { handle_->wait(until); }, deadline) &&
+         raise_if_failed();
 }
 
 /// True once `until` holds; false at the deadline. Ctrl-C raises.

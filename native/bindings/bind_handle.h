@@ -43,6 +43,7 @@ class BoundHandle {
  private:
   template <typename Until, typename Sleep>
   bool wait_until(const Until& until, const Sleep& sleep, Deadline deadline) const;
+  bool wait_done(Deadline deadline) const;
   bool raise_if_failed() const;
 
   std::shared_ptr<Handle> handle_;

@@ -169,7 +169,7 @@ std::shared_ptr<const StreamWork> Device::fetch(const DeviceEvent& after, ByteSp
   void* const stream = take_stream(is_urgent);
   if (stream == nullptr) return nullptr;
   const PluginRange range(api_, "fetch");
-  require(api_.wait_event(stream, after.get()), "an event cannot be waited for");
+  wait_for(stream, after);
   require(api_.copy(to.get(), from.data(), from.size(), stream), "values cannot be fetched");
   return watch_copy(std::move(to), stream, nullptr, stream);
 }
@@ -207,11 +207,6 @@ void Device::watch(const std::shared_ptr<StreamWork>& work, void* stream, Device
   work->note_put(std::move(passed), record(stream),
                  std::move(measures));  // first: it may be done at once
   tell_of(work, stream, nullptr);
-}
-
-void Device::order(void* stream, const StreamWork& work) const {
-  const InUse in_use(*this);
-  require(api_.wait_event(stream, work.end().get()), "a stream cannot be ordered behind a call");
 }
 
 void Device::drop(StreamWork& work) {

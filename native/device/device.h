@@ -83,6 +83,8 @@ class Device {
   /// Throws Error.
   std::shared_ptr<std::byte> lend_shareable(size_t bytes);
 
+  /// What the stream, or a null one, is given from now on comes behind the event. Throws Error.
+  void wait_for(void* stream, const DeviceEvent& event) const;
   /// True once the stream has come there. Throws Error.
   bool is_reached(const DeviceEvent& event) const;
 
@@ -101,8 +103,6 @@ class Device {
   /// Error.
   void watch(const std::shared_ptr<StreamWork>& work, void* stream, DeviceEvent passed,
              Measures measures = {});
-  /// Once it is put: what the stream is given from now on comes behind it. Throws Error.
-  void order(void* stream, const StreamWork& work) const;
   /// Likewise, of what has failed half-way: nobody but who waits for its end has to know.
   void watch_rest(const std::shared_ptr<StreamWork>& work, void* stream) {
     tell_of(work, stream, nullptr);

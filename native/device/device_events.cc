@@ -77,6 +77,11 @@ std::shared_ptr<const DeviceClock> Device::clock() {
   return result;
 }
 
+void Device::wait_for(void* stream, const DeviceEvent& event) const {
+  const InUse in_use(*this);  // whose null stream it may be
+  require(api_.wait_event(stream, event.get()), "an event cannot be waited for");
+}
+
 bool Device::is_reached(const DeviceEvent& event) const {
   int32_t is_reached = 0;
   require(api_.query_event(event.get(), &is_reached), "an event cannot be asked for");

@@ -36,15 +36,15 @@ class FusionRoom {
                   const Sum& sum, const Unpack& unpack, Measures& measures) {
     const size_t turn = turn_++ % halves_.size();
     const MutableByteSpan half = memory_.subspan(turn * half_bytes_, half_bytes_);
-    for (const DeviceEvent& event : after) wait(packing_.get(), event);
-    if (halves_[turn]) wait(packing_.get(), halves_[turn]);
-    wait(stream_, put_stretch(device_, "pack", packing_.get(), measures,
-                              [&] { return pack(half, packing_.get()); }));
+    for (const DeviceEvent& event : after) device_.wait_for(packing_.get(), event);
+    if (halves_[turn]) device_.wait_for(packing_.get(), halves_[turn]);
+    device_.wait_for(stream_, put_stretch(device_, "pack", packing_.get(), measures,
+                                          [&] { return pack(half, packing_.get()); }));
     const DeviceEvent passed = put_stretch(device_, word, stream_, measures, [&] {
       sum(half);
       return true;
     });
-    wait(unpacking_.get(), passed);
+    device_.wait_for(unpacking_.get(), passed);
     halves_[turn] = put_stretch(device_, "unpack", unpacking_.get(), measures,
                                 [&] { return unpack(half, unpacking_.get()); });
     return passed;
@@ -56,10 +56,6 @@ class FusionRoom {
   void forget_streams();
 
  private:
-  void wait(void* stream, const DeviceEvent& event) const {
-    device_.require(device_.api().wait_event(stream, event.get()), "an event cannot be waited for");
-  }
-
   Device& device_;
   const MutableByteSpan memory_;
   void* const stream_;

@@ -153,6 +153,7 @@ DevicePeers::~DevicePeers() {
     forget(std::move(flags_));
   }
   if (!device_->is_here()) return;
+  const Device::InUse in_use(*device_);
   for (const Peer& peer : peers_) {
     if (!peer.is_opened) continue;
     api_.close_memory(peer.fusion);

@@ -96,20 +96,21 @@ void Group::end_all(const std::string& cause, const LostPeer* lost,
   home_.fail(nullptr, error);
 }
 
-/// Where it runs on the device: the first that does, for whatever that waits for so does all that
-/// comes behind it. Else itself.
-const Operation& Group::holder_of(const Operation& operation) const {
-  const auto first = std::ranges::find_if(delivering_, &Operation::runs_on_device);
-  return operation.runs_on_device() && first != delivering_.end() ? *first : operation;
+/// For whatever this one waits, so does all that comes behind it there.
+const Operation& Group::first_on_device() const {
+  const auto on_device = std::ranges::find_if(delivering_, &Operation::runs_on_device);
+  return on_device != delivering_.end() ? *on_device : first();
 }
 
 /// Nobody, where all that it lacks is on its way from or to this rank's own device.
 Missing Group::missing_for(const Operation& operation) const {
   Missing missing;
   const bool is_asking = order_.is_open();
-  const bool is_held_up = is_setting_up() || holder_of(operation).waits_for_own_device();
-  if (!is_asking && is_held_up) return missing;
-  missing.is_on_devices = !is_asking && operation.runs_on_device();
+  const bool is_on_way_back = operation.delivering().begin_ns != 0;  // and behind nothing else
+  const bool is_behind = operation.runs_on_device() || (is_front_held_up() && !is_on_way_back);
+  const Operation& holder = is_behind ? first_on_device() : operation;
+  if (!is_asking && (is_setting_up() || holder.waits_for_own_device())) return missing;
+  missing.is_on_devices = !is_asking && holder.runs_on_device();
   for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {
     missing.ranks.push_back(members_.ranks[static_cast<size_t>(rank)]);
     if (is_asking) missing.submitted.push_back(order_.announced_by(rank));

@@ -139,7 +139,9 @@ class Group {
   Progress finish_carried(size_t count);
   void note_sharing(Operation& last);
   std::vector<const StreamWork*> at_work_on(const Operation& front) const;
+  size_t count_at_work() const;
   bool is_held_up(const Operation& front) const;
+  bool is_front_held_up() const;
   DeviceStart start_of(const Operation& front) const;
   bool bring(Operation& front);
   void bring_more();
@@ -159,7 +161,7 @@ class Group {
   void end_all(const std::string& cause, const LostPeer* lost, const std::exception_ptr& error);
   /// The first operation waits for its own device to be set up.
   bool is_setting_up() const;
-  const Operation& holder_of(const Operation& operation) const;
+  const Operation& first_on_device() const;
   Missing missing_for(const Operation& operation) const;
   bool is_unanswered() const;
   std::string own_name() const;

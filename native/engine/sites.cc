@@ -22,10 +22,6 @@ constexpr int kMostOverruled = 3;
 /// time.
 constexpr size_t kBroughtAhead = 16;
 
-/// So many operations on one array are given to a device at once. Streams hold what a thousand
-/// calls or so have given them; a thread that gives more waits there, and notices no lost rank.
-constexpr size_t kMostAtWork = 3;
-
 }  // namespace
 
 /// Of the devices that `peers` share, if they do.
@@ -199,32 +195,6 @@ bool Group::agree_on_site() {
   }
   front.forget_site();
   return false;
-}
-
-/// What devices still do with its array, or with a part of it.
-std::vector<const StreamWork*> Group::at_work_on(const Operation& front) const {
-  std::vector<const StreamWork*> works;
-  if (!front.shares_array()) return works;
-  for (const Operation& one : delivering_) {
-    if (overlap(one.request().data, front.request().data)) works.push_back(one.work().get());
-  }
-  return works;
-}
-
-/// On devices streams wait for what is at work on its array, once that is on some; else it has to
-/// be over.
-bool Group::is_held_up(const Operation& front) const {
-  const std::vector<const StreamWork*> works = at_work_on(front);
-  if (works.empty()) return false;
-  return front.is_on_host() || works.size() >= kMostAtWork ||
-         !std::ranges::all_of(works, &StreamWork::is_put);
-}
-
-/// Only where it is not held up.
-DeviceStart Group::start_of(const Operation& front) const {
-  DeviceStart start{{}, home_.events.is_on()};
-  for (const StreamWork* const work : at_work_on(front)) start.after.push_back(work->end());
-  return start;
 }
 
 /// False as long as it cannot be announced.

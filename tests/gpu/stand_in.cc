@@ -1,7 +1,8 @@
 // A device plug-in that is the one whose file STAND_IN_FOR names, but for what tests ask for: it
 // has no memory for allocations of STAND_IN_BYTES or more; it writes the names of ranges, and a
 // line without one where a range ends, to the file STAND_IN_RANGES, and what becomes of graphs to
-// STAND_IN_GRAPHS; of graphs it refuses the call that STAND_IN_REFUSES names.
+// STAND_IN_GRAPHS; of graphs it refuses the call that STAND_IN_REFUSES names. To STAND_IN_CLOSING
+// it writes what device is in use where memory is closed, and has threads begin with device 1.
 
 #include <dlfcn.h>
 
@@ -78,9 +79,34 @@ RsStatus launch_graph(void* graph, void* stream) {
 
 RsStatus destroy_graph(void* graph) { return note_graph(whole().destroy_graph(graph), "gone"); }
 
+bool is_watching_devices() { return std::getenv("STAND_IN_CLOSING") != nullptr; }
+
+thread_local int32_t in_use = 1;
+
+RsStatus device_in_use(int32_t* device) {
+  if (!is_watching_devices()) return whole().device_in_use(device);
+  *device = in_use;
+  return kRsOk;
+}
+
+RsStatus use_device(int32_t device) {
+  in_use = device;
+  return is_watching_devices() ? kRsOk : whole().use_device(device);
+}
+
+RsStatus close_memory(void* memory) {
+  if (is_watching_devices()) {
+    std::ofstream(std::getenv("STAND_IN_CLOSING"), std::ios::app) << in_use << std::endl;
+  }
+  return whole().close_memory(memory);
+}
+
 RsDeviceApi stand_in() {
   RsDeviceApi api = whole();
+  api.use_device = use_device;
+  api.device_in_use = device_in_use;
   api.allocate = allocate;
+  api.close_memory = close_memory;
   api.wait_flag = wait_flag;
   api.begin_graph = begin_graph;
   api.end_graph = end_graph;

@@ -217,3 +217,55 @@ def test_whose_device_is_late_is_told_whatever_comes_behind(device, made, gate):
     first, *_ = made.each(work)
     with pytest.raises(TimedOutError, match=r"ranks \{1, 2\} have begun it on their devices as"):
         finish(first)
+
+
+def submit_behind(device, made, stream, behind):
+    """Of each rank, the last of some calls on one array, which rank 0 wants within a second."""
+    x = [OnDevice(device, np.ones(LARGE, F32), stream=stream[rank]) for rank in range(N)]
+
+    def work(rank):
+        first = rank.submit(Collective.ALLREDUCE, seen(x[rank.rank]), op=Op.SUM)
+        first.wait(10.0, stream=stream[rank.rank])
+        for op in behind[:-1]:
+            rank.submit(Collective.ALLREDUCE, seen(x[rank.rank]), op=op)
+        timeout_s = 1.0 if rank.rank == 0 else None
+        return rank.submit(
+            Collective.ALLREDUCE, seen(x[rank.rank]), op=behind[-1], timeout_s=timeout_s
+        )
+
+    return made.each(work)
+
+
+by_the_host = [Op.MAX]
+as_the_first_that_is_not_given_to_the_device = [Op.SUM] * MOST
+behind_that = [Op.SUM] * (MOST + 1)
+all_that_wait = pytest.mark.parametrize(
+    "behind", [by_the_host, as_the_first_that_is_not_given_to_the_device, behind_that]
+)
+
+
+@shared_alone
+@all_that_wait
+def test_what_waits_for_its_own_device_is_blamed_on_no_other_rank(device, made, gate, behind):
+    ways(device, made, LARGE)
+    device.keep_memory()
+    gate.close()
+    first, *others = submit_behind(
+        device, made, [gate.stream, device.stream(), device.stream()], behind
+    )
+    with pytest.raises(TimedOutError, match="rank 0 of 3; its own device has not moved the array"):
+        finish(first)
+    for handle in others:
+        with pytest.raises(PeerLostError, match=r"lost rank 0 .*: its own device stands"):
+            finish(handle)
+
+
+@shared_alone
+@all_that_wait
+def test_what_waits_for_a_peer_s_device_is_told_as_that(device, made, gate, behind):
+    ways(device, made, LARGE)
+    device.keep_memory()
+    gate.close()
+    first, *_ = submit_behind(device, made, [device.stream(), device.stream(), gate.stream], behind)
+    with pytest.raises(TimedOutError, match=r"ranks \{1, 2\} have begun it on their devices as"):
+        finish(first)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from bench.device.plugin import find_plugin
+
 from ..processes.job import Jobs, require_ended
 from .libraries import LOADED, PLUGINS
 
@@ -40,12 +42,13 @@ def work():
 def run():
     made = Jobs()
 
-    def run(script):
+    def run(script, **settings):
         ended = made.run(
             2,
             LOADED["stand-in"] + SCRIPT + script,
             limit_s=60.0,
             RINGSYNC_DEVICE_PLUGIN=PLUGINS["stand-in"],
+            **settings,
         )
         require_ended(ended)
         return [one.said for one in ended]
@@ -83,3 +86,23 @@ for k in range(2):
 """
     )
     assert said == [["1", "2"]] * 2
+
+
+def test_memory_of_a_peer_is_closed_on_the_device_that_it_was_opened_on(
+    run, stand_in_library, tmp_path
+):
+    devices = tmp_path / "devices"
+    run(
+        f"""
+from ringsync import runtime
+runtime.plugin_path = lambda _: {stand_in_library!r}
+rs.init()
+work()
+rs.shutdown()
+fusion_buffers()
+""",
+        STAND_IN_FOR=str(find_plugin("hostsim")),
+        STAND_IN_CLOSING=str(devices),
+    )
+    closed_on = devices.read_text().split()
+    assert closed_on == ["0"] * 4  # on each of two ranks the other's fusion buffer and flags
