@@ -124,8 +124,7 @@ void NcclService::fail(const std::exception_ptr& error) {
   try {
     // It may have come to any of them.
     for (void* const behind : {room_->packing(), stream_.get()}) {
-      device_->require(device_->api().wait_event(room_->end(), device_->record(behind).get()),
-                       "an event cannot be waited for");
+      device_->wait_for(room_->end(), device_->record(behind));
     }
     device_->watch_rest(last_, room_->end());
   } catch (const std::exception&) {

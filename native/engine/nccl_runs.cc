@@ -61,10 +61,7 @@ NcclPut NcclRuns::run(const DeviceBucket& bucket, const DeviceStart& start,
 
 template <typename Call>
 NcclPut NcclRuns::put(const DeviceStart& start, const NcclStage& stage, const Call& call) const {
-  for (const DeviceEvent& event : start.after) {
-    device_->require(device_->api().wait_event(stage.turn.stream, event.get()),
-                     "an event cannot be waited for");
-  }
+  for (const DeviceEvent& event : start.after) device_->wait_for(stage.turn.stream, event);
   NcclPut put{nullptr, stage.turn.stream, measures_for(start)};
   put.passed = put_stretch(*device_, kNcclWord, put.stream, put.measures, [&] {
     call();

@@ -5,7 +5,13 @@ import time
 import numpy as np
 import pytest
 
-from ringsync.errors import ConfigError, MismatchError, NotInitializedError, PeerLostError
+from ringsync.errors import (
+    ConfigError,
+    MismatchError,
+    NotInitializedError,
+    PeerLostError,
+    TimedOutError,
+)
 
 from ..ranks import DEADLINE_S, Collective, finish, world
 from .arrays import OnDevice, seen
@@ -62,6 +68,27 @@ def test_a_device_that_does_not_get_ready_ends_the_call_in_time(device, made, ga
     assert any("its own device has not moved the array's values" in story for story in stories), (
         stories
     )
+
+
+@pytest.mark.alone
+def test_what_comes_behind_values_that_are_late_blames_nobody_else(device, made, gate):
+    warm = [OnDevice(device, np.ones(12, F32)) for _ in range(N)]
+    made.each(lambda rank: rank.allreduce(seen(warm[rank.rank])))
+    streams = [gate.stream, device.stream(), device.stream()]
+    late = [OnDevice(device, np.ones(12, F32), stream=streams[rank]) for rank in range(N)]
+    device.keep_memory()
+    gate.close()
+
+    def work(rank):
+        rank.submit(Collective.ALLREDUCE, seen(late[rank.rank]))
+        timeout_s = 0.5 if rank.rank == 0 else None
+        rank.allreduce(np.ones(12, F32), name="of the host", timeout_s=timeout_s)
+
+    own, *others = [str(error) for error in made.errors(work, (TimedOutError, PeerLostError))]
+    assert "'of the host'" in own
+    assert "its own device has not moved the array's values" in own
+    for story in others:
+        assert "its own device stands still" in story
 
 
 @pytest.mark.alone
