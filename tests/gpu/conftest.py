@@ -26,6 +26,7 @@ from .nccl_ways import N, ways  # noqa: E402 - likewise
 
 def pytest_configure(config):  # for runs without the suite's settings
     config.addinivalue_line("markers", "gpu: needs a real GPU; skipped, and counted, without one")
+    config.addinivalue_line("markers", "runs_out: a rank gives up, and its stream runs on")
 
 
 MADV_REMOVE = 9  # <sys/mman.h>; of Python's own mappings alone it has a name

@@ -174,6 +174,7 @@ def test_likewise_where_nccl_makes_some(simulated, joined, seed):
 
 
 @shared_alone
+@pytest.mark.runs_out
 def test_where_the_first_fails_so_do_those_behind_it(device, made, gate):
     ways(device, made, LARGE)
     device.keep_memory()
@@ -201,6 +202,7 @@ def test_likewise_where_the_first_fails_in_nccl(simulated, joined, simulated_gat
 
 
 @shared_alone
+@pytest.mark.runs_out
 def test_whose_device_is_late_is_told_whatever_comes_behind(device, made, gate):
     ways(device, made, LARGE)
     device.keep_memory()
@@ -246,6 +248,7 @@ all_that_wait = pytest.mark.parametrize(
 
 @shared_alone
 @all_that_wait
+@pytest.mark.runs_out
 def test_what_waits_for_its_own_device_is_blamed_on_no_other_rank(device, made, gate, behind):
     ways(device, made, LARGE)
     device.keep_memory()
@@ -262,6 +265,7 @@ def test_what_waits_for_its_own_device_is_blamed_on_no_other_rank(device, made, 
 
 @shared_alone
 @all_that_wait
+@pytest.mark.runs_out
 def test_what_waits_for_a_peer_s_device_is_told_as_that(device, made, gate, behind):
     ways(device, made, LARGE)
     device.keep_memory()

@@ -195,6 +195,7 @@ def test_two_hundred_steps_have_the_bits_of_those_without_graphs(
 
 @pytest.mark.alone
 @shared_alone
+@pytest.mark.runs_out
 def test_a_rank_that_stands_still_amid_graphs_is_told_in_time(device, watched, written, gate):
     for _ in range(6):
         summed(device, watched, [np.ones(LARGE, F32)] * N)

@@ -144,6 +144,7 @@ def test_arrays_of_many_sizes_and_dtypes_are_summed_in_few_buckets(device, made)
 
 
 @pytest.mark.alone
+@pytest.mark.runs_out
 def test_a_rank_whose_device_stands_still_is_told_in_time(device, made, gate):
     arrays = ones(device, stream=gate.stream)
     for array in arrays[:2]:

@@ -154,6 +154,7 @@ def test_a_call_that_others_have_not_made_is_waited_for_no_longer_than_asked(dev
 
 
 @shared_alone
+@pytest.mark.runs_out
 def test_what_fails_after_a_stream_was_ordered_is_raised_by_the_next_call(device, made, gate):
     ways(device, made, LARGE)
     device.keep_memory()
