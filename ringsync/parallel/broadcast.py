@@ -17,7 +17,7 @@ from ringsync.namespaces import device_of
 from ringsync.nn import Module
 from ringsync.objects import allgather_object, broadcast_object
 from ringsync.parallel.layout import TensorSpec, check_equal_layout
-from ringsync.runtime import current
+from ringsync.parallel.updates import add_equal_start
 from ringsync.words import error_in_line, kind_of
 
 
@@ -65,7 +65,7 @@ def broadcast_parameters(
                 for name, array in named
             ]
         )
-    current().common_starts[group] = object()
+        add_equal_start(group)
 
 
 def broadcast_optimizer_state(
@@ -112,7 +112,7 @@ def broadcast_optimizer_state(
                 f"[broadcast_optimizer_state] rank {rank} cannot take the state of rank {root} "
                 f"({reason}). Make the optimizer alike on all ranks."
             )
-    current().common_starts[group] = object()  # whatever was passed, wrapped or not
+    add_equal_start(group)  # whatever was passed, wrapped or not
 
 
 def _load(optimizer: Stateful, kind: str, state: dict[str, object]) -> str:

@@ -78,8 +78,11 @@ class AdasumOptimizer(WrappedOptimizer):
 
     def _add_up(self, moves: list[torch.Tensor]) -> None:
         asked = Reduction("grouped_allreduce", self._moves, Adasum, 1.0, 1.0, self.process_set)
-        terms = Terms(op=Adasum, step=self._updates.number())
-        perform(replace(allreduce_call(asked, moves, is_in_place=True), terms=terms))
+        terms = Terms(op=Adasum, step=self._updates.begin())
+        try:
+            perform(replace(allreduce_call(asked, moves, is_in_place=True), terms=terms))
+        finally:
+            self._updates.end()
 
     def _watch(self) -> None:
         super()._watch()
