@@ -64,6 +64,32 @@ save(value=toy.all[0].data)
         np.testing.assert_allclose(rank["value"], 1 - 2 * 0.15, rtol=1e-6)
 
 
+def test_ranks_that_a_broadcast_of_a_state_has_failed_on_are_at_one_step(on_ranks):
+    body = """
+bare = optim.SGD(toy.all, lr=0.1, momentum=0.9 * (rs.rank() == 0))
+del optimizer
+optimizer = rs.DistributedOptimizer(bare)
+class Own:  # what it does when it loads is not known here
+    state_dict = optimizer.state_dict
+    load_state_dict = optimizer.load_state_dict
+def step():
+    loss_of(0).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+step()
+for given in [optimizer, Own]:
+    try:
+        rs.broadcast_optimizer_state(given if given is optimizer else given())
+        raise AssertionError("rank 1 has no momentum")
+    except errors.MismatchError:
+        step()
+save(done=np.ones(1))
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    assert len(ran.ranks) == 2
+
+
 def test_groups_in_which_ranks_were_made_alike_are_not_kept(on_ranks):
     body = """
 import sys
