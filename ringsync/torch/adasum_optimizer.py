@@ -49,7 +49,8 @@ class AdasumOptimizer(WrappedOptimizer):
 
         Raises:
             HorovodInternalError: Ranks disagree or have not made the same steps, one died, or time
-                was up.
+                was up. Parameters are then where they were, but the optimizer's own state, its
+                momentum and its count of steps, has taken the step: load or broadcast it anew.
             RuntimeError: Another optimizer steps for some of the parameters.
         """
         self._check_not_released()
