@@ -44,9 +44,14 @@ def parse_arguments() -> argparse.Namespace:
 
 def take_gpu(number: int) -> None:
     """Make a GPU of this host CuPy's current one; they are taken in turn if there are fewer."""
-    import cupy  # noqa: PLC0415  only where it is asked for
+    try:
+        import cupy  # noqa: PLC0415  only where it is asked for
 
-    cupy.cuda.Device(number % cupy.cuda.runtime.getDeviceCount()).use()
+        count = cupy.cuda.runtime.getDeviceCount()
+    except (ImportError, RuntimeError):
+        return  # the network's `to` says what is missing, and what to do
+    if count:
+        cupy.cuda.Device(number % count).use()
 
 
 def main() -> None:

@@ -175,7 +175,6 @@ def stream_of(stream: object) -> int:
         ConfigError: It is none of these.
     """
     given: Any = None
-    cause: Exception | None = None
     try:
         given = _told_by(stream)
         if not isinstance(given, bool):
@@ -183,13 +182,17 @@ def stream_of(stream: object) -> int:
             if 0 <= number < _MOST:
                 return 0 if number == _DEFAULT_STREAM else number
     except Exception as error:  # of an object of the caller's own, whatever it raises
-        cause = None if given is stream else error  # else the message says it all
-    told = f" ({error_in_line(cause)})" if cause else ""
-    raise ConfigError(
+        if given is not stream:  # else the message says it all
+            raise _no_stream(stream, f" ({error_in_line(error)})") from error
+    raise _no_stream(stream, "")
+
+
+def _no_stream(stream: object, told: str) -> ConfigError:
+    return ConfigError(
         f"[wait] {type(stream).__name__!r} is no stream{told}; one of CuPy or PyTorch, what has "
         "__cuda_stream__, or a stream's address is expected. Pass, for example, "
         "cupy.cuda.get_current_stream()."
-    ) from cause
+    )
 
 
 def _told_by(stream: object) -> object:

@@ -28,6 +28,7 @@ from ringsync._native import assign_buckets as native_assign_buckets
 from ringsync.absence import ENDING, NOT_YET, Absence, forked_from, shut_down
 from ringsync.config import Settings, read_settings, read_world
 from ringsync.endings import Endings
+from ringsync.equal_starts import EqualStarts
 from ringsync.errors import NotInitializedError
 from ringsync.nccl import choose_nccl
 from ringsync.preflight import compare_ranks, gather_facts, warn_of_misspelt
@@ -65,8 +66,7 @@ class Runtime:
         self.inherited = inherited
         self.adopted: list[object] = []  # kept, as the engine knows no more than their addresses
         self._numbers: Counter[str] = Counter()
-        # By group, None of all: another one whenever its ranks have been made alike.
-        self.common_starts: dict[object, object] = {None: object()}
+        self.equal_starts = EqualStarts()
         cores = len(os.sched_getaffinity(0))
         timeout_s = settings.start_timeout_s
         nccl = choose_nccl(settings)

@@ -48,5 +48,7 @@ def join(*, timeout_s: float | None = None) -> int:
     """
     last = np.zeros(1, np.int64)
     run("join", Collective.JOIN, last, None, timeout_s)
-    current().common_starts[None] = object()  # until here ranks have not made the same steps
+    runtime = current()
+    # Until here ranks have not made the same steps; none is under way on a rank that has no more.
+    runtime.equal_starts.add(range(runtime.world.size), is_under_way=False)
     return int(last[0])

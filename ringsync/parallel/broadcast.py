@@ -17,7 +17,8 @@ from ringsync.namespaces import device_of
 from ringsync.nn import Module
 from ringsync.objects import allgather_object, broadcast_object
 from ringsync.parallel.layout import TensorSpec, check_equal_layout
-from ringsync.runtime import current
+from ringsync.parallel.optimizer import DistributedOptimizer
+from ringsync.parallel.updates import add_equal_start
 from ringsync.words import error_in_line, kind_of
 
 
@@ -65,7 +66,7 @@ def broadcast_parameters(
                 for name, array in named
             ]
         )
-    current().common_starts[group] = object()
+        add_equal_start(group)
 
 
 def broadcast_optimizer_state(
@@ -76,16 +77,16 @@ def broadcast_optimizer_state(
     Args:
         optimizer: Anything with `state_dict` and `load_state_dict`, wrapped or not; made alike on
             every rank, apart from the settings that its state holds (`lr` of SGD, for
-            example, and `momentum` if all have some).
+            example, and `momentum` if all have some) and from whether it is wrapped.
         root: The rank whose state all get, by its number in the world, of a group as well.
         group: As for `allreduce`.
 
     Raises:
         ConfigError: `optimizer` has no state, `root` does not take part, or its state cannot be
             pickled.
-        MismatchError: A rank's optimizer is of another class than `root`'s, or cannot take its
-            state, and the first such rank is named, on every rank alike; or ranks named different
-            roots, or one has joined.
+        MismatchError: A rank's optimizer, or what it wraps, is of another class than `root`'s, or
+            cannot take its state, and the first such rank is named, on every rank alike; or ranks
+            named different roots, or one has joined.
         PeerLostError: A rank died.
         TimedOutError: Not complete in time.
 
@@ -100,11 +101,12 @@ def broadcast_optimizer_state(
             "optim.SGD(net.parameters(), lr=0.1)."
         )
     check_root("broadcast_optimizer_state", root, group)
+    bare = optimizer.bare if isinstance(optimizer, DistributedOptimizer) else optimizer
     with told_as("broadcast_optimizer_state"):
-        kind, state = broadcast_object(
-            (type(optimizer).__name__, optimizer.state_dict()), root, group=group
-        )
-        unlike = allgather_object(_load(optimizer, kind, state), group=group)
+        kind, state = broadcast_object((type(bare).__name__, bare.state_dict()), root, group=group)
+        unlike = allgather_object(_load(bare, kind, state), group=group)
+        # Whatever was passed, wrapped or not; and after an error, too: some may have loaded it.
+        add_equal_start(group)
     ranks = ranks_of("broadcast_optimizer_state", group)
     for rank, reason in zip(ranks, unlike, strict=True):
         if reason:
@@ -112,7 +114,6 @@ def broadcast_optimizer_state(
                 f"[broadcast_optimizer_state] rank {rank} cannot take the state of rank {root} "
                 f"({reason}). Make the optimizer alike on all ranks."
             )
-    current().common_starts[group] = object()  # whatever was passed, wrapped or not
 
 
 def _load(optimizer: Stateful, kind: str, state: dict[str, object]) -> str:

@@ -48,7 +48,7 @@ class InFlight:
             What all buckets are reduced by.
         """
         if self._terms is None:
-            self._terms = Terms(op=self._op, step=self._updates.number())
+            self._terms = Terms(op=self._op, step=self._updates.begin())
         return self._terms
 
     def submit(self, bucket: Bucket) -> None:

@@ -36,7 +36,7 @@ class TensorSpec:
     dtype: str
     device: str = "cpu"
 
-    def beside(self, other: TensorSpec) -> str:
+    def described_to(self, other: TensorSpec) -> str:
         """Describe it as messages do that compare two.
 
         Args:
@@ -220,8 +220,8 @@ def _find_difference(table: _Table, reference: _Table, rank: int, first: int) ->
     for (spec, _), (expected, _) in zip(table, reference, strict=False):
         if spec != expected:
             return (
-                f"rank {rank} holds {spec.beside(expected)}, rank {first} holds "
-                f"{expected.beside(spec)}. Build the same model on all ranks."
+                f"rank {rank} holds {spec.described_to(expected)}, rank {first} holds "
+                f"{expected.described_to(spec)}. Build the same model on all ranks."
             )
     if len(table) != len(reference):
         return (

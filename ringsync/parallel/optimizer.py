@@ -107,6 +107,11 @@ class DistributedOptimizer:
                 parameter.observer = observer
 
     @property
+    def bare(self) -> Optimizer:
+        """The wrapped optimizer."""
+        return self._optimizer
+
+    @property
     def parameters(self) -> list[Parameter]:
         """The wrapped optimizer's parameters."""
         return self._optimizer.parameters
@@ -185,13 +190,14 @@ class DistributedOptimizer:
     def load_state_dict(self, state: dict[str, Array | float]) -> None:
         """Restore the wrapped optimizer's state; every rank does, or all get it by a broadcast.
 
-        Steps are counted from here on, so ranks that were a step apart and have all loaded one
-        checkpoint go on; the parameters' values are not compared again.
+        Between two steps. Those are counted from here on, so ranks that were a step apart and have
+        all loaded one checkpoint go on; the parameters' values are not compared again.
 
         Args:
             state: What `state_dict` returned.
 
         Raises:
+            ConfigError: A value of the state cannot be one.
             MismatchError: The state is of another optimizer.
         """
         self._optimizer.load_state_dict(state)

@@ -188,8 +188,10 @@ class GradientReducer:
                 self.end()
         except RingsyncError:
             self.forget()
+            self._updates.end()
             raise
         self.forget()  # not after Ctrl-C: it is still to be ended
+        self._updates.end()
 
     def end(self) -> None:
         """Bring an interrupted exchange to its end, with zeros for what cannot be sent.
@@ -287,8 +289,8 @@ class GradientReducer:
 
     def _begin(self) -> None:
         if self._begun_in is None:
-            self._begun_in = weakref.ref(current())
             self._in_flight.begin()
+            self._begun_in = weakref.ref(current())
 
     def _exchange_rest(self, compute_end_ns: int) -> None:
         self._begin()
@@ -297,13 +299,17 @@ class GradientReducer:
         self._wait()
         self._account.add(self._in_flight.handles, compute_end_ns)
 
+    def _take_end(self) -> None:
+        self._is_exchanged = True  # nobody waits for any more; after Ctrl-C others may
+        self._updates.exchanged()
+
     def _wait(self) -> None:
         try:
             self._in_flight.wait()
         except RingsyncError:
-            self._is_exchanged = True  # nobody waits for any more; after Ctrl-C others may
+            self._take_end()
             raise
-        self._is_exchanged = True
+        self._take_end()
         self._told = read_presence(self._arena.buckets)
         for index in self._told.absent:
             self._source.adopt(index, None)

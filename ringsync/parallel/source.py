@@ -17,7 +17,7 @@ class GradientSource(Protocol):
         """Name, shape, dtype and device of each parameter, in registration order."""
 
     def space(self, device: str) -> Space:
-        """Where gradients of parameters on `device` live; asked once for each kind of `specs`."""
+        """Where gradients of parameters on `device` live; asked once for each dtype there."""
 
     def values(self) -> Iterable[Array]:
         """The parameters' values, on the host; each is let go of before the next is taken."""

@@ -47,16 +47,19 @@ class ExchangeStats:
 
         Args:
             times: Stages of each bucket, in the order in which they run: on the host one begins
-                when the one before is done, on a device all ranks may have agreed on it earlier.
+                when the one before is done, on a device all ranks may have agreed on it earlier,
+                and several may be announced at a time.
             compute_end_ns: When backward had computed its last gradient.
         """
         self.steps += 1
-        covered_ns = 0
+        covered_ns = waited_ns = 0
         for bucket in times:
             begin_ns, end_ns = max(bucket.agreed_ns, covered_ns), max(bucket.done_ns, covered_ns)
             covered_ns = end_ns
             self.communication_ms += max(0, end_ns - begin_ns) / _NS_PER_MS
-            self.waiting_ms += (bucket.agreed_ns - bucket.started_ns) / _NS_PER_MS
+            started_ns = max(bucket.started_ns, waited_ns)
+            self.waiting_ms += max(0, bucket.agreed_ns - started_ns) / _NS_PER_MS
+            waited_ns = max(bucket.agreed_ns, waited_ns)
             hidden_ns = min(end_ns, compute_end_ns) - min(begin_ns, compute_end_ns)
             self.hidden_ms += max(0, hidden_ns) / _NS_PER_MS
 

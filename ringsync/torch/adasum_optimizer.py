@@ -49,7 +49,8 @@ class AdasumOptimizer(WrappedOptimizer):
 
         Raises:
             HorovodInternalError: Ranks disagree or have not made the same steps, one died, or time
-                was up.
+                was up. Parameters are then where they were, but the optimizer's own state, its
+                momentum and its count of steps, has taken the step: load or broadcast it anew.
             RuntimeError: Another optimizer steps for some of the parameters.
         """
         self._check_not_released()
@@ -78,8 +79,11 @@ class AdasumOptimizer(WrappedOptimizer):
 
     def _add_up(self, moves: list[torch.Tensor]) -> None:
         asked = Reduction("grouped_allreduce", self._moves, Adasum, 1.0, 1.0, self.process_set)
-        terms = Terms(op=Adasum, step=self._updates.number())
-        perform(replace(allreduce_call(asked, moves, is_in_place=True), terms=terms))
+        terms = Terms(op=Adasum, step=self._updates.begin())
+        try:
+            perform(replace(allreduce_call(asked, moves, is_in_place=True), terms=terms))
+        finally:
+            self._updates.end()
 
     def _watch(self) -> None:
         super()._watch()

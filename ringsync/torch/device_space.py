@@ -23,7 +23,8 @@ class DeviceSpace:
         Args:
             parameter: One that lies there.
         """
-        self._like = parameter.detach()
+        # Of no elements: it tells the GPU, and keeps nothing of the parameter.
+        self._like = parameter.detach().new_empty(0)
         self._stream: Any = None  # in which the latest gradient was made
 
     def follow(self) -> None:

@@ -118,6 +118,7 @@ class Exchange:
             raise mixed_forms(self._name, self._names[mixed[0]])
         self._make_sparse_again()
         self._begun_in = None
+        self._updates.exchanged()
 
     def warn(self) -> None:
         """Have the first rank warn, once, of values that differed when training began."""
@@ -137,6 +138,7 @@ class Exchange:
         """Take part in a step: others may, too, and then wait for what this rank has not sent."""
         if self._begun_in is None:
             with told_to_horovod():
+                self._updates.begin()  # for all of it, also of what is first sent after a broadcast
                 self._begun_in = current()
 
     def is_begun(self) -> bool:

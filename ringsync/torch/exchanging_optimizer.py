@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -32,11 +32,9 @@ class ExchangingOptimizer(WrappedOptimizer):
     _requires_update: set[torch.Tensor]
     _handles: dict[torch.Tensor, None]  # what is final and has not been synchronized
     _synchronized: bool
-    _should_synchronize: bool
 
     def _prepare(self) -> None:
         self._handles = {}
-        self._should_synchronize = True
         self._synchronized = self._is_told_of_end = False
         self._turn = threading.RLock()
         self._failure: BaseException | None = None
@@ -81,13 +79,14 @@ class ExchangingOptimizer(WrappedOptimizer):
         if self._is_released:
             return
         super().release()
-        exchange, frozen, is_begun = self._exchange, self._frozen, self._is_begun()
+        exchange, frozen, is_begun = self._exchange, self._frozen, self.has_begun_step()
         self._watch()
         # Peers may still read what is in flight; and whatever fails is not this one's any more.
         with contextlib.suppress(RingsyncError):
             if exchange is not None:
                 exchange.end()
             frozen.reset(self._exchange_of, is_begun)
+        self._updates.end()
         self._handles.clear()
 
     def _hook_on(self, index: int, parameter: Any) -> Any:
@@ -153,10 +152,6 @@ class ExchangingOptimizer(WrappedOptimizer):
             self._attempt(refuse_pass)
         self._begin_step()
 
-    def _is_begun(self) -> bool:
-        """Whether others may wait for what this rank has not exchanged yet."""
-        return self._exchange is not None and self._exchange.is_begun()
-
     def _is_marked(self) -> bool:
         return self._exchange is not None and self._exchange.is_of_this_world()
 
@@ -180,7 +175,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             self._exchange.warn()
 
     def _begin_step(self) -> None:
-        is_begun = self._is_begun()
+        is_begun = self.has_begun_step()
         self._handles.clear()
         self._marks.idle()
         self._synchronized = self._is_exchanged = self._is_told_of_end = False
@@ -190,8 +185,10 @@ class ExchangingOptimizer(WrappedOptimizer):
             if self._exchange is not None:
                 self._exchange.reset()
             self._frozen.reset(self._exchange_of, is_begun)
+            self._updates.end()
         except RingsyncError:
             self._frozen.forget()
+            self._updates.end()
             if failure is None:  # else it has been told, and a state can still be restored
                 raise
         except BaseException as error:
@@ -206,8 +203,22 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._begin_step()
         parameter.grad = gradient
 
-    def forget_step(self) -> None:
-        """Forget the step under way; every rank does, and has what the others wait for sent."""
+    def has_begun_step(self) -> bool:
+        """Tell whether others may wait for what this rank has not sent of a step.
+
+        Returns:
+            True if so.
+        """
+        return self._exchange is not None and self._exchange.is_begun()
+
+    def forget_step(self, *, is_begun: bool = False) -> None:
+        """Forget the step under way; every rank does, and has what the others wait for sent.
+
+        Args:
+            is_begun: Others have begun it, whether or not this rank has.
+        """
+        if is_begun and self._exchange is not None and not self._is_exchanged:
+            self._exchange.begin()
         self._begin_step()
 
     def synchronize(self) -> None:
@@ -223,22 +234,6 @@ class ExchangingOptimizer(WrappedOptimizer):
         if not self._synchronized:
             self._attempt(self._frozen.exchange, self._exchange_of)
         self._synchronized = True
-
-    @contextlib.contextmanager
-    def skip_synchronize(self) -> Iterator[None]:
-        """Let `step` in here take the gradients as they are, after `synchronize`.
-
-        Example:
-            >>> optimizer.synchronize()
-            >>> torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            >>> with optimizer.skip_synchronize():
-            ...     optimizer.step()
-        """
-        self._should_synchronize = False
-        try:
-            yield
-        finally:
-            self._should_synchronize = True
 
     def step(self, closure: Callable[[], Any] | None = None, **how: Any) -> Any:
         """Update every parameter with the gradients of all ranks.

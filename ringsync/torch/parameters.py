@@ -10,7 +10,7 @@ import torch
 
 from ringsync.collectives.call import check_root
 from ringsync.parallel.layout import TensorSpec, check_equal_layout
-from ringsync.runtime import current
+from ringsync.parallel.updates import add_equal_start
 from ringsync.torch.broadcasting import broadcast_async_
 from ringsync.torch.errors import HorovodInternalError, told_to_horovod
 from ringsync.torch.handles import synchronize
@@ -48,7 +48,8 @@ def broadcast_parameters(
             handles.append(broadcast_async_(tensor, root_rank, name))  # kept, should one fail
     finally:
         _wait_all(handles)
-    current().common_starts[None] = object()
+    with told_to_horovod():
+        add_equal_start()
 
 
 def _named(params: object) -> list[tuple[str | None, torch.Tensor]]:

@@ -193,7 +193,7 @@ class SingleExchange:
         with told_to_horovod():
             if self._presence is None:  # else Ctrl-C has ended the wait for it
                 # A sum, for ranks that have joined take part in no maximum.
-                terms = Terms(op=Sum, step=self._updates.number())
+                terms = Terms(op=Sum, step=self._updates.begin())
                 call = ("allreduce_async_", Collective.ALLREDUCE, told, f"{self._name}: presence")
                 group = group_of("Allreduce", self._process_set)
                 self._presence = start(*call, None, terms, group)

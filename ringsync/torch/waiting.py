@@ -11,7 +11,7 @@ from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
 _SIGNAL_S = 0.1
 
 
-def wait_for_devices() -> None:
+def settle_calls() -> None:
     """Wait until devices have done what the calls of this rank that have returned gave them.
 
     Raises:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
+from collections.abc import Iterator
 from typing import Any, NoReturn, SupportsIndex
 
 import torch
@@ -24,6 +26,7 @@ class WrappedOptimizer(torch.optim.Optimizer):
     _parameter_names: dict[torch.Tensor, str]  # Horovod's name, on which scripts rely
     _terms: ExchangeTerms
     _updates: UpdateCount
+    _should_synchronize = True
     _exchange_name: str  # under which ranks meet
     _exchange_count: int  # of names that have been made of it
 
@@ -80,8 +83,36 @@ class WrappedOptimizer(torch.optim.Optimizer):
         super().load_state_dict(*state, **named)
         self._updates.restart()
 
-    def forget_step(self) -> None:
-        """Forget the step under way; every rank does."""
+    def has_begun_step(self) -> bool:
+        """Tell whether others may wait for what this rank has not sent of a step.
+
+        Returns:
+            False where nothing is sent before `step`.
+        """
+        return False
+
+    def forget_step(self, *, is_begun: bool = False) -> None:
+        """Forget the step under way; every rank does.
+
+        Args:
+            is_begun: Others have begun it, whether or not this rank has.
+        """
+
+    @contextlib.contextmanager
+    def skip_synchronize(self) -> Iterator[None]:
+        """Let `step` in here take the gradients as they are, after `synchronize`.
+
+        Example:
+            >>> optimizer.synchronize()
+            >>> torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            >>> with optimizer.skip_synchronize():
+            ...     optimizer.step()
+        """
+        self._should_synchronize = False
+        try:
+            yield
+        finally:
+            self._should_synchronize = True
 
     def set_backward_passes_per_step(self, passes: int) -> None:
         """Choose how many backward passes come before a step; their gradients add up.

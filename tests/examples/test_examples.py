@@ -1,5 +1,6 @@
 """The examples do what they say, with and without the launcher."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -44,6 +45,20 @@ def test_the_same_script_runs_without_the_launcher(tmp_path):
     output = run(EXAMPLES / "train_cnn.py", "--epochs", 1, "--save", saved)
     assert "epoch 1: loss" in output
     assert sum(array.size for array in np.load(saved).values()) > 100_000
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+def test_the_cnn_on_a_gpu_without_cupy_is_told_what_to_install():
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "train_cnn.py", "--device", "cuda"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "'cuda' needs CuPy, which cannot be loaded" in last
+    assert "pip install cupy" in last
 
 
 def test_the_full_size_cnn_trains_on_images_of_28_by_28(tmp_path):

@@ -3,14 +3,12 @@
 On the simulated device, with the fake NCCL.
 """
 
-import time
-
 import numpy as np
 import pytest
 
 from ringsync.errors import NotInitializedError, PeerLostError, RingsyncError, TimedOutError
 
-from ..ranks import DEADLINE_S, Collective, finish, until
+from ..ranks import Collective, finish, until
 from .arrays import OnDevice, seen, values_in
 from .nccl_rank import held
 from .nccl_ways import F32, LARGE, N, ways, ways_of
@@ -32,12 +30,15 @@ def test_without_it_sums_are_made_as_before_and_somebody_says_why(
     faults(fault)
     with begin_with_nccl() as made:
         told = ""
-        limit_s = time.monotonic() + DEADLINE_S
-        while told.count("without NCCL") < tellers and time.monotonic() < limit_s:
+
+        def is_told():
+            nonlocal told
             assert ways(simulated, made) == {"run"}
             told += capfd.readouterr().err
-        assert ways(simulated, made) == {"run"}
-        told += capfd.readouterr().err
+            return told.count("without NCCL") >= tellers
+
+        until(is_told)
+        is_told()  # nor does a further sum have anybody say so once more
     assert told.count("without NCCL") == tellers, told
     assert "[ringsync] rank 0 of 3 sums arrays on devices without NCCL: [nccl] " in told
 
@@ -56,22 +57,18 @@ def test_nobody_waits_for_ranks_that_do_not_come_together(
     with begin_with_nccl() as made:
         for _ in range(3):
             assert ways(simulated, made) == {"run"}
-        began_s = time.monotonic()
-        made.close()
-    assert time.monotonic() - began_s < DEADLINE_S / 3
+        made.close()  # which would hang with them
 
 
 def test_a_sum_that_never_ends_is_a_time_out_and_ends_no_later(simulated, joined, faults):
     arrays = [OnDevice(simulated, np.ones(LARGE, F32)) for _ in range(N)]
     simulated.keep_memory()
     faults("hang")
-    began_s = time.monotonic()
     errors = joined.errors(
         lambda rank: rank.allreduce(seen(arrays[rank.rank]), timeout_s=0.5), RingsyncError
     )
     assert any(isinstance(error, TimedOutError) for error in errors)
     joined.close()
-    assert time.monotonic() - began_s < DEADLINE_S / 2
 
 
 def test_what_fails_in_nccl_is_told_on_all_ranks(simulated, joined, faults):
@@ -96,12 +93,10 @@ def test_a_rank_that_shuts_down_is_named_by_the_others(simulated, joined):
             rank.engine.shutdown("it had enough")
         rank.allreduce(seen(arrays[rank.rank]))
 
-    began_s = time.monotonic()
     first, own, last = joined.errors(work, (PeerLostError, NotInitializedError))
     assert isinstance(own, NotInitializedError)
     assert "it had enough" in str(first)
     assert "it had enough" in str(last)
-    assert time.monotonic() - began_s < DEADLINE_S / 3
 
 
 def grouped(simulated, made):

@@ -1,8 +1,12 @@
 """A handle orders a stream behind its call, and the calling thread waits for no device."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
+from ringsync.device_arrays import stream_of
 from ringsync.errors import ConfigError, MismatchError, PeerLostError, TimedOutError
 
 from ..ranks import Collective, Op, until
@@ -217,6 +221,23 @@ def test_a_stream_that_cannot_tell_its_address_is_one_error_with_its_own_as_the_
             assert type(told.value.__cause__) is cause
             assert cause is not RuntimeError or "(RuntimeError: it is closed); " in str(told.value)
         handle.wait()
+
+
+def test_what_cannot_tell_its_address_is_let_go_of_with_the_error():
+    class Broken:
+        def __cuda_stream__(self):
+            raise RuntimeError("it is closed")
+
+    broken = Broken()
+    gone = weakref.ref(broken)
+    gc.disable()
+    try:
+        with pytest.raises(ConfigError):
+            stream_of(broken)
+        del broken
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_streams_of_libraries_are_known_by_their_words(device, made):

@@ -181,6 +181,42 @@ def test_an_optimizer_that_cannot_take_the_state_is_named_on_every_rank(on_ranks
         assert said.endswith("). Make the optimizer alike on all ranks.")
 
 
+WRAPPED = """
+class Other(optim.SGD):
+    pass
+
+net = nn.Linear(3, 2)
+kind = [optim.SGD, ON_RANK_1][rs.rank()]
+bare = kind(net.parameters(), lr=0.1 + rs.rank(), momentum=0.9)
+wrapped = rs.DistributedOptimizer(bare)
+said = ""
+try:
+    rs.broadcast_optimizer_state(PASSED)
+except errors.MismatchError as error:
+    said = str(error)
+rs.broadcast_parameters(net)
+nn.cross_entropy(net(np.ones((1, 3), np.float32)), np.zeros(1, np.int64)).backward()
+wrapped.step()
+save(said=said, lr=wrapped.lr)
+"""
+
+
+def test_wrapped_optimizers_of_unlike_classes_are_told(on_ranks):
+    ran = on_ranks(2, WRAPPED.replace("ON_RANK_1", "Other").replace("PASSED", "wrapped"))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        assert "class SGD, the optimizer there is of class Other" in str(rank["said"])
+
+
+@pytest.mark.parametrize("passed", ["wrapped", "[wrapped, bare][rs.rank()]"])
+def test_an_optimizer_takes_the_state_of_one_of_its_class_wrapped_or_not(on_ranks, passed):
+    ran = on_ranks(2, WRAPPED.replace("ON_RANK_1", "optim.SGD").replace("PASSED", passed))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        assert rank["said"] == ""
+        assert rank["lr"] == pytest.approx(0.1)
+
+
 def test_buckets_are_submitted_while_backward_computes(on_ranks, tmp_path):
     script = f"""
 net = models.mlp([64, 256, 256, 256, 10], seed=0)

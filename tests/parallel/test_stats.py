@@ -33,3 +33,11 @@ def test_what_a_device_does_of_several_buckets_is_counted_once():
     )
     assert stats.communication_ms == pytest.approx(13)
     assert stats.hidden_ms == pytest.approx(10)
+    assert stats.waiting_ms == pytest.approx(3)
+
+
+def test_what_ranks_are_waited_for_on_the_host_is_the_sum_of_what_follows_one_another():
+    stats = ExchangeStats()
+    stages = [(0, 2, 3), (3, 3, 5), (6, 10, 12)]
+    stats.add_step([Times(0, *(ms * MS for ms in one)) for one in stages], compute_end_ns=0)
+    assert stats.waiting_ms == pytest.approx(6)

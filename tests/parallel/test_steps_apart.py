@@ -40,22 +40,73 @@ except errors.MismatchError as error:
         assert rank["total"] == 2
 
 
-@pytest.mark.parametrize("group", ["None", "rs.new_group([0, 1])"])
-def test_ranks_that_have_been_made_alike_again_go_on(on_ranks, group):
-    body = """
+NEW = "rs.new_group([0, 1])"
+
+
+@pytest.mark.parametrize(
+    ("own", "made_alike_in"),
+    [("None", "None"), (NEW, "own"), (NEW, "None"), (NEW, NEW), ("None", NEW)],
+)
+def test_ranks_that_have_been_made_alike_again_go_on(on_ranks, own, made_alike_in):
+    body = f"""
 swallow(optimizer.step)
-rs.broadcast_parameters(toy.all, group=group)
+rs.broadcast_parameters(toy.all, group={made_alike_in})
 for _ in range(2):
     loss_of(0, 1, 2, 3).backward()
     optimizer.step()
     optimizer.zero_grad()
 save(value=toy.all[0].data)
 """
-    options = f"{{'group': (group := {group})}}"
+    options = f"{{'group': (own := {own})}}"
     ran = on_ranks(2, toy(FAULT + body, options))
     assert ran.code == 0, ran.output
     for rank in ran.ranks:
         np.testing.assert_allclose(rank["value"], 1 - 2 * 0.15, rtol=1e-6)
+
+
+def test_ranks_that_a_broadcast_of_a_state_has_failed_on_are_at_one_step(on_ranks):
+    body = """
+bare = optim.SGD(toy.all, lr=0.1, momentum=0.9 * (rs.rank() == 0))
+del optimizer
+optimizer = rs.DistributedOptimizer(bare)
+class Own:  # what it does when it loads is not known here
+    state_dict = optimizer.state_dict
+    load_state_dict = optimizer.load_state_dict
+def step():
+    loss_of(0).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+step()
+for given in [optimizer, Own]:
+    try:
+        rs.broadcast_optimizer_state(given if given is optimizer else given())
+        raise AssertionError("rank 1 has no momentum")
+    except errors.MismatchError:
+        step()
+save(done=np.ones(1))
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    assert len(ran.ranks) == 2
+
+
+def test_groups_in_which_ranks_were_made_alike_are_not_kept(on_ranks):
+    body = """
+import sys
+kept = []
+for _ in range(2):
+    group = rs.new_group([0, 1])
+    before = sys.getrefcount(group)
+    rs.broadcast_parameters(toy.all, group=group)
+    rs.broadcast_optimizer_state(optimizer, group=group)
+    kept.append(sys.getrefcount(group) - before)
+    group.close()
+save(kept=np.array(kept))
+"""
+    ran = on_ranks(2, toy(body))
+    assert ran.code == 0, ran.output
+    for rank in ran.ranks:
+        assert rank["kept"].tolist() == [0, 0]
 
 
 # Not that one's own `zero_grad` of a step that an error has interrupted comes first.

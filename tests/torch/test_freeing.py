@@ -5,11 +5,13 @@ import sys
 import weakref
 
 import cloudpickle
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import ringsync.torch as hvd
+from ringsync.torch.device_space import DeviceSpace
 
 from .wrapped import loss_of, make, shares
 
@@ -74,3 +76,13 @@ def test_a_backward_after_the_optimizer_is_gone_is_this_ranks_alone(ranks):
         hvd.barrier()
 
     ranks(2, work)
+
+
+def test_what_tells_a_gpu_keeps_nothing_of_the_parameter_that_lies_there():
+    # On the host, which is where a test can tell when memory goes.
+    memory = np.ones(3, np.float32)
+    gone = weakref.ref(memory)
+    space = DeviceSpace(torch.from_numpy(memory))
+    del memory
+    assert gone() is None
+    assert space.zeros(2, "float32").tolist() == [0.0, 0.0]

@@ -150,3 +150,74 @@ def test_optimizers_wrapped_anew_and_worlds_begun_anew_count_anew(ranks):
         return weight.tolist()
 
     assert ranks(2, work) == [[-2.0] * 3, [0.0] * 3]
+
+
+# What each rank's part of a backward reaches: the first parameter is in the arena, the second
+# travels by itself.
+PARTS = {
+    "one rank has begun": ([0], []),
+    "one rank has begun by itself": ([], [1]),
+    "ranks have begun by unlike parts": ([0], [1]),
+}
+BROADCASTS = {
+    "of parameters": lambda _: hvd.broadcast_parameters([torch.zeros(2)], root_rank=0),
+    "of a state": lambda optimizer: hvd.broadcast_optimizer_state(optimizer, root_rank=0),
+}
+
+
+@pytest.mark.parametrize("broadcast", BROADCASTS)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_broadcast_in_a_step_changes_its_number_on_no_rank_where(ranks, part, broadcast):
+    def work():
+        hvd.init()
+        weights = [
+            torch.nn.Parameter(torch.ones(4)),
+            torch.nn.Parameter(torch.ones(4, 4)[:, ::2]),
+        ]
+        optimizer = hvd.DistributedOptimizer(torch.optim.SGD(weights, lr=0.5))
+
+        def step():
+            sum(weight.sum() for weight in weights).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        step()
+        step()
+        for index in PARTS[part][hvd.rank()]:
+            weights[index].sum().backward()
+        BROADCASTS[broadcast](optimizer)
+        if broadcast == "of parameters":
+            optimizer.step()
+        optimizer.zero_grad()
+        before = weights[0].tolist(), weights[1].tolist()
+        step()
+        return before, weights[0].tolist()
+
+    first, second = ranks(2, work)
+    assert first == second
+    moves = [len([1 for own in PARTS[part] if index in own]) / 2 for index in range(2)]
+    if broadcast == "of a state":
+        moves = [0.0, 0.0]
+    assert first[0][0] == [-moves[0] / 2] * 4
+    assert first[0][1] == [[-moves[1] / 2] * 2] * 4
+    assert first[1] == [-moves[0] / 2 - 0.5] * 4
+
+
+def test_ranks_apart_that_a_broadcast_in_a_step_has_made_alike_go_on_at_the_next(ranks):
+    def work():
+        hvd.init()
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = hvd.DistributedOptimizer(torch.optim.SGD([weight], lr=1.0))
+        weight.sum().backward()
+        if hvd.rank() == 1:
+            optimizer.step()
+        optimizer.zero_grad()
+        with pytest.raises(hvd.HorovodInternalError, match="rank 1 is at step 1, rank 0 at step 0"):
+            weight.sum().backward()
+        hvd.broadcast_parameters([weight], root_rank=0)  # the step that failed is under way
+        optimizer.zero_grad()
+        weight.sum().backward()
+        optimizer.step()
+        return weight.tolist()
+
+    assert ranks(2, work) == [[0.0] * 3] * 2

@@ -20,7 +20,7 @@ from ringsync.torch.elastic.handlers import (
     set_handler_registry,
 )
 from ringsync.torch.functions import broadcast_object
-from ringsync.torch.waiting import barrier, wait_for_devices
+from ringsync.torch.waiting import barrier, settle_calls
 
 __all__ = [
     "ModelStateHandler",
@@ -62,12 +62,15 @@ class TorchState(ObjectState):
     def commit(self) -> None:
         """Keep the present state, unless a collective has failed; then see whether hosts changed.
 
+        Waits for what calls have given to devices, for the GPUs that the state lies on, and for all
+        ranks to come here.
+
         Raises:
             HostsUpdatedInterrupt: As for `check_host_updates`.
             HorovodInternalError: A rank died, or a call failed on a GPU after it had returned; what
                 was kept before still is.
         """
-        wait_for_devices()  # or an exchange may yet fail
+        settle_calls()  # or an exchange may yet fail
         devices.wait_for(self._tensors())
         barrier()
         super().commit()
