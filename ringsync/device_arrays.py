@@ -122,6 +122,24 @@ def describe(x: object, place: str) -> DeviceArray:
     )
 
 
+def cannot_describe(x: object, place: str, error: Exception) -> ConfigError:
+    """Tell that a library's own description of its array is no use.
+
+    Args:
+        x: The array.
+        place: Name of the operation, for messages.
+        error: What reading the description has raised.
+
+    Returns:
+        The error to raise.
+    """
+    return ConfigError(
+        f"[{place}] {type(x).__name__!r} is on a device and has a __cuda_array_interface__ that "
+        f"cannot be read ({error_in_line(error)}); its shape, typestr and data are expected. Pass "
+        "an array of CuPy or PyTorch."
+    )
+
+
 def copy_of(array: DeviceArray, place: str) -> object:
     """Have an array's library copy it.
 
