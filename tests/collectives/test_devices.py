@@ -84,6 +84,19 @@ def test_a_description_that_cannot_be_read_is_told_with_what_is_expected_of_it(p
     assert told.value.__cause__ is not None
 
 
+def test_a_communicator_that_does_not_tell_its_address_is_one_error_with_its_own_as_the_cause():
+    class Ended:
+        comm = property(lambda _: _raise(RuntimeError("it has ended.")))
+
+    with pytest.raises(ConfigError) as told:
+        rs.adopt_nccl(Ended())
+    assert str(told.value) == (
+        "[adopt_nccl] 'Ended' is no communicator that can be adopted (RuntimeError: it has ended); "
+        "CuPy's is expected. Pass a cupy.cuda.nccl.NcclCommunicator."
+    )
+    assert isinstance(told.value.__cause__, RuntimeError)
+
+
 FORMS = [
     *(f"rs.allreduce{more}(X, name=NAME)" for more in ("", "_")),
     *(f"rs.allreduce_async{more}(X, name=NAME).wait()" for more in ("", "_")),
