@@ -20,7 +20,7 @@ from ringsync.torch.elastic.handlers import (
     set_handler_registry,
 )
 from ringsync.torch.functions import broadcast_object
-from ringsync.torch.waiting import barrier, wait_for_devices
+from ringsync.torch.waiting import wait_for_devices, wait_for_ranks
 
 __all__ = [
     "ModelStateHandler",
@@ -62,6 +62,8 @@ class TorchState(ObjectState):
     def commit(self) -> None:
         """Keep the present state, unless a collective has failed; then see whether hosts changed.
 
+        All ranks call this, and it returns once all have.
+
         Raises:
             HostsUpdatedInterrupt: As for `check_host_updates`.
             HorovodInternalError: A rank died, or a call failed on a GPU after it had returned; what
@@ -69,7 +71,7 @@ class TorchState(ObjectState):
         """
         wait_for_devices()  # or an exchange may yet fail
         devices.wait_for(self._tensors())
-        barrier()
+        wait_for_ranks("state.commit()")
         super().commit()
 
     def _tensors(self) -> Iterator[torch.Tensor]:
