@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ringsync.device_arrays import CUDA, DeviceArray, copy_of, describe
+from ringsync.device_arrays import CUDA, DeviceArray, cannot_describe, copy_of, describe
 from ringsync.dtypes import BFLOAT16, SUPPORTED_DTYPES
 from ringsync.errors import ConfigError
 
@@ -170,6 +170,7 @@ def _import(x: object, place: str) -> Array | DeviceArray:
         )
     if isinstance(x, np.ndarray):
         return x.view(np.ndarray)
+    device = None
     try:
         if (device := _device_of(x)) is not None:
             return describe(x, place) if device == CUDA else DeviceArray(device, x)
@@ -181,6 +182,8 @@ def _import(x: object, place: str) -> Array | DeviceArray:
     ) as error:  # fmt: skip
         if isinstance(error, ConfigError):
             raise
+        if device == CUDA:
+            raise cannot_describe(x, place, error) from error
         raise _no_array(x, place, f" ({error})") from None
 
 

@@ -122,6 +122,24 @@ def describe(x: object, place: str) -> DeviceArray:
     )
 
 
+def cannot_describe(x: object, place: str, error: Exception) -> ConfigError:
+    """Tell that a library's own description of its array is no use.
+
+    Args:
+        x: The array.
+        place: Name of the operation, for messages.
+        error: What reading the description has raised.
+
+    Returns:
+        The error to raise.
+    """
+    return ConfigError(
+        f"[{place}] {type(x).__name__!r} is on a device and has a __cuda_array_interface__ that "
+        f"cannot be read ({error_in_line(error)}); its shape, typestr and data are expected. Pass "
+        "an array of CuPy or PyTorch."
+    )
+
+
 def copy_of(array: DeviceArray, place: str) -> object:
     """Have an array's library copy it.
 
@@ -219,17 +237,24 @@ def communicator_of(communicator: object) -> tuple[int, str]:
     kinds = (kind for kind in type(communicator).__mro__ if "comm" in vars(kind))
     module = sys.modules.get(kind.__module__) if (kind := next(kinds, None)) else None
     file = getattr(module, "__file__", None)
-    address = getattr(communicator, "comm", None)
+    try:
+        address = getattr(communicator, "comm", None)
+    except Exception as error:  # of an object of the caller's own, whatever it raises
+        raise _no_communicator(communicator, f" ({error_in_line(error)})") from error
     if not isinstance(address, int) or not isinstance(file, str):
-        raise ConfigError(
-            f"[adopt_nccl] {type(communicator).__name__!r} is no communicator that can be adopted; "
-            "CuPy's is expected. Pass a cupy.cuda.nccl.NcclCommunicator."
-        )
+        raise _no_communicator(communicator)
     if not address:
         raise ConfigError(
             "[adopt_nccl] the communicator has been destroyed or aborted. Pass one that works."
         )
     return address, file
+
+
+def _no_communicator(communicator: object, why: str = "") -> ConfigError:
+    return ConfigError(
+        f"[adopt_nccl] {type(communicator).__name__!r} is no communicator that can be adopted"
+        f"{why}; CuPy's is expected. Pass a cupy.cuda.nccl.NcclCommunicator."
+    )
 
 
 def loaded_cupy() -> ModuleType | None:

@@ -41,9 +41,9 @@ class Pending(NativeHandle):
         """Block until the call is complete; of a group, whatever becomes of single operations.
 
         With a stream it does not wait for what devices have left to do, but for all ranks to have
-        made the call: what the stream is given from then on comes behind the call's work. If that
-        fails afterwards, values are unspecified, and the next call of any kind raises the error, as
-        `wait()` without a stream does.
+        made the call and for the device to have been given it: what the stream is given from then
+        on comes behind the call's work. If that fails afterwards, values are unspecified, and the
+        next call of any kind raises the error, as `wait()` without a stream does.
 
         Args:
             timeout_s: Seconds from now; None waits as long as the call itself may take.

@@ -1,7 +1,8 @@
 """Which NCCL a rank takes: the user's choice, or where one may lie on this machine.
 
-It is loaded by the native core, with the first array on a device. Nothing is loaded here but the
-copy that CuPy would load, where CuPy is at work already: two in one process crash each other.
+It is loaded by the native core, with the first array on a device, or when somebody asks what a
+choice comes to. To choose loads nothing but the copy that CuPy would load, where CuPy is at work
+already: two in one process crash each other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from ringsync._native import NcclLibrary
 from ringsync.config import Settings
 from ringsync.device_arrays import load_cupys_nccl
 
@@ -44,6 +46,23 @@ def choose_nccl(settings: Settings) -> Choice:
     if not library:
         load_cupys_nccl()
     return Choice(is_wanted=True, library=library, candidates=() if library else _packaged())
+
+
+def load_nccl(choice: Choice) -> tuple[str, str]:
+    """Load what a rank would, to see what it is; it stays loaded.
+
+    Args:
+        choice: What `choose_nccl` gave.
+
+    Returns:
+        Its version, like "2.28.9", and its file.
+
+    Raises:
+        ConfigError: There is none, or none that serves.
+    """
+    library = NcclLibrary(choice.library, choice.candidates)
+    major, rest = divmod(library.version, 10_000)
+    return f"{major}.{rest // 100}.{rest % 100}", library.path
 
 
 def _packaged() -> tuple[str, ...]:

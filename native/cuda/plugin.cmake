@@ -1,8 +1,14 @@
 # The CUDA plug-in, built wherever there is a compiler for it; whether there is a driver is seen at run
 # time. Sets nothing that others use.
 
-if(RINGSYNC_CUDA STREQUAL "OFF")
+# CMake's words for both, which people write out of habit; what is neither must not pass for AUTO.
+string(TOUPPER "${RINGSYNC_CUDA}" choice)
+if(choice MATCHES "^(OFF|NO|FALSE|N|0)$")
   return()
+elseif(choice MATCHES "^(ON|YES|TRUE|Y|1)$")
+  set(choice ON)
+elseif(NOT choice STREQUAL "AUTO")
+  message(FATAL_ERROR "[build] RINGSYNC_CUDA='${RINGSYNC_CUDA}' is none; one of AUTO, ON, OFF is expected. Correct it.")
 endif()
 
 # Also where it is installed and not on PATH. Through the environment: a compiler that a variable names
@@ -35,8 +41,8 @@ endif()
 include(CheckLanguage)
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER)
-  if(RINGSYNC_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "RINGSYNC_CUDA=ON, and no nvcc that works was found. Put it on PATH, or set CUDACXX.")
+  if(choice STREQUAL "ON")
+    message(FATAL_ERROR "[build] RINGSYNC_CUDA=${RINGSYNC_CUDA}, and no nvcc that works was found. Put it on PATH, or set CUDACXX.")
   endif()
   message(STATUS "No nvcc that works: the CUDA plug-in is not built, the CPU part is")
   return()

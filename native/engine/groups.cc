@@ -37,9 +37,11 @@ std::shared_ptr<Group> Groups::remove(size_t number) {
   }
   std::shared_ptr<Group>& group = found->second.group;
   if (const size_t left = group->in_flight(); left > 0) {
-    throw ConfigError("[close] " + group->name() + ": " + std::to_string(left) +
-                      (left == 1 ? " operation is" : " operations are") + " in flight on rank " +
-                      std::to_string(rank_) + ". Wait for the handles first.");
+    throw ConfigError(
+        "[close] " + group->name() + ": " + std::to_string(left) +
+        (left == 1 ? " operation is" : " operations are") + " in flight on rank " +
+        std::to_string(rank_) +
+        ". Wait for the handles first (wait() without a stream waits for the device).");
   }
   std::shared_ptr<Group> removed = std::move(group);
   entries_.erase(found);

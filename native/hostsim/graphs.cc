@@ -25,15 +25,17 @@ RsStatus do_all(const Tasks& tasks) {
 }  // namespace
 
 RsStatus begin_graph(void* stream) {
-  if (stream == nullptr) return kRsBadArgument;
-  return guarded([&] { return static_cast<Stream*>(stream)->begin_keeping(); });
+  Stream* const found = find_stream(stream);
+  if (found == nullptr) return kRsBadArgument;
+  return guarded([&] { return found->begin_keeping(); });
 }
 
 RsStatus end_graph(void* stream, void** graph) {
-  if (stream == nullptr || graph == nullptr) return kRsBadArgument;
+  Stream* const found = find_stream(stream);
+  if (found == nullptr || graph == nullptr) return kRsBadArgument;
   *graph = nullptr;
   return guarded([&]() -> RsStatus {
-    std::optional<Tasks> kept = static_cast<Stream*>(stream)->end_keeping();
+    std::optional<Tasks> kept = found->end_keeping();
     if (!kept) return kRsBadArgument;
     *graph = std::make_unique<Graph>(std::make_shared<Tasks>(*std::move(kept))).release();
     return kRsOk;
@@ -41,7 +43,7 @@ RsStatus end_graph(void* stream, void** graph) {
 }
 
 RsStatus launch_graph(void* graph, void* stream) {
-  if (graph == nullptr || stream == nullptr) return kRsBadArgument;
+  if (graph == nullptr || find_stream(stream) == nullptr) return kRsBadArgument;
   return guarded([&] {
     return submit_once(stream,
                        [graph = *static_cast<const Graph*>(graph)] { return do_all(*graph); });

@@ -1,5 +1,6 @@
 #include "hostsim/stream.h"
 
+#include <cstdint>
 #include <utility>
 
 namespace ringsync::hostsim {
@@ -86,15 +87,21 @@ void Stream::run() {
   }
 }
 
+Stream* find_stream(void* stream) noexcept {
+  constexpr uintptr_t kPerThread = 2;
+  return reinterpret_cast<uintptr_t>(stream) <= kPerThread ? nullptr : static_cast<Stream*>(stream);
+}
+
 RsStatus submit(void* stream, Task task) {
-  if (stream == nullptr) return task();
-  static_cast<Stream*>(stream)->submit(std::move(task));
+  Stream* const found = find_stream(stream);
+  if (found == nullptr) return task();
+  found->submit(std::move(task));
   return kRsOk;
 }
 
 RsStatus submit_once(void* stream, Task task) {
-  if (stream == nullptr) return task();
-  return static_cast<Stream*>(stream)->submit_once(std::move(task));
+  Stream* const found = find_stream(stream);
+  return found != nullptr ? found->submit_once(std::move(task)) : task();
 }
 
 }  // namespace ringsync::hostsim

@@ -72,7 +72,11 @@ class Stream {
   std::thread thread_;
 };
 
-/// Does a task on the stream, or at once on the caller's thread where there is none.
+/// None where a caller means the default stream: null, or by the words of CUDA's that are no
+/// address, 1 for the legacy one and 2 for that of each thread.
+Stream* find_stream(void* stream) noexcept;
+
+/// Does a task on the stream, or at once on the caller's thread where it is the default one.
 RsStatus submit(void* stream, Task task);
 /// Likewise, of what cannot be done again.
 RsStatus submit_once(void* stream, Task task);

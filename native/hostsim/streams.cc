@@ -19,16 +19,18 @@ RsStatus create_stream(int32_t, void** stream) {
 }
 
 RsStatus destroy_stream(void* stream) {
-  if (stream == nullptr) return kRsBadArgument;
+  Stream* const found = find_stream(stream);
+  if (found == nullptr) return kRsBadArgument;
   return guarded([&] {
-    const std::unique_ptr<Stream> owned(static_cast<Stream*>(stream));
+    const std::unique_ptr<Stream> owned(found);
     return kRsOk;
   });
 }
 
 RsStatus synchronize_stream(void* stream) {
-  if (stream == nullptr) return kRsOk;
-  return guarded([&] { return static_cast<Stream*>(stream)->synchronize(); });
+  Stream* const found = find_stream(stream);
+  if (found == nullptr) return kRsOk;
+  return guarded([&] { return found->synchronize(); });
 }
 
 RsStatus create_event(int32_t, void** event) {
@@ -125,9 +127,9 @@ RsStatus signal(uint32_t* const* flags, uint32_t flag_count, uint32_t value, con
 RsStatus wait_flag(const uint32_t* flag, uint32_t value, void* stream) {
   if (flag == nullptr) return kRsBadArgument;
   return guarded([&] {
-    return submit(stream, [=]() -> RsStatus {
+    return submit(stream, [flag, value, found = find_stream(stream)]() -> RsStatus {
       while (!has_reached(flag, value)) {
-        if (stream != nullptr && static_cast<Stream*>(stream)->is_closing()) return kRsAbandoned;
+        if (found != nullptr && found->is_closing()) return kRsAbandoned;
         wait_for_change(flag, value);
       }
       return kRsOk;

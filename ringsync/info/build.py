@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ringsync.errors import ConfigError
 from ringsync.info.finding import Finding
+from ringsync.info.settings import finding_of, present_settings
 from ringsync.runtime import built_names, find_gpus
 from ringsync.version import __version__
 
@@ -50,11 +51,14 @@ def look_at_cuda() -> Finding:
     Returns:
         The CUDA plug-in, with its devices or with the reason why there are none.
     """
+    kind = present_settings().device_plugin
+    if kind != "cuda":
+        detail = f"left alone, because RINGSYNC_DEVICE_PLUGIN={kind} takes its place"
+        return Finding(_CUDA, False, detail, "For NVIDIA's GPUs: unset it.")
     try:
         found = find_gpus()
     except ConfigError as error:
-        detail, _, advice = str(error).rstrip(".").rpartition(". ")
-        return Finding(_CUDA, False, detail, f"{advice}.")
+        return finding_of(_CUDA, error)
     if found is None:
         detail = "not built, because there was no nvcc, or none was wanted"
         return Finding(_CUDA, False, detail, "docs/gpu.md says how to build it.")

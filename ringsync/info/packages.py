@@ -1,6 +1,7 @@
 """What others' software this machine has that ringsync works with, found without importing any.
 
-Metadata and files are looked at; a launcher of MPI, which is a program, is asked for its version.
+Metadata and files are looked at; a launcher of MPI, which is a program, is asked for its version,
+and an NCCL that the user names is loaded, as ranks would.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from ringsync.errors import ConfigError
 from ringsync.info.build import has_room, planned
 from ringsync.info.finding import Finding
+from ringsync.info.settings import finding_of, present_settings
+from ringsync.nccl import Choice, choose_nccl, load_nccl
 
 _ANSWER_S = 5.0  # mpirun --version takes some 20 ms; one that hangs is as good as none
 
@@ -88,17 +92,35 @@ def look_at_gpu() -> list[Finding]:
 
 
 def look_at_nccl() -> Finding:
-    """Look for NCCL, which is not loaded for that.
+    """Look for what a rank would take by the present environment; what was named is loaded.
 
     Returns:
         Its version, or where its file lies.
     """
+    settings = present_settings()
+    choice = choose_nccl(settings)
+    if settings.nccl == "off":
+        detail = "ranks go without it, because of RINGSYNC_NCCL=off"
+        return Finding("NCCL", False, detail, "To use it: unset that.")
+    if not choice.is_wanted:
+        detail = f"not looked for with RINGSYNC_DEVICE_PLUGIN={settings.device_plugin}"
+        return Finding("NCCL", False, detail, "Name one by RINGSYNC_NCCL_LIB, or unset that.")
+    if choice.library:
+        return _named_nccl(choice)
     names = tuple(f"nvidia-nccl-cu{major}" for major in _MAJORS)
     wheel = installed_version("", names)
     found = wheel or _first(_NCCL)
     if found:
         return Finding("NCCL", True, found)
     return Finding("NCCL", False, "no libnccl", f"With an NVIDIA GPU: pip install {names[0]}.")
+
+
+def _named_nccl(choice: Choice) -> Finding:
+    try:
+        version, path = load_nccl(choice)
+    except ConfigError as error:
+        return finding_of("NCCL", error)
+    return Finding("NCCL", True, f"{version}, {path}, named by RINGSYNC_NCCL_LIB")
 
 
 def installed_version(module: str, distributions: tuple[str, ...]) -> str:

@@ -20,6 +20,7 @@ from ringsync.info.packages import (
     look_at_nccl,
     look_at_python,
 )
+from ringsync.info.settings import look_at_settings
 from ringsync.runtime import built_names
 from ringsync.version import __version__
 
@@ -35,6 +36,7 @@ def describe_all(is_json: bool) -> str:
     """
     sections = {
         "build": look_at_build(),
+        "settings": look_at_settings(),
         "machine": look_at_host(),
         "packages": look_at_python(),
         "frameworks": look_at_frameworks(),
@@ -45,6 +47,7 @@ def describe_all(is_json: bool) -> str:
         return _json(sections)
     titles = {
         "build": "Built",
+        "settings": "Settings",
         "machine": "This machine",
         "packages": "Packages",
         "frameworks": "Frameworks",
@@ -77,6 +80,9 @@ def describe_build(is_json: bool) -> str:
             *_device_ways(),
         ],
     }
+    refused = [each for each in look_at_settings() if not each.is_found]
+    if refused:
+        sections = {"Settings": refused, **sections}
     if is_json:
         return _json(sections)
     blocks = [format_findings(title, findings) for title, findings in sections.items()]

@@ -13,6 +13,7 @@ import numpy as np
 from ringsync.autograd import Array, Parameter, Tensor, TensorLike, as_tensor
 from ringsync.errors import ConfigError, MismatchError
 from ringsync.namespaces import as_array, beside, check_device, to_device
+from ringsync.words import kind_of
 
 
 class Module:
@@ -131,7 +132,13 @@ class Module:
 
         Raises:
             MismatchError: A name is missing or unexpected, or a shape differs.
+            ConfigError: `state` is no mapping.
         """
+        if not isinstance(state, Mapping):
+            raise ConfigError(
+                f"[load_state_dict] {kind_of(state)} was given; a mapping of names to arrays is"
+                f" expected. Pass what state_dict() of such a {type(self).__name__} gave."
+            )
         own = dict(self.named_parameters())
         missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unexpected:

@@ -97,8 +97,13 @@ class Optimizer(ABC):
 
         Raises:
             MismatchError: A key is missing or unexpected, or a shape differs.
-            ConfigError: A saved setting is none that can be used.
+            ConfigError: `state` is no mapping, or a saved setting is none that can be used.
         """
+        if not isinstance(state, Mapping):
+            raise ConfigError(
+                f"[load_state_dict] {kind_of(state)} was given; a mapping of keys to arrays and"
+                " numbers is expected. Pass what state_dict() of one made alike gave."
+            )
         own = {f"{slot}.{i}": a for slot, some in self._slots().items() for i, a in enumerate(some)}
         expected = self._settings().keys() | own.keys()
         missing, unexpected = sorted(expected - state.keys()), sorted(state.keys() - expected)

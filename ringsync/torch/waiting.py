@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ringsync import collectives
+from ringsync.collectives.call import run
+from ringsync.kinds import Collective
 from ringsync.runtime import current
 from ringsync.torch.errors import told_to_horovod
 from ringsync.torch.process_sets import ProcessSet, global_process_set, group_of
@@ -35,6 +37,19 @@ def barrier(process_set: ProcessSet = global_process_set) -> None:
     group = group_of("Barrier", process_set)
     with told_to_horovod():
         collectives.barrier(group=group)
+
+
+def wait_for_ranks(name: str) -> None:
+    """Wait until all ranks have called this, as `barrier` does.
+
+    Args:
+        name: What errors and warnings call it, where a rank does not come.
+
+    Raises:
+        HorovodInternalError: A rank died, or did not come in time.
+    """
+    with told_to_horovod():
+        run("barrier", Collective.BARRIER, None, name, None)
 
 
 def join(device: int = -1) -> int:

@@ -49,6 +49,54 @@ def test_an_array_that_says_by_dlpack_that_it_is_elsewhere_is_refused_likewise(p
         CALLS[place](Elsewhere())
 
 
+def _raise(error):
+    raise error
+
+
+WHOLE = {"shape": (3,), "typestr": "<f4", "data": (4096, False)}
+
+
+@every
+@pytest.mark.parametrize(
+    ("tell", "why"),
+    [
+        (lambda: {"typestr": "<f4"}, "KeyError: 'shape'"),
+        (lambda: WHOLE | {"shape": 3}, "TypeError: "),
+        (lambda: WHOLE | {"data": 4096}, "TypeError: "),
+        (lambda: _raise(RuntimeError("it wants gradients.")), "RuntimeError: it wants gradients"),
+    ],
+)
+def test_a_description_that_cannot_be_read_is_told_with_what_is_expected_of_it(place, tell, why):
+    class Odd:
+        __cuda_array_interface__ = property(lambda _: tell())
+
+        def __dlpack_device__(self):
+            return (2, 0)
+
+    with pytest.raises(ConfigError) as told:
+        CALLS[place](Odd())
+    text = str(told.value)
+    assert "'Odd' is on a device and has a __cuda_array_interface__ that cannot be read" in text
+    assert f" ({why}" in text
+    assert text.endswith(
+        "); its shape, typestr and data are expected. Pass an array of CuPy or PyTorch."
+    )
+    assert told.value.__cause__ is not None
+
+
+def test_a_communicator_that_does_not_tell_its_address_is_one_error_with_its_own_as_the_cause():
+    class Ended:
+        comm = property(lambda _: _raise(RuntimeError("it has ended.")))
+
+    with pytest.raises(ConfigError) as told:
+        rs.adopt_nccl(Ended())
+    assert str(told.value) == (
+        "[adopt_nccl] 'Ended' is no communicator that can be adopted (RuntimeError: it has ended); "
+        "CuPy's is expected. Pass a cupy.cuda.nccl.NcclCommunicator."
+    )
+    assert isinstance(told.value.__cause__, RuntimeError)
+
+
 FORMS = [
     *(f"rs.allreduce{more}(X, name=NAME)" for more in ("", "_")),
     *(f"rs.allreduce_async{more}(X, name=NAME).wait()" for more in ("", "_")),

@@ -49,21 +49,32 @@ def configure(tmp_path, monkeypatch):
     return configure
 
 
-def test_without_a_compiler_it_is_left_out_and_one_line_says_so(configure):
-    done, compiled = configure("AUTO", NO_COMPILER)
+@pytest.mark.parametrize("word", ["AUTO", "auto"])
+def test_without_a_compiler_it_is_left_out_and_one_line_says_so(configure, word):
+    done, compiled = configure(word, NO_COMPILER)
     assert (done.returncode, compiled) == (0, {})
     assert "-- No nvcc that works: the CUDA plug-in is not built, the CPU part is\n" in done.stdout
 
 
-def test_who_insists_on_it_without_a_compiler_is_told_what_to_do(configure):
-    done, _ = configure("ON", NO_COMPILER)
+@pytest.mark.parametrize("word", ["ON", "on", "TRUE", "Yes", "y", "1"])
+def test_who_insists_on_it_without_a_compiler_is_told_what_to_do(configure, word):
+    done, _ = configure(word, NO_COMPILER)
     assert done.returncode != 0
     told = " ".join(done.stderr.split())
-    assert "RINGSYNC_CUDA=ON, and no nvcc that works was found. Put it on PATH, or set" in told
+    assert f"RINGSYNC_CUDA={word}, and no nvcc that works was found. Put it on PATH, or" in told
 
 
-def test_who_does_not_want_it_has_no_compiler_looked_for(configure):
-    done, compiled = configure("OFF")
+@pytest.mark.parametrize("word", ["", "cuda", "ON OFF", "2", "AUTOMATIC"])
+def test_what_is_no_choice_is_refused_and_not_taken_for_one(configure, word):
+    done, _ = configure(word, NO_COMPILER)
+    assert done.returncode != 0
+    told = " ".join(done.stderr.split())
+    assert f"[build] RINGSYNC_CUDA='{word}' is none; one of AUTO, ON, OFF is expected." in told
+
+
+@pytest.mark.parametrize("word", ["OFF", "off", "FALSE", "No", "n", "0"])
+def test_who_does_not_want_it_has_no_compiler_looked_for(configure, word):
+    done, compiled = configure(word)
     assert (done.returncode, compiled) == (0, {})
     assert "CUDA" not in done.stdout
 

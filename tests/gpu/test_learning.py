@@ -208,6 +208,12 @@ def test_numbers_and_lists_go_where_the_tensor_lies(cp):
     assert float(nn.cross_entropy(Tensor(cp.zeros((2, 4))), [0, 3])) == pytest.approx(np.log(4))
 
 
+def test_what_a_network_is_called_with_does_not_go_where_the_network_lies(cp):  # noqa: ARG001  loaded
+    net = nn.Linear(2, 3).to("cuda")
+    with pytest.raises(MismatchError, match="cuda"):
+        net([[1.0, 2.0]])
+
+
 def test_a_tensor_shows_its_values_and_where_they_lie(cp):
     x = Tensor(cp.asarray(np.array([1.0, 2.0], np.float32)))
     assert repr(x) == "Tensor([1., 2.], dtype=float32, device='cuda')"

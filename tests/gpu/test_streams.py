@@ -119,3 +119,16 @@ def test_a_signal_writes_nothing_where_its_rank_has_given_up(device, gate):
     plugin.signal([gate], 2, stream, unless=gate + 128)
     plugin.call("synchronize_stream", stream)
     assert device.read(gate, 1, np.uint32)[0] == 1
+
+
+@pytest.mark.parametrize("default", [None, 1, 2])
+def test_the_default_stream_has_cuda_s_names(device, default):
+    plugin, event = device.plugin, device.plugin.create_event()
+    memory = device.filled(4, 0)
+    plugin.call("fill", memory, 7, 4, default)
+    plugin.call("record_event", event, default)
+    plugin.call("wait_event", default, event)
+    plugin.call("synchronize_stream", default)
+    assert plugin.is_reached(event)
+    plugin.call("destroy_event", event)
+    assert (device.read(memory, 4, np.uint8) == 7).all()

@@ -253,8 +253,21 @@ def test_streams_of_libraries_are_known_by_their_words(device, made):
 
     x = [OnDevice(device, np.ones(LARGE, F32)) for _ in range(N)]
     handles = made.each(lambda rank: rank.submit(Collective.ALLREDUCE, seen(x[rank.rank])))
-    for stream in (Protocol(), CuPys(), Torchs(), 0, 1):
+    for stream in (Protocol(), CuPys(), Torchs(), 0, 1, 2):
         for handle in handles:
             handle.wait(stream=stream)
     for handle in handles:
         handle.wait()  # before the arrays are released
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_cuda_s_words_for_the_default_stream_may_stand_where_streams_do(device, made, stream):
+    arrays = [OnDevice(device, np.full(LARGE, 1, F32), stream=stream) for _ in range(N)]
+
+    def work(rank):
+        handle = rank.submit(Collective.ALLREDUCE, seen(arrays[rank.rank]), op=Op.SUM)
+        handle.wait(stream=stream)
+        handle.wait()
+
+    made.each(work)
+    assert all((array.get() == N).all() for array in arrays)

@@ -35,6 +35,7 @@ DOORS = {
         "ringsync.endings",
         "ringsync.memory",
         "ringsync.trial",
+        "ringsync.nccl",
         "ringsync.group",
         "ringsync.handle",
         "ringsync.collectives",

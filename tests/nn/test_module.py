@@ -111,3 +111,17 @@ def test_a_state_that_does_not_fit_is_named_and_changes_nothing(change, message)
     with pytest.raises(MismatchError, match=rf"^\[load_state_dict\] {message}"):
         net.load_state_dict(state)
     assert all(np.array_equal(value, net.state_dict()[path]) for path, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [(None, "None"), ([], "a list"), (5, "an int"), (nn.Linear(3, 4), "a Linear")],
+    ids=repr,
+)
+def test_what_is_no_state_is_told_with_what_is(state, kind):
+    with pytest.raises(ConfigError) as told:
+        nn.Linear(3, 4).load_state_dict(state)
+    assert str(told.value) == (
+        f"[load_state_dict] {kind} was given; a mapping of names to arrays is expected. Pass what "
+        "state_dict() of such a Linear gave."
+    )

@@ -156,6 +156,16 @@ def test_a_state_that_does_not_fit_is_named_and_changes_nothing(change, message)
     assert not opt.state_dict()["velocity.0"].any()
 
 
+@pytest.mark.parametrize(("state", "kind"), [(None, "None"), ([], "a list"), (5, "an int")])
+def test_what_is_no_state_is_told_with_what_is(state, kind):
+    with pytest.raises(ConfigError) as told:
+        optim.SGD(parameters((3,)), lr=0.1).load_state_dict(state)
+    assert str(told.value) == (
+        f"[load_state_dict] {kind} was given; a mapping of keys to arrays and numbers is expected. "
+        "Pass what state_dict() of one made alike gave."
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -226,6 +226,34 @@ def test_a_failed_collective_restores_the_commit_and_says_that_the_run_ends(rank
         assert (weight, number) == (2.0, 1)
 
 
+def test_a_rank_that_does_not_come_to_a_commit_is_told_by_what_it_missed(ranks):
+    def work():
+        hvd.init()
+        state = hvd.elastic.TorchState()
+        if hvd.rank() == 1:
+            return None
+        try:
+            state.commit()
+        except hvd.HorovodInternalError as error:
+            return str(error)
+
+    told, _ = ranks(2, work)
+    assert "[barrier] 'state.commit()'" in told
+    assert "rank 1" in told
+
+
+@pytest.mark.parametrize(("state", "kind"), [(5, "an int"), (None, "None"), (State, "the class S")])
+def test_what_is_no_state_is_told_before_anything_is_done(state, kind):
+    @hvd.elastic.run
+    def train(_):
+        pytest.fail("it began")
+
+    with pytest.raises(
+        ValueError, match=rf"^\[elastic\] {kind}.* was given; a state is expected\."
+    ):
+        train(state)
+
+
 def test_other_errors_and_results_pass_through(ranks):
     def work():
         hvd.init()

@@ -6,10 +6,12 @@ import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
+from ringsync.errors import ConfigError
 from ringsync.torch.basics import init, shutdown
 from ringsync.torch.elastic.base import State
 from ringsync.torch.errors import HorovodInternalError, HostsUpdatedInterrupt
-from ringsync.torch.waiting import barrier
+from ringsync.torch.waiting import wait_for_ranks
+from ringsync.words import kind_of
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=State)
@@ -31,10 +33,12 @@ def run(func: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
 
     Raises:
         HorovodInternalError: From the returned function: a collective failed.
+        ConfigError: From the returned function: its first argument is no state.
     """
 
     @functools.wraps(func)
     def wrapper(state: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        _check(state)
         is_equal = False
         while True:
             try:
@@ -55,8 +59,17 @@ def run(func: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
     return wrapper
 
 
+def _check(state: object) -> None:
+    # By what is called of it: a state of the caller's own need not be a State.
+    if isinstance(state, type) or not callable(getattr(state, "sync", None)):
+        raise ConfigError(
+            f"[elastic] {kind_of(state)} was given; a state is expected. Pass, for example, "
+            "hvd.elastic.TorchState(model, optimizer), first."
+        )
+
+
 def _meet_anew() -> None:
     # Nobody ends while another still waits for the call that has told of the change.
-    barrier()
+    wait_for_ranks("elastic.run")
     shutdown()
     init()

@@ -20,7 +20,7 @@ from ringsync.torch.elastic.handlers import (
     set_handler_registry,
 )
 from ringsync.torch.functions import broadcast_object
-from ringsync.torch.waiting import barrier, settle_calls
+from ringsync.torch.waiting import settle_calls, wait_for_ranks
 
 __all__ = [
     "ModelStateHandler",
@@ -62,8 +62,8 @@ class TorchState(ObjectState):
     def commit(self) -> None:
         """Keep the present state, unless a collective has failed; then see whether hosts changed.
 
-        Waits for what calls have given to devices, for the GPUs that the state lies on, and for all
-        ranks to come here.
+        All ranks call this. Waits for what calls have given to devices, for the GPUs that the state
+        lies on, and for all ranks to come here.
 
         Raises:
             HostsUpdatedInterrupt: As for `check_host_updates`.
@@ -72,7 +72,7 @@ class TorchState(ObjectState):
         """
         settle_calls()  # or an exchange may yet fail
         devices.wait_for(self._tensors())
-        barrier()
+        wait_for_ranks("state.commit()")
         super().commit()
 
     def _tensors(self) -> Iterator[torch.Tensor]:
