@@ -126,6 +126,11 @@ std::shared_ptr<std::byte> Device::allocate(size_t bytes) const {
           }};
 }
 
+void Device::keep(std::shared_ptr<std::byte> memory) {
+  const std::scoped_lock lock(mutex_);
+  kept_of_host_.push_back(std::move(memory));
+}
+
 std::shared_ptr<std::byte> Device::lend_shareable(size_t bytes) {
   const KeptMemory::Kind kind{&api_, ordinal_, bytes, pid_};
   std::byte* memory = kept_->take(kind);

@@ -76,6 +76,8 @@ class Device {
   std::shared_ptr<const DeviceClock> clock();
   /// Pinned, holding anything. Throws Error.
   std::shared_ptr<std::byte> lend(size_t bytes) { return pool_->lend(bytes); }
+  /// Keeps memory of the host until this is gone.
+  void keep(std::shared_ptr<std::byte> memory);
   /// Memory of the device; may outlive this. Throws Error.
   std::shared_ptr<std::byte> allocate(size_t bytes) const;
   /// Memory of the device that other processes may open, as its base; with the last pointer it may
@@ -154,7 +156,8 @@ class Device {
   int64_t clock_asked_ns_ = 0;  // when it could not be read
   std::mutex mutex_;
   // Guarded by mutex_.
-  size_t fetch_streams_ = 0;  // so many have been made
+  size_t fetch_streams_ = 0;                              // so many have been made
+  std::vector<std::shared_ptr<std::byte>> kept_of_host_;  // likewise
 };
 
 }  // namespace ringsync

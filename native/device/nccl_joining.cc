@@ -26,9 +26,9 @@ void NcclService::look(NcclTalk& talk) {
     device_->adopt_thread();
     library_.emplace(choice_.chosen, choice_.candidates);
     found.version = library_->version();
-    found.is_full = choice_.max_ctas > 0 && !find_room();
+    found.is_full = choice_.max_ctas > 0 && !find_room() && !door_.is_closed();
   } catch (const NoNccl&) {
-    note_failure("");
+    // Whether that is to be told depends on what the others have.
   } catch (const std::exception& error) {
     found.has_failed = true;
     note_failure(error.what());
@@ -48,36 +48,30 @@ bool NcclService::find_room() {
 
 /// By what to join; none where ranks do not. One that has been adopted is joined already.
 std::optional<nccl::UniqueId> NcclService::agree(NcclTalk& talk) {
-  const Deadline deadline = Clock::now() + kComeTogether;
+  std::optional<nccl::UniqueId> id;
   try {
-    if (!talk.await_found(deadline, door_)) fail_to_come();
-    if (auto lack = talk.lack()) {
-      note_failure(std::move(*lack));
-      return std::nullopt;
-    }
-    if (choice_.adopted != nullptr) return nccl::UniqueId{};
-    if (place_.rank == 0) return make_id(talk);
-    const auto id = talk.await_id(deadline, door_);
-    if (!id) note_failure("");  // the first rank says why
-    return id;
+    id = find_id(talk);
   } catch (const std::exception& error) {
     note_failure(error.what());
-    return std::nullopt;
   }
+  if (place_.rank == 0) talk.tell_id(id);  // that there is none as well: others wait for it
+  return id;
 }
 
 /// NCCL waits for an id's ranks on a thread of its own, so none is made before all are known to
 /// come.
-nccl::UniqueId NcclService::make_id(NcclTalk& talk) const {
-  std::optional<nccl::UniqueId> id;
-  try {
-    id = NcclCommunicator::make_id(*library_);
-  } catch (...) {
-    talk.tell_id(std::nullopt);
-    throw;
+std::optional<nccl::UniqueId> NcclService::find_id(NcclTalk& talk) {
+  const Deadline deadline = Clock::now() + kComeTogether;
+  if (!talk.await_found(deadline, door_)) fail_to_come();
+  if (auto lack = talk.lack()) {
+    note_failure(std::move(*lack));
+    return std::nullopt;
   }
-  talk.tell_id(id);
-  return *id;
+  if (choice_.adopted != nullptr) return nccl::UniqueId{};
+  if (place_.rank == 0) return NcclCommunicator::make_id(*library_);
+  const auto id = talk.await_id(deadline, door_);
+  if (!id) note_failure("");  // the first rank says why
+  return id;
 }
 
 void NcclService::come_together(const nccl::UniqueId& id) {

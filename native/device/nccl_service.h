@@ -94,7 +94,7 @@ class NcclService {
   void look(NcclTalk& talk);
   bool find_room();
   std::optional<nccl::UniqueId> agree(NcclTalk& talk);
-  nccl::UniqueId make_id(NcclTalk& talk) const;
+  std::optional<nccl::UniqueId> find_id(NcclTalk& talk);
   void make_room(const NcclCommunicator::Turn& turn);
   void connect(const NcclCommunicator::Turn& turn);
   void come_together(const nccl::UniqueId& id);

@@ -16,8 +16,8 @@ namespace {
 /// So many operations on one array are given to a device at once.
 constexpr size_t kMostOnArray = 3;
 
-/// And so many runs of a group, on whatever arrays. Each gives a stream ten calls or so, thirty
-/// among eight ranks, unless a graph holds them.
+/// And so many pieces of a group's arrays. Each gives a stream ten calls or so, thirty among eight
+/// ranks, unless a graph holds them.
 constexpr size_t kMostAtWork = 32;
 
 }  // namespace
@@ -32,14 +32,14 @@ std::vector<const StreamWork*> Group::at_work_on(const Operation& front) const {
   return works;
 }
 
-/// Runs that the group's streams have been given, or will be: what is summed as one is one.
+/// Pieces that the group's streams have been given, or will be: what is summed as one is one.
 size_t Group::count_at_work() const {
   size_t count = 0;
   const StreamWork* last = nullptr;
   for (const Operation& one : delivering_) {
     if (!one.runs_on_device() || one.is_delivered() || one.work().get() == last) continue;
     last = one.work().get();
-    ++count;
+    count += 1 + one.request().data.size() / device_peers_->piece_bytes();
   }
   return count;
 }

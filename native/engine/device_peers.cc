@@ -143,6 +143,8 @@ Deadline DevicePeers::set_up_by() const {
 }
 
 DevicePeers::~DevicePeers() {
+  // Others may yet look for NCCL, and what they read has to be what was written for them.
+  if (nccl_ && device_->is_here()) device_->keep(std::move(share_));
   if (is_begun_ || set_up_by() != kNever || (last_ && !last_->is_done())) {
     forget_all();
     return;

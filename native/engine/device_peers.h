@@ -67,6 +67,9 @@ class DevicePeers {
   std::exception_ptr nccl_failure() const { return nccl_ ? nccl_->failure() : nullptr; }
   /// What is run by NCCL, once that has joined.
   NcclPeers& nccl() { return *nccl_; }
+  void leave_nccl() noexcept {
+    if (nccl_) nccl_->leave();
+  }
 
   /// What is run from now on starts so. Throws Error.
   void begin(DeviceStart start);

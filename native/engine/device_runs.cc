@@ -153,7 +153,7 @@ std::byte* DevicePeers::place_of(int rank, const Range& range, const DevicePiece
 
 void DevicePeers::give_up(Deadline deadline, bool is_idle) noexcept {
   if (!device_->is_here()) return;
-  if (nccl_) nccl_->leave();
+  leave_nccl();
   if (is_idle) return;
   // Whatever runs here: a peer may have begun what this rank has only announced.
   has_given_up_ = true;

@@ -117,6 +117,7 @@ void Engine::shutdown(const std::string& cause) noexcept {
   const std::scoped_lock turn(turn_);  // a calling thread may still be writing to peers
   transport_->leave(cause, nullptr);
   fail(nullptr, shut_down_error(cause));
+  end_retired();
   serving_.close();
 }
 
@@ -267,6 +268,7 @@ void Engine::retire_idle() {
   std::erase_if(busy_, [this](auto& group) {
     if (!group->is_idle()) return false;
     if (group.use_count() == 1) {
+      group->leave_nccl();
       const std::scoped_lock lock(retired_mutex_);
       retired_.push_back(std::move(group));
     }

@@ -122,6 +122,10 @@ class Group {
                  const Ending& ending);
   /// Once the gate of fail_all() and turn_away() is open.
   void wake_sleepers();
+  /// Closed, and ended by others later: what NCCL keeps for it is given back meanwhile.
+  void leave_nccl() noexcept {
+    if (device_peers_) device_peers_->leave_nccl();
+  }
 
  private:
   Progress advance_current();

@@ -50,8 +50,16 @@ class UpdateCount:
         self._later: list[int] = []
         self._begun_with: int | None = None
 
-    def begin(self) -> int:
+    @property
+    def begun_with(self) -> int | None:
+        """The number of the step under way; None where there is none."""
+        return self._begun_with
+
+    def begin(self, number: int | None = None) -> int:
         """Fix the number of the step that begins, unless one is under way, until `end`.
+
+        Args:
+            number: That others have begun it with, who are only to be let go; None: its own.
 
         Returns:
             The number, equal on ranks that have made the same updates.
@@ -61,8 +69,8 @@ class UpdateCount:
         """
         self._follow()
         if self._begun_with is None:
-            self._begun_with = self._count
-            current().equal_starts.under_way.add(self)
+            self._begun_with = self._count if number is None else number
+        current().equal_starts.under_way.add(self)
         return self._begun_with
 
     def exchanged(self) -> None:

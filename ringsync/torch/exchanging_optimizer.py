@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
@@ -79,7 +79,7 @@ class ExchangingOptimizer(WrappedOptimizer):
         if self._is_released:
             return
         super().release()
-        exchange, frozen, is_begun = self._exchange, self._frozen, self.has_begun_step()
+        exchange, frozen, is_begun = self._exchange, self._frozen, self.begun_step() is not None
         self._watch()
         # Peers may still read what is in flight; and whatever fails is not this one's any more.
         with contextlib.suppress(RingsyncError):
@@ -175,7 +175,7 @@ class ExchangingOptimizer(WrappedOptimizer):
             self._exchange.warn()
 
     def _begin_step(self) -> None:
-        is_begun = self.has_begun_step()
+        is_begun = self.begun_step() is not None
         self._handles.clear()
         self._marks.idle()
         self._synchronized = self._is_exchanged = self._is_told_of_end = False
@@ -203,21 +203,25 @@ class ExchangingOptimizer(WrappedOptimizer):
         self._begin_step()
         parameter.grad = gradient
 
-    def has_begun_step(self) -> bool:
-        """Tell whether others may wait for what this rank has not sent of a step.
+    def begun_step(self) -> int | None:
+        """Tell of which step others may wait for what this rank has not sent.
 
         Returns:
-            True if so.
+            Its number; None where there is no such step.
         """
-        return self._exchange is not None and self._exchange.is_begun()
+        is_begun = self._exchange is not None and self._exchange.is_begun()
+        return self._updates.begun_with if is_begun else None
 
-    def forget_step(self, *, is_begun: bool = False) -> None:
+    def forget_step(self, *, begun: Collection[int] = ()) -> None:
         """Forget the step under way; every rank does, and has what the others wait for sent.
 
         Args:
-            is_begun: Others have begun it, whether or not this rank has.
+            begun: Which steps ranks have begun, this one or others.
         """
-        if is_begun and self._exchange is not None and not self._is_exchanged:
+        has_exchanged = self._is_exchanged and self._updates.begun_with in begun
+        if begun and self._exchange is not None and self.begun_step() is None and not has_exchanged:
+            self._begin_step()
+            self._updates.begin(max(begun))  # whatever is its own: nothing is made of it
             self._exchange.begin()
         self._begin_step()
 

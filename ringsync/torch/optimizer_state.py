@@ -43,7 +43,7 @@ class _Told:
     kind: str
     shapes: list[list[tuple[int, ...]]]
     state: Any
-    is_begun: bool
+    begun: int | None
 
 
 def broadcast_optimizer_state(
@@ -82,18 +82,20 @@ def broadcast_optimizer_state(
     state: Any = _without_tensors(optimizer.state_dict(), tensors) if is_root else None
     shapes = [[tuple(p.shape) for p in group["params"]] for group in optimizer.param_groups]
     wrapped = optimizer if isinstance(optimizer, WrappedOptimizer) else None
-    is_begun = wrapped is not None and wrapped.has_begun_step()
-    told = allgather_object(_Told(root_rank, type(optimizer).__name__, shapes, state, is_begun))
+    begun = wrapped.begun_step() if wrapped is not None else None
+    told = allgather_object(_Told(root_rank, type(optimizer).__name__, shapes, state, begun))
     _check(told)
     if not is_root:
         state = _with_tensors(told[root_rank].state, optimizer, tensors)
     broadcast_parameters(tensors, root_rank)
     if wrapped is not None:
         # Those that have begun one wait for what all others send of it.
-        wrapped.forget_step(is_begun=any(one.is_begun for one in told))
+        wrapped.forget_step(begun={one.begun for one in told if one.begun is not None})
     if not is_root:
         optimizer.load_state_dict(state)
         _undo_casts(optimizer, state)
+    elif wrapped is not None:
+        wrapped.count_anew()  # as a load does on the others
     _complete_gradients(optimizer)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NoReturn, SupportsIndex
 
 import torch
@@ -81,21 +81,25 @@ class WrappedOptimizer(torch.optim.Optimizer):
         """
         self.forget_step()
         super().load_state_dict(*state, **named)
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count steps from here on; every rank does."""
         self._updates.restart()
 
-    def has_begun_step(self) -> bool:
-        """Tell whether others may wait for what this rank has not sent of a step.
+    def begun_step(self) -> int | None:
+        """Tell of which step others may wait for what this rank has not sent.
 
         Returns:
-            False where nothing is sent before `step`.
+            Its number; None where there is no such step, or nothing is sent before `step`.
         """
-        return False
+        return None
 
-    def forget_step(self, *, is_begun: bool = False) -> None:
+    def forget_step(self, *, begun: Collection[int] = ()) -> None:
         """Forget the step under way; every rank does.
 
         Args:
-            is_begun: Others have begun it, whether or not this rank has.
+            begun: Which steps ranks have begun, this one or others.
         """
 
     @contextlib.contextmanager

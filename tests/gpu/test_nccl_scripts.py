@@ -3,6 +3,8 @@
 On the simulated device, with the fake NCCL.
 """
 
+from ctypes.util import find_library
+
 import pytest
 
 from bench.device.plugin import find_plugin
@@ -157,6 +159,30 @@ def test_one_that_is_found_and_of_no_use_is_told_on_each_rank(jobs, file, words)
         assert one.err.startswith(how)
         assert words in one.err
         assert one.err.count("\n") == 1
+
+
+@pytest.mark.skipif(find_library("nccl") is not None, reason="this machine has NCCL for all")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_one_rank_that_has_none_is_named(jobs, rank):
+    places = [FAKE_FILE, FAKE_FILE]
+    places[rank] = ""
+    script = f"""
+import os
+from ringsync import nccl, runtime
+files = [file for file in [{places}[int(os.environ["RANK"])]] if file]
+runtime.choose_nccl = lambda _: nccl.Choice(is_wanted=True, candidates=tuple(files))
+{LIBRARY}{WAYS}
+print(sum_until_told(1))
+"""
+    ended = jobs.run(2, script, **SIMULATED)
+    require_ended(ended)
+    has = ["NCCL 2.27.3", "NCCL 2.27.3"]
+    has[rank] = "no NCCL"
+    assert [one.err for one in ended] == [
+        "[ringsync] rank 0 of 2 sums arrays on devices without NCCL: "
+        f"rank 1 has {has[1]}, rank 0 has {has[0]}. Install one version for all.\n",
+        "",
+    ]
 
 
 def test_a_killed_rank_is_named_by_the_others_whose_sums_end(jobs):

@@ -221,3 +221,32 @@ def test_ranks_apart_that_a_broadcast_in_a_step_has_made_alike_go_on_at_the_next
         return weight.tolist()
 
     assert ranks(2, work) == [[0.0] * 3] * 2
+
+
+@pytest.mark.parametrize("compression", ["none", "fp16"])
+@pytest.mark.parametrize("has_exchanged", [False, True], ids=["idle", "before its step"])
+def test_an_optimizer_s_state_is_broadcast_whatever_ranks_have_of_unlike_steps(
+    ranks, compression, has_exchanged
+):
+    def work():
+        hvd.init()
+        first, second = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+        optimizer = hvd.DistributedOptimizer(
+            torch.optim.SGD([first, second], lr=1.0, momentum=0.5),
+            compression=getattr(hvd.Compression, compression),
+        )
+        (first.sum() + second.sum()).backward()
+        if hvd.rank() == 1:
+            optimizer.step()
+            optimizer.zero_grad()
+            first.sum().backward()  # of the next one, and no more of it
+        elif not has_exchanged:
+            optimizer.zero_grad()
+        hvd.broadcast_parameters([first, second], root_rank=1)
+        hvd.broadcast_optimizer_state(optimizer, root_rank=1)
+        optimizer.zero_grad()
+        (first.sum() + second.sum()).backward()
+        optimizer.step()
+        return first.tolist() + second.tolist()
+
+    assert ranks(2, work) == [[-1.5] * 6] * 2
