@@ -102,27 +102,26 @@ nccl::UniqueId NcclCommunicator::make_id(const NcclLibrary& library) {
   return id;
 }
 
-NcclCommunicator::NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id,
-                                   const Place& place)
+NcclCommunicator::NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id, Place place)
     : library_(std::move(library)),
       api_(library_.api()),
-      place_(place),
+      place_(std::move(place)),
       pid_(::getpid()),
       is_adopted_(false) {
   nccl::Config config;
   config.blocking = 0;
-  if (place.max_ctas > 0) config.maxCTAs = place.max_ctas;
-  const nccl::Result result = api_.init_rank(&comm_, place.size, id, place.rank, &config);
+  if (place_.max_ctas > 0) config.maxCTAs = place_.max_ctas;
+  const nccl::Result result = api_.init_rank(&comm_, place_.size, id, place_.rank, &config);
   if (is_failure(result)) {
     abort();
     fail("joining", result);
   }
 }
 
-NcclCommunicator::NcclCommunicator(NcclLibrary library, nccl::Comm* adopted, const Place& place)
+NcclCommunicator::NcclCommunicator(NcclLibrary library, nccl::Comm* adopted, Place place)
     : library_(std::move(library)),
       api_(library_.api()),
-      place_(place),
+      place_(std::move(place)),
       pid_(::getpid()),
       is_adopted_(true),
       comm_(adopted) {}

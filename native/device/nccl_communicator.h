@@ -59,10 +59,10 @@ class NcclCommunicator {
   static nccl::UniqueId make_id(const NcclLibrary& library);
 
   /// Begins to join on the calling thread's device, and waits for nobody. Throws Error.
-  NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id, const Place& place);
+  NcclCommunicator(NcclLibrary library, const nccl::UniqueId& id, Place place);
   /// Adopts one that somebody else has made with this library, keeps, and ends once this is gone.
   /// If its calls are such as wait for other ranks, so do all of those here, whatever the deadline.
-  NcclCommunicator(NcclLibrary library, nccl::Comm* adopted, const Place& place);
+  NcclCommunicator(NcclLibrary library, nccl::Comm* adopted, Place place);
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
   /// Waits a little for what is on its streams if all is well; else aborts. In a forked child,

@@ -59,12 +59,12 @@ using NcclCall = std::function<NcclPut(const NcclStage&)>;
 
 class NcclService {
  public:
-  NcclService(std::shared_ptr<Device> device, NcclChoice choice,
-              const NcclCommunicator::Place& place, size_t room_bytes)
+  NcclService(std::shared_ptr<Device> device, NcclChoice choice, NcclCommunicator::Place place,
+              size_t room_bytes)
       : device_(std::move(device)),
         choice_(std::move(choice)),
         door_(*choice_.door),
-        place_(place),
+        place_(std::move(place)),
         room_bytes_(room_bytes) {}
   NcclService(const NcclService&) = delete;
   NcclService& operator=(const NcclService&) = delete;

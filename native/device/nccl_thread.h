@@ -50,9 +50,9 @@ class NcclThread {
  private:
   /// What outlives whoever does not wait for the thread.
   struct Shared {
-    Shared(std::shared_ptr<Device> device, NcclChoice choice, const NcclCommunicator::Place& place,
+    Shared(std::shared_ptr<Device> device, NcclChoice choice, NcclCommunicator::Place place,
            size_t room_bytes)
-        : service(std::move(device), std::move(choice), place, room_bytes) {}
+        : service(std::move(device), std::move(choice), std::move(place), room_bytes) {}
 
     NcclService service;
     /// 1: the thread has ended, 2: nobody will wait for that.

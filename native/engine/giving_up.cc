@@ -97,11 +97,11 @@ void Group::end_all(const std::string& cause, const LostPeer* lost,
 }
 
 /// For whatever this one waits, so does the other that comes behind it.
-const Operation& Group::holder_of(const Operation& operation) const {
-  const bool is_on_way_back = operation.delivering().begin_ns != 0;
-  if (is_on_way_back) return operation;
-  if (!operation.runs_on_device() && !is_front_held_up()) {
-    return operations_.empty() ? operation : operations_.front();
+const Operation& Group::holder_of(const Operation* operation) const {
+  const bool is_on_way_back = operation->delivering().begin_ns != 0;
+  if (is_on_way_back) return *operation;
+  if (!operation->runs_on_device() && !is_front_held_up()) {
+    return operations_.empty() ? *operation : operations_.front();
   }
   const auto on_device = std::ranges::find_if(delivering_, &Operation::runs_on_device);
   return on_device != delivering_.end() ? *on_device : first();
@@ -111,7 +111,7 @@ const Operation& Group::holder_of(const Operation& operation) const {
 Missing Group::missing_for(const Operation& operation) const {
   Missing missing;
   const bool is_asking = order_.is_open();
-  const Operation& holder = holder_of(operation);
+  const Operation& holder = holder_of(&operation);
   if (!is_asking && (is_setting_up() || holder.waits_for_own_device())) return missing;
   missing.is_on_devices = !is_asking && holder.runs_on_device();
   for (const int rank : is_asking ? order_.missing_for(operation) : blocked_on()) {

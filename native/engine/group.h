@@ -165,7 +165,7 @@ class Group {
   void end_all(const std::string& cause, const LostPeer* lost, const std::exception_ptr& error);
   /// The first operation waits for its own device to be set up.
   bool is_setting_up() const;
-  const Operation& holder_of(const Operation& operation) const;
+  const Operation& holder_of(const Operation* operation) const;
   Missing missing_for(const Operation& operation) const;
   bool is_unanswered() const;
   std::string own_name() const;
